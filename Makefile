@@ -1,0 +1,70 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+COMPOSE := docker compose
+COMPOSE_POSTGRES := $(COMPOSE) -f docker-compose.yml -f deploy/compose.postgres.yml
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev run test test-containers lint format lock up up-postgres logs down
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+install: $(VENV)/installed ## Make .venv with the service and what it needs
+
+install-dev: $(VENV)/installed-dev ## The same with what tests and lint need
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --require-hashes -r requirements.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+run: install ## Serve on 127.0.0.1:8000 from SQLite in data/
+	@deploy/write-secrets.sh .env WEBHOOK_SECRET
+	@$(BIN)/webhook-service migrate
+	@bind=$${BIND:-$$(sed -n 's/^BIND=//p' .env)}; \
+	  printf '\n%s\n%s\n\n' "$(BIN)/webhook-service send --text 'Hello'" "curl http://$${bind:-127.0.0.1:8000}/messages"
+	@exec $(BIN)/gunicorn wsgi:app
+
+test: install-dev ## The whole suite but what needs containers
+	@$(BIN)/pytest -n auto -m 'not containers'
+
+test-containers: install-dev ## What needs a Docker daemon
+	@$(BIN)/pytest -m containers
+
+lint: install-dev ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install-dev ## Let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: ## Renew the locks (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --upgrade --extra build --extra dev pyproject.toml --output-file requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --constraint requirements-dev.txt --extra build pyproject.toml --output-file requirements.txt
+
+up: ## Serve from containers on port 8000, SQLite in a volume
+	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN
+	@$(COMPOSE) up --build --detach --wait
+	@deploy/say-what-to-paste.sh .env
+
+up-postgres: ## The same on PostgreSQL
+	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN POSTGRES_PASSWORD
+	@$(COMPOSE_POSTGRES) up --build --detach --wait
+	@deploy/say-what-to-paste.sh .env
+
+logs: ## Follow the containers' logs
+	@$(COMPOSE) logs --follow
+
+down: ## Stop the containers; the data stays
+	@$(COMPOSE_POSTGRES) down

@@ -1,0 +1,70 @@
+"""gunicorn, from the same settings as the application: https://gunicorn.org/reference/settings/"""
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from webhook_service.logs import logging_config
+from webhook_service.settings import Settings, SettingsInvalid
+
+try:
+    settings = Settings.from_env()
+except SettingsInvalid as invalid:
+    sys.exit(str(invalid))
+
+_shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # memory, not a disk
+
+bind = settings.bind
+workers = settings.workers
+worker_class = "gthread"
+threads = settings.threads
+preload_app = True
+keepalive = 75  # seconds: longer than nginx keeps an idle upstream connection (60), so that nginx closes first
+timeout = 30
+graceful_timeout = 30
+max_requests = 0
+worker_tmp_dir = _shared_memory
+control_socket_disable = True  # its default path is one for all servers of a user
+logconfig_dict = logging_config(settings.log_level)
+
+
+def _metrics_directory() -> Path:
+    given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if given:
+        return Path(given)
+    server = hashlib.sha256(bind.encode()).hexdigest()[:12]
+    return Path(_shared_memory or "/tmp") / f"webhook_service-{os.getuid()}-{server}"  # noqa: S108
+
+
+metrics_directory = _metrics_directory()
+metrics_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+if metrics_directory.stat().st_uid != os.getuid():
+    sys.exit(f"the metrics directory {metrics_directory} belongs to another user")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_directory)
+
+
+def on_starting(server: Any) -> None:
+    """Clears what an earlier server left in the metrics directory, and logs the settings in effect."""
+    for leftover in metrics_directory.glob("*.db"):
+        leftover.unlink()
+    server.log.info("starting", extra={"settings": settings.masked()})
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Makes sure that a worker shares no database connection and no lock with its siblings."""
+    worker.app.wsgi().extensions["webhook_service"].forget_parent()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Drops the gauges of a worker that is gone."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: Any) -> None:
+    """Removes the metrics directory with the server."""
+    shutil.rmtree(metrics_directory, ignore_errors=True)

@@ -1,0 +1,89 @@
+"""Who may read: protected mode without an API token, the token with one.
+
+Deliveries prove themselves by their signatures and health checks tell nothing, so both are open to all.
+"""
+
+import hmac
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from flask import Flask, Request, Response, request
+
+from webhook_service.domain import Secrets
+from webhook_service.errors import problem
+from webhook_service.metrics import METRICS_PATH
+
+FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+PROTECTED = "set API_TOKEN to let anyone but this machine in"
+
+_CHALLENGE = 'Basic realm="webhook_service", charset="UTF-8", Bearer'
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_OWN_SITE = frozenset({"same-origin", "none"})
+_LOOPBACK_NAMES = frozenset({"localhost", ""})
+
+
+def init_access(app: Flask, token: Secrets | None) -> None:
+    """Guards everything but deliveries and health checks."""
+
+    @app.before_request
+    def guard() -> Response | None:
+        path = request.path
+        if path == "/webhook" or path.startswith(("/webhook/", "/health/")):
+            return None
+        if path == METRICS_PATH:
+            return problem(403, "not served through a proxy") if _is_forwarded(request) else None
+        if not (_has_token(request, token) if token else _is_from_this_machine(request)):
+            return _refuse(token)
+        if request.method not in _SAFE_METHODS and _is_from_other_site(request):
+            return problem(403, "not from another site")
+        return None
+
+
+def _refuse(token: Secrets | None) -> Response:
+    response = problem(401, "API token needed" if token else PROTECTED)
+    if token:
+        response.headers["WWW-Authenticate"] = _CHALLENGE
+    return response
+
+
+def _has_token(request: Request, token: Secrets) -> bool:
+    given = request.authorization
+    if given is None:
+        return False
+    presented = given.token if given.type == "bearer" else given.password if given.type == "basic" else None
+    if presented is None:
+        return False
+    matches = [hmac.compare_digest(secret.encode(), presented.encode()) for _, secret in token.by_age()]
+    return any(matches)
+
+
+def _is_from_this_machine(request: Request) -> bool:
+    """The peer is on the loopback address, no proxy stands between, and it was addressed by a loopback name.
+
+    The last keeps out a web page that pointed a name of its own at this address (DNS rebinding).
+    """
+    peer = request.environ.get("werkzeug.proxy_fix.orig", request.environ).get("REMOTE_ADDR", "")
+    return _is_loopback(peer) and not _is_forwarded(request) and _is_loopback_host(request.host)
+
+
+def _is_forwarded(request: Request) -> bool:
+    return any(name in request.headers for name in FORWARDING_HEADERS)
+
+
+def _is_loopback_host(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    return name in _LOOPBACK_NAMES or _is_loopback(name)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+        return parsed.ipv4_mapped.is_loopback
+    return parsed.is_loopback
+
+
+def _is_from_other_site(request: Request) -> bool:
+    return request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE

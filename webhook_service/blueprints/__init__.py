@@ -1,0 +1,1 @@
+"""HTTP: a request to domain objects, one call, and its result to a response."""

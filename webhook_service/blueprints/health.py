@@ -1,0 +1,26 @@
+"""Whether the process lives, and whether it can do its work."""
+
+from flask import Blueprint, Response, jsonify
+
+from webhook_service.errors import problem
+from webhook_service.providers.native import Native
+from webhook_service.storage.database import Database
+
+
+def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
+    """Routes for whoever watches the process; ``has_secret`` says whether deliveries can be verified at all."""
+    blueprint = Blueprint("health", __name__, url_prefix="/health")
+
+    @blueprint.get("/live")
+    def live() -> Response:
+        return jsonify(status="ok")
+
+    @blueprint.get("/ready")
+    def ready() -> Response:
+        problems = [] if has_secret else [f"{Native.secret_setting} is not set"]
+        problems += database.problems()
+        if problems:
+            return problem(503, "; ".join(problems))
+        return jsonify(status="ok")
+
+    return blueprint

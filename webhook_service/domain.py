@@ -1,0 +1,229 @@
+"""The words of the service as values: what comes in, what is kept of it, and how it can be refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Headers(Protocol):
+    """Request headers; a name is looked up whatever its case."""
+
+    def get(self, name: str, /) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One HTTP request of a provider: the bytes and headers exactly as they came.
+
+    ``target`` is the path and query string as sent; ``received_at`` is aware, in UTC.
+    """
+
+    raw: bytes
+    headers: Headers
+    target: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One item of a delivery, in the shape in which it is stored.
+
+    ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC. ``extra`` keeps what has no column.
+    """
+
+    message_id: str
+    provider: str
+    sender: str
+    recipient: str
+    ts: datetime
+    received_at: datetime
+    text: str | None = None
+    type: str = "text"
+    extra: Mapping[str, Any] | None = None
+
+
+class Order(StrEnum):
+    """By the provider's time, oldest or newest first."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages are meant; ``since`` is inclusive and ``until`` exclusive, both on ``ts``."""
+
+    sender: str | None = None
+    recipient: str | None = None
+    provider: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    q: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The totals of the store; ``top_senders`` are (sender, count) pairs, the busiest first."""
+
+    total_messages: int
+    senders_count: int
+    top_senders: tuple[tuple[str, int], ...]
+    first_ts: datetime | None
+    last_ts: datetime | None
+
+
+class Reason(StrEnum):
+    """Why a delivery was refused: the same word in the log, the metrics and the database."""
+
+    MISSING_SIGNATURE = "missing_signature"
+    MALFORMED_SIGNATURE = "malformed_signature"
+    WRONG_SIGNATURE = "wrong_signature"
+    MISSING_TIMESTAMP = "missing_timestamp"
+    MALFORMED_TIMESTAMP = "malformed_timestamp"
+    STALE_TIMESTAMP = "stale_timestamp"
+    BODY_TOO_LARGE = "body_too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    INVALID_FIELDS = "invalid_fields"
+    NO_SECRET = "no_secret"  # noqa: S105  # a reason, not a secret
+    REFUSED_BY_DATABASE = "refused_by_database"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A provider's word on what became of an outgoing message: sent, delivered, read, failed, or newer ones.
+
+    ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC; ``error`` is the provider's own.
+    """
+
+    message_id: str
+    provider: str
+    status: str
+    recipient: str
+    ts: datetime
+    received_at: datetime
+    error: str | None = None
+    extra: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One item of a delivery that could not be understood; ``where`` is its path in the payload."""
+
+    reason: Reason
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a provider found in a delivery."""
+
+    messages: tuple[Message, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+class Outcome(StrEnum):
+    """What became of an item that was offered to storage."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+
+
+class Result(StrEnum):
+    """What became of a delivery as a whole; the label of ``webhook_requests_total``."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+    INVALID_SIGNATURE = "invalid_signature"
+    VALIDATION_ERROR = "validation_error"
+    UNAVAILABLE = "unavailable"
+
+
+class SecretAge(StrEnum):
+    """Which of a provider's two secrets made a signature."""
+
+    CURRENT = "current"
+    PREVIOUS = "previous"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """A provider's secret, and the one it replaces while that is being rotated out."""
+
+    current: str = field(repr=False)
+    previous: str | None = field(default=None, repr=False)
+
+    def by_age(self) -> list[tuple[SecretAge, str]]:
+        """The secrets that may have signed, the likelier one first."""
+        secrets = [(SecretAge.CURRENT, self.current)]
+        if self.previous is not None:
+            secrets.append((SecretAge.PREVIOUS, self.previous))
+        return secrets
+
+
+class DeliveryRefused(Exception):
+    """A delivery that is not accepted; ``result`` and ``reason`` say so in the log and in the metrics."""
+
+    result: Result
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class SignatureInvalid(DeliveryRefused):
+    """Nothing shows that the delivery comes from its provider."""
+
+    result = Result.INVALID_SIGNATURE
+
+
+class PayloadInvalid(DeliveryRefused):
+    """The delivery is authentic but can't be understood; ``errors`` names the fields and what is wrong with each."""
+
+    result = Result.VALIDATION_ERROR
+
+    def __init__(self, reason: Reason, errors: Mapping[str, list[str]]) -> None:
+        super().__init__(reason)
+        self.errors = errors
+
+
+class BodyTooLarge(DeliveryRefused):
+    """The body is over the limit, and was not read to its end."""
+
+    result = Result.VALIDATION_ERROR
+
+    def __init__(self) -> None:
+        super().__init__(Reason.BODY_TOO_LARGE)
+
+
+class ServiceUnavailable(DeliveryRefused):
+    """The delivery can't be stored now; the provider should send it again."""
+
+    result = Result.UNAVAILABLE
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason)
+        self.detail = detail
+
+
+class StorageUnavailable(ServiceUnavailable):
+    """The database can't be reached, is full, or is not at the schema that this code needs."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Reason.STORAGE_UNAVAILABLE, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the service concluded about a delivery, for the log and the metrics."""
+
+    provider: str
+    result: Result
+    reason: Reason | None = None
+    message_id: str | None = None
+    outcomes: tuple[Outcome, ...] = ()

@@ -1,0 +1,62 @@
+"""What every provider does: tell whether a delivery is authentic, and what is in it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from webhook_service.domain import Contents, Delivery, SecretAge, Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The body of the 200 that a provider wants to see."""
+
+    content_type: str
+    body: bytes
+
+
+STATUS_OK = Acknowledgement("application/json", b'{"status":"ok"}')
+
+
+class Provider(ABC):
+    """One sender of deliveries.
+
+    It is configured when the setting named ``secret_setting`` has a value; ``option_settings`` are then needed as well.
+    """
+
+    name: ClassVar[str]
+    secret_setting: ClassVar[str]
+    option_settings: ClassVar[tuple[str, ...]] = ()
+    acknowledgement: ClassVar[Acknowledgement] = STATUS_OK
+    accepts_unreadable: ClassVar[bool] = False
+    """Whether a delivery that can't be understood is acknowledged, since it is kept and sending it again can't help."""
+
+    def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
+        self._secrets = secrets
+        self._options = options
+
+    @classmethod
+    def problems(cls, _secrets: Secrets, _options: Mapping[str, str]) -> list[str]:
+        """What is wrong with these settings, a line each that starts with the setting's name and shows no secret."""
+        return []
+
+    @abstractmethod
+    def verify(self, delivery: Delivery) -> SecretAge:
+        """Which secret signed the delivery; SignatureInvalid when neither did. Takes the same time either way."""
+
+    @abstractmethod
+    def parse(self, delivery: Delivery) -> Contents:
+        """What the delivery holds; PayloadInvalid when it can't be understood."""
+
+    def handshake(self, _parameters: Mapping[str, str]) -> str | None:
+        """The answer to the provider's check of a new URL; None when it is refused or there is no such check."""
+        return None
+
+    def diagnose(self, _delivery: Delivery) -> str | None:
+        """What would have made a refused signature match, as a hint in the operator's log.
+
+        None when nothing that was tried does. Computed only from what the service holds, in bounded work, and never
+        shown to the caller.
+        """
+        return None

@@ -1,0 +1,6 @@
+"""Every provider that the service knows. A new one is a file beside this one and a line here."""
+
+from webhook_service.providers.base import Provider
+from webhook_service.providers.native import Native
+
+PROVIDERS: tuple[type[Provider], ...] = (Native,)

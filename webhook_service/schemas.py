@@ -1,0 +1,180 @@
+"""JSON and query strings to domain objects and back; what a field may hold is said here and nowhere else.
+
+Rules: E.164 numbers are ITU-T E.164 (`+` and at most 15 digits), timestamps are RFC 3339 / ISO 8601 with a zone.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid, Reason, Stats
+
+MESSAGE_ID_MAX = 255
+TEXT_MAX = 4096
+PAGE_MAX = 100
+PAGE_DEFAULT = 50
+OFFSET_MAX = 2**63 - 1 - PAGE_MAX
+
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})"
+)
+_NOT_A_TIMESTAMP = "Not an ISO 8601 timestamp with a time zone."
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+
+
+class QueryInvalid(Exception):
+    """A query string that breaks the contract; ``errors`` names the parameters and what is wrong with each."""
+
+    def __init__(self, errors: Mapping[str, list[str]]) -> None:
+        super().__init__("invalid query parameters")
+        self.errors = errors
+
+
+class Timestamp(fields.Field[datetime]):
+    """An ISO 8601 string with a zone, read to an aware datetime in UTC; fractions are cut at microseconds."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:  # noqa: ARG002
+        if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
+            raise ValidationError(_NOT_A_TIMESTAMP)
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValidationError(_NOT_A_TIMESTAMP) from None
+
+
+class AsciiInteger(fields.Field[int]):
+    """An integer of ASCII digits, as a query string holds it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:  # noqa: ARG002
+        if not _INTEGER.fullmatch(value):
+            raise ValidationError("Not a valid integer.")
+        return int(value)
+
+
+def no_nul(text: str) -> None:
+    """Refuses what no database takes in a text."""
+    if "\x00" in text:
+        raise ValidationError("Must not contain NUL.")
+
+
+phone_number = validate.Regexp(re.compile(r"\+[0-9]{1,15}\Z"), error="Not an E.164 number: a plus and 1 to 15 digits.")
+
+
+class NativePayloadSchema(Schema):
+    """The body of a native delivery; what it holds beside these fields is kept as ``extra``."""
+
+    message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
+    sender = fields.String(required=True, data_key="from", validate=phone_number)
+    recipient = fields.String(required=True, data_key="to", validate=phone_number)
+    ts = Timestamp(required=True)
+    text = fields.String(load_default=None, allow_none=True, validate=[validate.Length(max=TEXT_MAX), no_nul])
+
+
+class MessageQuerySchema(Schema):
+    """The query string of ``GET /messages``."""
+
+    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
+    offset = AsciiInteger(load_default=0, validate=validate.Range(0, OFFSET_MAX))
+    sender = fields.String(data_key="from", load_default=None, validate=no_nul)
+    recipient = fields.String(data_key="to", load_default=None, validate=no_nul)
+    provider = fields.String(load_default=None, validate=no_nul)
+    since = Timestamp(load_default=None)
+    until = Timestamp(load_default=None)
+    q = fields.String(load_default=None, validate=[validate.Length(max=TEXT_MAX), no_nul])
+    order = fields.Enum(Order, by_value=True, load_default=Order.ASC)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageQuery:
+    """One page that a caller of ``GET /messages`` asks for."""
+
+    filter: MessageFilter
+    order: Order
+    limit: int
+    offset: int
+
+
+_native_payload = NativePayloadSchema(unknown=EXCLUDE)
+_NATIVE_NAMES = frozenset(field.data_key or name for name, field in _native_payload.fields.items())
+_message_query = MessageQuerySchema(unknown=EXCLUDE)
+
+
+def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
+    """The validated fields of a native payload by their names in the domain; PayloadInvalid when one is bad."""
+    try:
+        loaded: dict[str, Any] = _native_payload.load(payload)
+    except ValidationError as invalid:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, _by_field(invalid)) from None
+    extra = {name: value for name, value in payload.items() if name not in _NATIVE_NAMES}
+    return {**loaded, "extra": extra or None}
+
+
+def load_message_query(query_string: bytes) -> MessageQuery:
+    """The page that a query string asks for; QueryInvalid when a parameter is bad."""
+    try:
+        loaded = _message_query.load(read_query_string(query_string))
+    except ValidationError as invalid:
+        raise QueryInvalid(_by_field(invalid)) from None
+    page = {name: loaded.pop(name) for name in ("limit", "offset", "order")}
+    return MessageQuery(filter=MessageFilter(**loaded), **page)
+
+
+def _by_field(invalid: ValidationError) -> dict[str, list[str]]:
+    assert isinstance(invalid.messages, dict)  # noqa: S101  # a schema's messages are by field
+    return invalid.messages
+
+
+# In these a plus is far likelier a phone number's or a zone's than a form's idea of a space.
+_PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
+_EMPTY_IS_ABSENT = frozenset({"from", "to", "provider", "since", "until", "q", "cursor"})
+
+
+def read_query_string(query_string: bytes) -> dict[str, str]:
+    """The parameters of a query string, the last of each name; QueryInvalid when one is not UTF-8."""
+    parameters: dict[str, str] = {}
+    for pair in query_string.split(b"&"):
+        name = pair.partition(b"=")[0].decode("latin-1")
+        readable = pair.replace(b"+", b"%2B") if name in _PLUS_IS_PLUS else pair
+        try:
+            parameters.update(parse_qsl(readable.decode(), keep_blank_values=True, errors="strict"))
+        except UnicodeDecodeError:
+            raise QueryInvalid({name if name.isascii() else "query": ["Not valid UTF-8."]}) from None
+    return {name: value for name, value in parameters.items() if value or name not in _EMPTY_IS_ABSENT}
+
+
+def format_timestamp(ts: datetime) -> str:
+    """An aware UTC datetime as ISO 8601 with ``Z``, with a fraction only where there is one."""
+    return ts.replace(tzinfo=None).isoformat() + "Z"
+
+
+def present_message(message: Message) -> dict[str, Any]:
+    """A stored message as its JSON object; ``extra`` only where there is one."""
+    presented: dict[str, Any] = {
+        "message_id": message.message_id,
+        "from": message.sender,
+        "to": message.recipient,
+        "ts": format_timestamp(message.ts),
+        "text": message.text,
+        "provider": message.provider,
+        "type": message.type,
+        "received_at": format_timestamp(message.received_at),
+    }
+    if message.extra is not None:
+        presented["extra"] = message.extra
+    return presented
+
+
+def present_stats(stats: Stats) -> dict[str, Any]:
+    """The totals of the store as their JSON object; times are null while it is empty."""
+    return {
+        "total_messages": stats.total_messages,
+        "senders_count": stats.senders_count,
+        "messages_per_sender": [{"from": sender, "count": count} for sender, count in stats.top_senders],
+        "first_message_ts": stats.first_ts and format_timestamp(stats.first_ts),
+        "last_message_ts": stats.last_ts and format_timestamp(stats.last_ts),
+    }

@@ -1,0 +1,116 @@
+"""Signed deliveries out, as a provider makes them: one to try the service with, or many to load it."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from uuid import uuid4
+
+import urllib3
+
+from webhook_service.providers.native import SIGNATURE_HEADER, sign
+from webhook_service.schemas import format_timestamp
+
+TIMEOUT = 30.0  # seconds to wait for an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What the deliveries say; ``message_id`` is None for a new one each."""
+
+    secret: str = field(repr=False)
+    sender: str
+    recipient: str
+    text: str
+    message_id: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[bytes, dict[str, str]]]:
+        """Bodies and headers without end."""
+        while True:
+            payload = {
+                "message_id": self.message_id or f"m-{uuid4()}",
+                "from": self.sender,
+                "to": self.recipient,
+                "ts": format_timestamp(datetime.now(UTC)),
+                "text": self.text,
+            }
+            body = json.dumps(payload).encode()
+            yield body, {"Content-Type": "application/json", SIGNATURE_HEADER: sign(self.secret, body)}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much to send, and where."""
+
+    url: str
+    count: int
+    concurrency: int
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came back. ``latencies`` are in milliseconds; a delivery without an answer counts under its error's name."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    only_answer: str | None = None
+
+    @property
+    def rate(self) -> float:
+        """Deliveries a second."""
+        return self.statuses.total() / self.seconds
+
+    @property
+    def failed(self) -> bool:
+        """Whether any delivery was not accepted."""
+        return set(self.statuses) != {"200"}
+
+    def percentile(self, percent: int) -> float:
+        """The latency that ``percent`` of the deliveries did not exceed (nearest rank)."""
+        ordered = sorted(self.latencies)
+        return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Summary:
+    """Sends the load over kept-alive connections and calls ``on_answer`` after each delivery, one thread at a time."""
+    summary = Summary()
+    turn = threading.Lock()
+    deliveries = islice(iter(samples), load.count)
+    pool = urllib3.PoolManager(maxsize=load.concurrency, retries=False, timeout=TIMEOUT)
+
+    def next_delivery() -> tuple[bytes, dict[str, str]] | None:
+        with turn:
+            return next(deliveries, None)
+
+    def work() -> None:
+        while (delivery := next_delivery()) is not None:
+            started = time.perf_counter()
+            status, answer = _send(pool, f"{load.url}/webhook", *delivery)
+            elapsed = (time.perf_counter() - started) * 1000
+            with turn:
+                summary.statuses[status] += 1
+                summary.latencies.append(elapsed)
+                if load.count == 1:
+                    summary.only_answer = f"{status} {answer}"
+                on_answer()
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(load.concurrency) as executor:
+        for finished in [executor.submit(work) for _ in range(load.concurrency)]:
+            finished.result()
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+def _send(pool: urllib3.PoolManager, url: str, body: bytes, headers: dict[str, str]) -> tuple[str, str]:
+    try:
+        response = pool.request("POST", url, body=body, headers=headers)
+    except urllib3.exceptions.HTTPError as error:
+        return type(error).__name__, str(error)
+    return str(response.status), response.data.decode(errors="replace")

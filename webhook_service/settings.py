@@ -1,0 +1,185 @@
+"""The settings, read once from the environment; all their problems are reported together.
+
+Every name may stand in the environment or in a ``.env`` beside ``wsgi.py``; the environment wins, and an empty value
+means 'not set'. A secret ``NAME`` may instead be the content of the file that ``NAME_FILE`` names.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import dotenv_values
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from webhook_service.domain import Secrets
+from webhook_service.providers.base import Provider
+from webhook_service.providers.registry import PROVIDERS
+
+ROOT = Path(__file__).resolve().parent.parent
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class SettingsInvalid(Exception):
+    """The environment can't be run with; ``problems`` has one line for each setting that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("invalid settings:\n  " + "\n  ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. ``provider_secrets`` are by provider name and hold the configured ones only."""
+
+    database_url: URL
+    provider_secrets: Mapping[str, Secrets] = field(default_factory=dict)
+    provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    api_token: Secrets | None = None
+    log_level: str = "INFO"
+    max_body_bytes: int = 3 * 2**20
+    trusted_proxies: int = 0
+    bind: str = "127.0.0.1:8000"
+    workers: int = 1
+    threads: int = 8
+
+    @classmethod
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, providers: Iterable[type[Provider]] = PROVIDERS
+    ) -> "Settings":
+        """The settings that an environment asks for; SettingsInvalid names every one that is wrong."""
+        return _Reader(environment() if environ is None else environ).read(providers)
+
+    def masked(self) -> dict[str, object]:
+        """The settings in effect, as they may be logged: no secret, no password."""
+        return {
+            "database_url": self.database_url.render_as_string(hide_password=True),
+            "providers": sorted(self.provider_secrets),
+            "api_token": "set" if self.api_token else "not set",
+            "log_level": self.log_level,
+            "max_body_bytes": self.max_body_bytes,
+            "trusted_proxies": self.trusted_proxies,
+            "bind": self.bind,
+            "workers": self.workers,
+            "threads": self.threads,
+        }
+
+
+def parse_url(url: str) -> URL:
+    """A database URL in any of the spellings that are taken; ValueError for a database that is not supported."""
+    parsed = make_url(url)
+    match parsed.drivername:
+        case "sqlite" | "sqlite+aiosqlite" | "sqlite+pysqlite":
+            return parsed.set(drivername="sqlite")
+        case "postgres" | "postgresql" | "postgresql+psycopg" | "postgresql+asyncpg":
+            return parsed.set(drivername="postgresql+psycopg")
+    raise ValueError("only sqlite:// and postgresql:// are supported")
+
+
+def environment() -> dict[str, str]:
+    """The process's environment, filled in from the ``.env`` file where it leaves a name out."""
+    from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
+    return {**from_file, **os.environ}
+
+
+class _Reader:
+    """Reads one environment, collecting problems instead of stopping at the first."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._problems: list[str] = []
+
+    def read(self, providers: Iterable[type[Provider]]) -> Settings:
+        secrets, options = self._providers(providers)
+        settings = Settings(
+            database_url=self._database_url("DATABASE_URL", "sqlite:///data/app.db"),
+            provider_secrets=secrets,
+            provider_options=options,
+            api_token=self._secrets("API_TOKEN"),
+            log_level=self._choice("LOG_LEVEL", "INFO", LOG_LEVELS),
+            max_body_bytes=self._integer("MAX_BODY_BYTES", 3 * 2**20, 1024, 2**30),
+            trusted_proxies=self._integer("TRUSTED_PROXIES", 0, 0, 16),
+            bind=self._text("BIND") or "127.0.0.1:8000",
+            workers=self._integer("WEB_CONCURRENCY", len(os.sched_getaffinity(0)), 1, 256),
+            threads=self._integer("GUNICORN_THREADS", 8, 1, 256),
+        )
+        if self._problems:
+            raise SettingsInvalid(self._problems)
+        return settings
+
+    def _providers(
+        self, providers: Iterable[type[Provider]]
+    ) -> tuple[dict[str, Secrets], dict[str, Mapping[str, str]]]:
+        secrets: dict[str, Secrets] = {}
+        options: dict[str, Mapping[str, str]] = {}
+        for provider in providers:
+            configured = self._secrets(provider.secret_setting)
+            if configured is None:
+                continue
+            secrets[provider.name] = configured
+            options[provider.name] = self._options(provider)
+            self._problems += provider.problems(configured, options[provider.name])
+        return secrets, options
+
+    def _options(self, provider: type[Provider]) -> dict[str, str]:
+        options = {}
+        for name in provider.option_settings:
+            value = self._secret_text(name)
+            if value is None:
+                self._problems.append(f"{name}: needed with {provider.secret_setting}")
+            else:
+                options[name] = value
+        return options
+
+    def _secrets(self, name: str) -> Secrets | None:
+        current = self._secret_text(name)
+        previous = self._secret_text(f"{name}_PREVIOUS")
+        if current is None:
+            if previous is not None:
+                self._problems.append(f"{name}_PREVIOUS: set without {name}")
+            return None
+        return Secrets(current, previous)
+
+    def _secret_text(self, name: str) -> str | None:
+        value, path = self._text(name), self._text(f"{name}_FILE")
+        if path is None:
+            return value
+        if value is not None:
+            self._problems.append(f"{name}: set both by itself and by {name}_FILE")
+            return None
+        try:
+            content = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            self._problems.append(f"{name}_FILE: can't be read ({type(error).__name__})")
+            return None
+        if not content:
+            self._problems.append(f"{name}_FILE: the file is empty")
+        return content or None
+
+    def _database_url(self, name: str, default: str) -> URL:
+        try:
+            return parse_url(self._secret_text(name) or default)
+        except ArgumentError:
+            self._problems.append(f"{name}: not a database URL")
+        except ValueError as error:
+            self._problems.append(f"{name}: {error}")
+        return parse_url(default)
+
+    def _choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = (self._text(name) or default).upper()
+        if value not in choices:
+            self._problems.append(f"{name}: not one of {', '.join(choices)}")
+        return value
+
+    def _integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self._text(name)
+        if value is None:
+            return default
+        if not (value.isascii() and value.isdigit() and least <= int(value[:12]) <= most):
+            self._problems.append(f"{name}: not a whole number from {least} to {most}")
+            return default
+        return int(value)
+
+    def _text(self, name: str) -> str | None:
+        return self._environ.get(name, "").strip() or None

@@ -1,0 +1,125 @@
+"""Connections and transactions, and the edge at which a driver's errors become the domain's."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+import psycopg
+from sqlalchemy import URL, Connection, Engine, event, literal, select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from webhook_service.domain import StorageUnavailable
+from webhook_service.storage.postgresql import PostgresqlBackend
+from webhook_service.storage.sqlite import SqliteBackend
+
+SCHEMA_VERSION = "0001"
+"""The migration that this code reads and writes; any other is refused before a row is touched."""
+
+
+class RowRefused(Exception):
+    """The database takes a row of this transaction for invalid, so the transaction was undone."""
+
+
+class Backend(Protocol):
+    """What differs between the databases besides the dialect of their SQL."""
+
+    def create_engine(self, *, pool_size: int, read_only: bool) -> Engine: ...
+    def turn_to_write(self) -> AbstractContextManager[None]: ...
+    def queue_in_transaction(self, connection: Connection) -> None: ...
+    def is_stale(self) -> bool: ...
+    def writing_problem(self, connection: Connection) -> str | None: ...
+    def forget(self) -> None: ...
+
+
+class Database:
+    """The one way to the tables: ``transaction()`` to write, ``snapshot()`` to read.
+
+    Nothing connects before the first use, so an application may be made before its workers are forked.
+    """
+
+    def __init__(self, url: URL, *, pool_size: int) -> None:
+        self._backend = _backend(url)
+        self._writer = self._engine(pool_size=2, read_only=False)
+        self._reader = self._engine(pool_size=pool_size, read_only=True)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction that holds the turn to write and is on disk when the block is left.
+
+        Raises StorageUnavailable when it can't be begun or committed, RowRefused when a row is to blame.
+        """
+        self._renew_if_stale()
+        with _domain_errors(), self._backend.turn_to_write(), self._writer.begin() as connection:
+            self._backend.queue_in_transaction(connection)
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection whose statements can only read; StorageUnavailable when there is none to be had."""
+        self._renew_if_stale()
+        with _domain_errors(), self._reader.connect() as connection:
+            yield connection
+
+    def problems(self) -> list[str]:
+        """What keeps the next message from being stored or read back; empty when nothing does."""
+        try:
+            with self.snapshot() as connection:
+                connection.execute(select(literal(1)))
+            with _domain_errors(), self._writer.connect() as connection:
+                problem = self._backend.writing_problem(connection)
+        except StorageUnavailable as unavailable:
+            return [unavailable.detail]
+        return [problem] if problem else []
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+    def forget_parent(self) -> None:
+        """Lets go of whatever a forked child inherited, leaving the parent's connections alone."""
+        self._writer.dispose(close=False)
+        self._reader.dispose(close=False)
+        self._backend.forget()
+
+    def _renew_if_stale(self) -> None:
+        if self._backend.is_stale():
+            self.close()
+
+    def _engine(self, *, pool_size: int, read_only: bool) -> Engine:
+        engine = self._backend.create_engine(pool_size=pool_size, read_only=read_only)
+        event.listen(engine, "connect", _refuse_other_schema)
+        return engine
+
+
+def _backend(url: URL) -> Backend:
+    return SqliteBackend(url) if url.drivername == "sqlite" else PostgresqlBackend(url)
+
+
+def _refuse_other_schema(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute("SELECT version_num FROM alembic_version")
+        row = cursor.fetchone()
+        connection.rollback()
+    except (sqlite3.OperationalError, psycopg.errors.UndefinedTable) as error:
+        raise StorageUnavailable("the database is not migrated") from error
+    finally:
+        cursor.close()
+    if row is None or row[0] != SCHEMA_VERSION:
+        found = "none" if row is None else row[0]
+        raise StorageUnavailable(f"the database is at migration {found}, not at {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _domain_errors() -> Iterator[None]:
+    try:
+        yield
+    except (IntegrityError, DataError) as error:
+        raise RowRefused from error
+    except (DBAPIError, PoolTimeout, sqlite3.Error, psycopg.Error) as error:
+        raise StorageUnavailable("the database is not available") from error

@@ -1,0 +1,72 @@
+"""Brings a database to the schema that this code needs; the one thing that makes a SQLite file."""
+
+import os
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from webhook_service.domain import StorageUnavailable
+from webhook_service.storage.postgresql import ADVISORY_LOCK
+from webhook_service.storage.writer_lock import WriterLock
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+def migrate(url: URL) -> None:
+    """Upgrades to the newest migration; safe to run by several processes at once and on a database in use.
+
+    Raises StorageUnavailable when the database can't be reached or is of a newer release.
+    """
+    try:
+        if url.drivername == "sqlite":
+            _migrate_sqlite(url)
+        else:
+            _migrate_postgresql(url)
+    except (DBAPIError, OSError) as error:
+        raise StorageUnavailable("the database is not available") from error
+    except CommandError as error:
+        raise StorageUnavailable("the database is of a newer release") from error
+
+
+def newest_migration() -> str | None:
+    """The revision that ``migrate`` brings a database to."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _migrate_sqlite(url: URL) -> None:
+    path = Path(url.database or "").absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT, 0o600))
+    with WriterLock(path.with_name(path.name + ".lock")).held():
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            connection.exec_driver_sql("PRAGMA synchronous = FULL")
+        with engine.begin() as connection:
+            _upgrade(connection)
+
+
+def _migrate_postgresql(url: URL) -> None:
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config

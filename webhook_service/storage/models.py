@@ -1,0 +1,78 @@
+"""The tables. The schema itself comes from ``migrations/``; a test holds the two against each other."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, the same to the microsecond from SQLite (as text) and PostgreSQL (timestamptz)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+def bytewise(length: int) -> String:
+    """Text that both databases compare and order by its bytes, whatever the locale of the server."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+class MessageRow(Base):
+    """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        UniqueConstraint("message_id"),
+        Index(None, "ts", "message_id"),
+        Index(None, "sender", "ts", "message_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
+    message_id: Mapped[str] = mapped_column(bytewise(255))
+    provider: Mapped[str] = mapped_column(bytewise(32))
+    sender: Mapped[str] = mapped_column(bytewise(255))
+    recipient: Mapped[str] = mapped_column(bytewise(255))
+    ts: Mapped[datetime] = mapped_column(UtcDateTime)
+    text: Mapped[str | None] = mapped_column(Text)
+    text_folded: Mapped[str | None] = mapped_column(Text)
+    type: Mapped[str] = mapped_column(bytewise(64))
+    extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,71 @@
+"""PostgreSQL through psycopg 3, with every wait bounded.
+
+Connection parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy.pool import QueuePool
+
+# Any number that no other program on the database takes: "webhooks" in ASCII.
+ADVISORY_LOCK = 0x776562686F6F6B73
+
+CONNECT_TIMEOUT = 3  # seconds
+WRITE_TIMEOUT = 3000  # milliseconds for one statement of a writer, its wait for locks included
+READ_TIMEOUT = 30_000  # milliseconds for one statement of a reader
+
+_take_turn = text("SELECT pg_advisory_xact_lock(:key)")
+_is_read_only = text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool")
+
+
+class PostgresqlBackend:
+    """Connections to a PostgreSQL database."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url.set(drivername="postgresql+psycopg")
+
+    def create_engine(self, *, pool_size: int, read_only: bool) -> Engine:
+        """An engine whose commits are synced, or whose transactions can't write."""
+        settings = {
+            "timezone": "UTC",
+            "synchronous_commit": "on",
+            "statement_timeout": READ_TIMEOUT if read_only else WRITE_TIMEOUT,
+            "idle_in_transaction_session_timeout": READ_TIMEOUT,
+            "default_transaction_read_only": "on" if read_only else "off",
+        }
+        return create_engine(
+            self._url,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            pool_pre_ping=read_only,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT,
+                "tcp_user_timeout": WRITE_TIMEOUT,
+                "application_name": "webhook_service",
+                "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+            },
+        )
+
+    @contextmanager
+    def turn_to_write(self) -> Iterator[None]:
+        """Nothing to wait for before the transaction: the turn is taken inside it."""
+        yield
+
+    def queue_in_transaction(self, connection: Connection) -> None:
+        """Waits until no other process writes, so that ids are committed in the order in which they are given."""
+        connection.execute(_take_turn, {"key": ADVISORY_LOCK})
+
+    def is_stale(self) -> bool:
+        """Never by itself: a connection that broke says so when it is used."""
+        return False
+
+    def writing_problem(self, connection: Connection) -> str | None:
+        """What would keep the next message from being stored, if anything."""
+        return "the database is read-only" if connection.scalar(_is_read_only) else None
+
+    def forget(self) -> None:
+        """Nothing is held outside the engine."""

@@ -1,0 +1,104 @@
+"""SQLite: one file, one writer, synced at every commit.
+
+Pragmas: https://www.sqlite.org/pragma.html; write-ahead log: https://www.sqlite.org/wal.html
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from webhook_service.domain import StorageUnavailable
+from webhook_service.storage.writer_lock import WriterLock
+
+BUSY_TIMEOUT = 5.0  # seconds to wait for a writer that does not take the lock, such as the sqlite3 shell
+ROOM_TO_WRITE = 16 * 2**20  # bytes that must be free for the service to call itself ready
+
+
+class SqliteBackend:
+    """Connections to one SQLite file that is never made here: only a migration makes it."""
+
+    def __init__(self, url: URL) -> None:
+        if not url.database or url.database == ":memory:":
+            raise ValueError("SQLite needs a file: workers share nothing else")
+        self._path = Path(url.database).absolute()
+        self._lock = WriterLock(self._path.with_name(self._path.name + ".lock"))
+        self._opened: tuple[int, int] | None = None
+
+    def create_engine(self, *, pool_size: int, read_only: bool) -> Engine:
+        """An engine whose connections sync every commit, or refuse to write."""
+        engine = create_engine(
+            "sqlite://", creator=self._connect, poolclass=QueuePool, pool_size=pool_size, max_overflow=0, pool_timeout=5
+        )
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.execute("PRAGMA temp_store = MEMORY")
+            cursor.execute(f"PRAGMA query_only = {int(read_only)}")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+        return engine
+
+    @contextmanager
+    def turn_to_write(self) -> Iterator[None]:
+        """Waits until no other process writes, and keeps it so."""
+        try:
+            held = self._lock.held()
+            held.__enter__()
+        except OSError as error:
+            raise StorageUnavailable("the folder of the database is not writable") from error
+        try:
+            yield
+        finally:
+            held.__exit__(None, None, None)
+
+    def queue_in_transaction(self, connection: Connection) -> None:
+        """Nothing more to wait for: the turn was taken before the transaction."""
+
+    def is_stale(self) -> bool:
+        """Whether connections are open to a file that is no longer the one at the path."""
+        return self._opened is not None and self._opened != self._identity()
+
+    def writing_problem(self, _connection: Connection) -> str | None:
+        """What would keep the next message from being stored, if anything."""
+        if not os.access(self._path, os.W_OK) or not os.access(self._path.parent, os.W_OK):
+            return "the database is not writable"
+        room = os.statvfs(self._path.parent)
+        if room.f_bavail * room.f_frsize < ROOM_TO_WRITE:
+            return "no room to write"
+        return None
+
+    def forget(self) -> None:
+        """Lets go of what a forked child must not share."""
+        self._lock.forget()
+
+    def _connect(self) -> sqlite3.Connection:
+        self._opened = self._identity()
+        # Transactions are begun by the engine's event, so that a writer never has to upgrade a read lock.
+        return sqlite3.connect(
+            f"file:{quote(str(self._path))}?mode=rw",
+            uri=True,
+            isolation_level=None,
+            timeout=BUSY_TIMEOUT,
+            check_same_thread=False,
+        )
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
