@@ -50,12 +50,7 @@ def on_starting(server: Any) -> None:
     """Clears what an earlier server left in the metrics directory, and logs the settings in effect."""
     for leftover in metrics_directory.glob("*.db"):
         leftover.unlink()
-    server.log.info("starting", extra={"settings": settings.masked()})
-
-
-def post_fork(_server: Any, worker: Any) -> None:
-    """Makes sure that a worker shares no database connection and no lock with its siblings."""
-    worker.app.wsgi().extensions["webhook_service"].forget_parent()
+    server.log.info("starting", extra={"fields": {"settings": settings.masked()}})
 
 
 def child_exit(_server: Any, worker: Any) -> None:

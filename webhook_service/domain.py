@@ -218,6 +218,10 @@ class StorageUnavailable(ServiceUnavailable):
         super().__init__(Reason.STORAGE_UNAVAILABLE, detail)
 
 
+class ConnectionLost(StorageUnavailable):
+    """A connection broke in use; another may do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the service concluded about a delivery, for the log and the metrics."""

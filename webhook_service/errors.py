@@ -67,7 +67,7 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    _log.error("unexpected error", exc_info=error, extra={"request_id": g.get("request_id")})
+    _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": g.get("request_id")}})
     return problem(500, "internal error")
 
 

@@ -5,11 +5,12 @@ Never in a line: message text, phone numbers, secrets, query strings.
 
 import logging
 import re
-import secrets
-import sys
 import time
+from datetime import UTC, datetime
+from random import getrandbits
 from typing import Any
 
+import orjson
 from flask import Flask, Response, g, request
 
 from webhook_service.domain import Outcome, Verdict
@@ -20,20 +21,29 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _log = logging.getLogger("webhook_service.request")
 
 
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON; ``extra={"fields": {...}}`` adds to it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "ts": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+
+
 def logging_config(level: str) -> dict[str, Any]:
     """A ``logging.config`` dictionary: every logger, gunicorn's included, writes JSON lines to standard output."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {
-            "json": {
-                "()": "pythonjsonlogger.orjson.OrjsonFormatter",
-                "format": "%(levelname)s%(name)s%(message)s",
-                "rename_fields": {"levelname": "level", "name": "logger"},
-                "timestamp": "ts",
-            }
-        },
-        "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": sys.stdout}},
+        "formatters": {"json": {"()": JsonFormatter}},
+        "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
         "root": {"level": level, "handlers": ["stdout"]},
         "loggers": {
             "gunicorn.error": {"level": level, "handlers": ["stdout"], "propagate": False},
@@ -44,30 +54,41 @@ def logging_config(level: str) -> dict[str, Any]:
 
 def init_logs(app: Flask) -> None:
     """Gives every request an ID and a line."""
+    _collect_only_what_is_written()
     app.before_request(_start)
     app.after_request(_finish)
+
+
+def _collect_only_what_is_written() -> None:
+    # https://docs.python.org/3/howto/logging.html#optimization: half of what a record costs is looking these up.
+    logging._srcfile = None  # noqa: SLF001  # as documented there
+    logging.logThreads = False
+    logging.logProcesses = False
+    logging.logMultiprocessing = False
 
 
 def _start() -> None:
     g.started = time.perf_counter()
     claimed = request.headers.get(REQUEST_ID_HEADER)
-    g.request_id = claimed if claimed and _SANE_REQUEST_ID.fullmatch(claimed) else secrets.token_hex(16)
+    g.request_id = claimed if claimed and _SANE_REQUEST_ID.fullmatch(claimed) else f"{getrandbits(128):032x}"
 
 
 def _finish(response: Response) -> Response:
-    response.headers[REQUEST_ID_HEADER] = g.request_id
-    line = {
-        "request_id": g.request_id,
-        "method": request.method,
-        "path": request.path,
+    # Each look through Flask's proxies costs as much as a line here, so each is looked through once.
+    current, notes = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    response.headers[REQUEST_ID_HEADER] = notes.request_id
+    fields = {
+        "request_id": notes.request_id,
+        "method": current.method,
+        "path": current.path,
         "status": response.status_code,
-        "latency_ms": round((time.perf_counter() - g.started) * 1000, 3),
+        "latency_ms": round((time.perf_counter() - notes.started) * 1000, 3),
     }
-    if "verdict" in g:
-        line.update(_delivery_fields(g.verdict))
-    if "failure" in g:
-        line["failure"] = g.failure
-    _log.info("request", extra=line)
+    if "verdict" in notes:
+        fields.update(_delivery_fields(notes.verdict))
+    if "failure" in notes:
+        fields["failure"] = notes.failure
+    _log.info("request", extra={"fields": fields})
     return response
 
 

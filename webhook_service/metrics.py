@@ -5,12 +5,13 @@ the values are this process's own. Multiprocess mode: https://prometheus.github.
 """
 
 import time
+from functools import cache
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
-from webhook_service.domain import Verdict
+from webhook_service.domain import Result
 
 METRICS_PATH = "/metrics"
 
@@ -44,13 +45,20 @@ class Metrics:
         app.after_request(self._observe)
 
     def _observe(self, response: Response) -> Response:
-        method = request.method if request.method in _METHODS else _OTHER_METHOD
-        path = request.url_rule.rule if request.url_rule else UNMATCHED
-        self._requests.labels(method, path, response.status_code).inc()
-        self._duration.labels(method, path).observe(time.perf_counter() - g.started)
-        if "verdict" in g:
-            self._count_delivery(g.verdict)
+        current, notes = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        method = current.method if current.method in _METHODS else _OTHER_METHOD
+        path = current.url_rule.rule if current.url_rule else UNMATCHED
+        requests, duration = self._request_series(method, path, response.status_code)
+        requests.inc()
+        duration.observe(time.perf_counter() - notes.started)
+        if "verdict" in notes:
+            self._delivery_series(notes.verdict.provider, notes.verdict.result).inc()
         return response
 
-    def _count_delivery(self, verdict: Verdict) -> None:
-        self._deliveries.labels(verdict.provider, verdict.result.value).inc()
+    @cache  # noqa: B019  # lives as long as the application, and holds no more than there are series
+    def _request_series(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
+        return self._requests.labels(method, path, status), self._duration.labels(method, path)
+
+    @cache  # noqa: B019  # likewise
+    def _delivery_series(self, provider: str, result: Result) -> Counter:
+        return self._deliveries.labels(provider, result.value)

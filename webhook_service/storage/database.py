@@ -1,9 +1,11 @@
 """Connections and transactions, and the edge at which a driver's errors become the domain's."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
+from weakref import WeakMethod
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, event, literal, select
@@ -12,12 +14,15 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from webhook_service.domain import StorageUnavailable
+from webhook_service.domain import ConnectionLost, StorageUnavailable
 from webhook_service.storage.postgresql import PostgresqlBackend
 from webhook_service.storage.sqlite import SqliteBackend
 
 SCHEMA_VERSION = "0001"
 """The migration that this code reads and writes; any other is refused before a row is touched."""
+
+
+Transaction = Connection
 
 
 class RowRefused(Exception):
@@ -38,16 +43,18 @@ class Backend(Protocol):
 class Database:
     """The one way to the tables: ``transaction()`` to write, ``snapshot()`` to read.
 
-    Nothing connects before the first use, so an application may be made before its workers are forked.
+    Nothing connects before the first use, and a forked child starts with connections and locks of its own.
     """
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
         self._backend = _backend(url)
         self._writer = self._engine(pool_size=2, read_only=False)
         self._reader = self._engine(pool_size=pool_size, read_only=True)
+        forget_parent = WeakMethod(self._forget_parent)
+        os.register_at_fork(after_in_child=lambda: (method := forget_parent()) and method())
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Transaction]:
         """A transaction that holds the turn to write and is on disk when the block is left.
 
         Raises StorageUnavailable when it can't be begun or committed, RowRefused when a row is to blame.
@@ -56,6 +63,12 @@ class Database:
         with _domain_errors(), self._backend.turn_to_write(), self._writer.begin() as connection:
             self._backend.queue_in_transaction(connection)
             yield connection
+
+    @contextmanager
+    def savepoint(self, transaction: Transaction) -> Iterator[None]:
+        """A part of a transaction that is undone alone; RowRefused when a row of it is to blame."""
+        with _domain_errors(), transaction.begin_nested():
+            yield
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -80,8 +93,8 @@ class Database:
         self._writer.dispose()
         self._reader.dispose()
 
-    def forget_parent(self) -> None:
-        """Lets go of whatever a forked child inherited, leaving the parent's connections alone."""
+    def _forget_parent(self) -> None:
+        """Lets go of what a forked child inherited, leaving the parent's connections alone."""
         self._writer.dispose(close=False)
         self._reader.dispose(close=False)
         self._backend.forget()
@@ -121,5 +134,8 @@ def _domain_errors() -> Iterator[None]:
         yield
     except (IntegrityError, DataError) as error:
         raise RowRefused from error
-    except (DBAPIError, PoolTimeout, sqlite3.Error, psycopg.Error) as error:
+    except DBAPIError as error:
+        unavailable = ConnectionLost if error.connection_invalidated else StorageUnavailable
+        raise unavailable("the database is not available") from error
+    except (PoolTimeout, sqlite3.Error, psycopg.Error) as error:
         raise StorageUnavailable("the database is not available") from error

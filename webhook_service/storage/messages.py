@@ -1,30 +1,60 @@
 """Messages in and out of their table."""
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
+from sqlalchemy import Row as ResultRow
 
 from webhook_service.domain import Message, MessageFilter, Order, Outcome
+from webhook_service.storage.insert import Row, insert_new, timestamp_value
 from webhook_service.storage.models import MessageRow
 
-_table = MessageRow.__table__
+_table = cast("Table", MessageRow.__table__)
+_KEY = ("message_id",)
+_COLUMNS = (
+    "message_id",
+    "provider",
+    "sender",
+    "recipient",
+    "ts",
+    "text",
+    "text_folded",
+    "type",
+    "extra",
+    "received_at",
+)
 
 
-def insert_messages(connection: Connection, messages: Sequence[Message]) -> list[Outcome]:
+def encode_message(message: Message) -> Row:
+    """A message as the row that ``insert_messages`` takes; work that needs no transaction is done here."""
+    return (
+        message.message_id,
+        message.provider,
+        message.sender,
+        message.recipient,
+        timestamp_value(message.ts),
+        message.text,
+        None if message.text is None else fold(message.text),
+        message.type,
+        None if message.extra is None else json.dumps(message.extra, ensure_ascii=False),
+        timestamp_value(message.received_at),
+    )
+
+
+def insert_messages(connection: Connection, rows: Sequence[Row]) -> list[Outcome]:
     """Stores each message whose ID is new and tells what became of each, in order.
 
     The unique constraint decides, in the same statement that inserts, so the first write of an ID wins over any other
     in this batch, transaction or process.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(MessageRow).on_conflict_do_nothing().returning(MessageRow.message_id)
-    created = set(connection.scalars(statement, [_to_row(message) for message in messages]))
+    created = insert_new(connection, _table, _COLUMNS, _KEY, rows)
     outcomes = []
-    for message in messages:
-        outcomes.append(Outcome.CREATED if message.message_id in created else Outcome.DUPLICATE)
-        created.discard(message.message_id)
+    for row in rows:
+        key = row[:1]
+        outcomes.append(Outcome.CREATED if key in created else Outcome.DUPLICATE)
+        created.discard(key)
     return outcomes
 
 
@@ -86,20 +116,5 @@ def _select() -> Select[Any]:
     )
 
 
-def _to_message(row: Row[Any]) -> Message:
+def _to_message(row: ResultRow[Any]) -> Message:
     return Message(**row._asdict())
-
-
-def _to_row(message: Message) -> dict[str, Any]:
-    return {
-        "message_id": message.message_id,
-        "provider": message.provider,
-        "sender": message.sender,
-        "recipient": message.recipient,
-        "ts": message.ts,
-        "text": message.text,
-        "text_folded": None if message.text is None else fold(message.text),
-        "type": message.type,
-        "extra": None if message.extra is None else dict(message.extra),
-        "received_at": message.received_at,
-    }

@@ -1,0 +1,131 @@
+"""Many threads, one transaction.
+
+Threads that offer an item at the same time share the cost of committing. The first to come leads: it opens the
+transaction, takes everything that waits by then, commits it, and tells the others what became of theirs; whoever came
+too late for that is led by the first among them. There is no thread in the background, so an idle group costs nothing,
+a lonely item is committed at once, and there is nothing to flush when the process stops.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Lock
+from time import monotonic
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class CommitFailed(Exception):
+    """The transaction that was to hold the item was not committed; the cause says why."""
+
+
+class CommitTimedOut(Exception):
+    """The item's fate was not known in time: it was withdrawn, or its transaction is still under way."""
+
+
+class _Ticket(Generic[Item, Outcome]):
+    """One thread's item, and the thread's place to wait."""
+
+    __slots__ = ("_bell", "error", "item", "leads", "outcome")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.leads = False
+        self.error: BaseException | None = None
+        self.outcome: Outcome | None = None
+        self._bell = Lock()
+        self._bell.acquire()
+
+    def wait(self, seconds: float) -> bool:
+        return self._bell.acquire(timeout=max(0.0, seconds))
+
+    def wake(self) -> None:
+        self._bell.release()
+
+
+class GroupCommit(Generic[Item, Outcome]):
+    """Gathers the items of many threads into batches.
+
+    ``commit`` is called by one thread at a time with a function that gives the batch: at most ``max_batch`` items, in
+    the order in which they came. It calls that once its transaction is open, so that whoever came while it waited for
+    locks is aboard, and may call it again to try the same batch anew. It returns the outcomes in the same order when
+    the transaction is committed, and raises when it is not.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Callable[[], list[Item]]], Sequence[Outcome]],
+        *,
+        max_batch: int,
+        patience: float,
+    ) -> None:
+        self._commit = commit
+        self._max_batch = max_batch
+        self._patience = patience
+        self._mutex = Lock()
+        self._waiting: deque[_Ticket[Item, Outcome]] = deque()
+        self._led = False
+
+    def offer(self, item: Item) -> Outcome:
+        """What became of the item, once it is committed.
+
+        Raises CommitFailed when it was not, and CommitTimedOut when ``patience`` seconds passed before that was known.
+        """
+        ticket: _Ticket[Item, Outcome] = _Ticket(item)
+        deadline = monotonic() + self._patience
+        with self._mutex:
+            self._waiting.append(ticket)
+            ticket.leads = not self._led
+            self._led = True
+        if not ticket.leads:
+            self._follow(ticket, deadline)
+        if ticket.leads:
+            self._lead()
+        if ticket.error is not None:
+            raise CommitFailed from ticket.error
+        return ticket.outcome  # type: ignore[return-value]  # set, as there was no error
+
+    def _follow(self, ticket: _Ticket[Item, Outcome], deadline: float) -> None:
+        if ticket.wait(deadline - monotonic()):
+            return
+        with self._mutex:
+            if ticket.leads or ticket.wait(0):
+                return
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+        raise CommitTimedOut
+
+    def _lead(self) -> None:
+        batch: list[_Ticket[Item, Outcome]] = []
+
+        def take() -> list[Item]:
+            if not batch:
+                with self._mutex:
+                    while self._waiting and len(batch) < self._max_batch:
+                        batch.append(self._waiting.popleft())
+            return [ticket.item for ticket in batch]
+
+        try:
+            outcomes = self._commit(take)
+            for ticket, outcome in zip(batch, outcomes, strict=True):
+                ticket.outcome = outcome
+        except BaseException as error:
+            take()
+            for ticket in batch:
+                ticket.error = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._hand_over()
+            for ticket in batch:
+                ticket.wake()
+
+    def _hand_over(self) -> None:
+        with self._mutex:
+            if self._waiting:
+                heir = self._waiting[0]
+                heir.leads = True
+                heir.wake()
+            else:
+                self._led = False
