@@ -1,25 +1,30 @@
 """The application: the order in which its parts are wired."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, IntegerConverter, Map
 
 from webhook_service.access import init_access
 from webhook_service.blueprints.health import health_blueprint
 from webhook_service.blueprints.messages import messages_blueprint
+from webhook_service.blueprints.quarantine import quarantine_blueprint
+from webhook_service.blueprints.receipts import receipts_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.errors import init_errors
 from webhook_service.inbox import Inbox
 from webhook_service.logs import init_logs
 from webhook_service.metrics import Metrics
+from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
-from webhook_service.providers.registry import PROVIDERS
+from webhook_service.providers.registry import PROVIDERS, configured_providers
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
+from webhook_service.storage.quarantine import count_quarantined
 
 
 class AnyText(BaseConverter):
@@ -29,6 +34,13 @@ class AnyText(BaseConverter):
     part_isolating = False
 
 
+class RowId(IntegerConverter):
+    """A whole number that a database takes for an id."""
+
+    def __init__(self, map: Map) -> None:  # noqa: A002  # Werkzeug's name
+        super().__init__(map, max=2**63 - 1)
+
+
 class WebhookService(Flask):
     """Flask without its question, six times a request, whether a function is async: none is."""
 
@@ -36,32 +48,36 @@ class WebhookService(Flask):
         return func
 
 
-def create_app(settings: Settings | None = None) -> Flask:
+def create_app(settings: Settings | None = None, known_providers: Iterable[type[Provider]] = PROVIDERS) -> Flask:
     """The WSGI application; SettingsInvalid when the environment can't be run with. Connects to nothing."""
-    settings = settings or Settings.from_env()
+    settings = settings or Settings.from_env(providers=known_providers)
     database = Database(settings.database_url, pool_size=settings.threads)
     inbox = Inbox(database)
-    providers = {
-        provider.name: provider(settings.provider_secrets[provider.name], settings.provider_options[provider.name])
-        for provider in PROVIDERS
-        if provider.name in settings.provider_secrets
-    }
+    providers = configured_providers(settings.provider_secrets, settings.provider_options, known_providers)
 
     app = WebhookService(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
     app.url_map.converters["any_text"] = AnyText
+    app.url_map.converters["row_id"] = RowId
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
 
     init_logs(app)
-    Metrics(app)
+    Metrics(app, providers=providers, count_quarantined=partial(_count_quarantined, database))
     init_errors(app)
     init_access(app, settings.api_token)
 
     app.register_blueprint(webhook_blueprint(providers, inbox))
     app.register_blueprint(messages_blueprint(database))
+    app.register_blueprint(receipts_blueprint(database))
+    app.register_blueprint(quarantine_blueprint(database, providers, inbox))
     app.register_blueprint(stats_blueprint(database))
     app.register_blueprint(health_blueprint(database, has_secret=Native.name in providers))
     return app
+
+
+def _count_quarantined(database: Database) -> dict[str, int]:
+    with database.snapshot() as snapshot:
+        return count_quarantined(snapshot)

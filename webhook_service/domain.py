@@ -88,6 +88,7 @@ class Reason(StrEnum):
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
     INVALID_FIELDS = "invalid_fields"
+    PARSER_FAILED = "parser_failed"
     NO_SECRET = "no_secret"  # noqa: S105  # a reason, not a secret
     REFUSED_BY_DATABASE = "refused_by_database"
     STORAGE_UNAVAILABLE = "storage_unavailable"
@@ -119,12 +120,47 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptFilter:
+    """Which receipts are meant."""
+
+    message_id: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What a provider found in a delivery."""
 
     messages: tuple[Message, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An authentic delivery that could not be understood, wholly or in part, as it is kept for a replay.
+
+    ``problems`` says what was wrong with each field or item, by its path in the payload. ``headers`` are only those
+    that a replay needs; no secret and no signature is among them.
+    """
+
+    provider: str
+    raw: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    target: str
+    reason: str
+    problems: Mapping[str, list[str]]
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """A quarantined delivery in the store; it came ``count`` times between ``first_at`` and ``last_at``."""
+
+    id: int
+    delivery: Quarantined
+    last_at: datetime
+    count: int
 
 
 class Outcome(StrEnum):
@@ -223,11 +259,32 @@ class ConnectionLost(StorageUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What became of each item of a delivery, in the order of its messages and of its receipts."""
+
+    messages: tuple[Outcome, ...] = ()
+    receipts: tuple[Outcome, ...] = ()
+
+    def all(self) -> tuple[Outcome, ...]:
+        """Those of all items."""
+        return self.messages + self.receipts
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the service concluded about a delivery, for the log and the metrics."""
+    """What the service concluded about a delivery, for its answer, the log and the metrics.
+
+    ``refusal`` is what the caller is told instead of the acknowledgement; ``reason`` stands in the log even where a
+    delivery that was not understood is acknowledged, since it is in quarantine. ``hint`` says what would have made a
+    refused signature match.
+    """
 
     provider: str
     result: Result
     reason: Reason | None = None
+    refusal: DeliveryRefused | None = None
+    hint: str | None = None
+    secret: SecretAge | None = None
     message_id: str | None = None
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: Outcomes = Outcomes()
+    quarantined: bool = False

@@ -1,36 +1,66 @@
 """The front door of the write path, and the only place that commits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import chain, islice
 
-from webhook_service.domain import ConnectionLost, Message, Outcome, PayloadInvalid, Reason, StorageUnavailable
+from webhook_service.domain import (
+    ConnectionLost,
+    Contents,
+    Outcomes,
+    PayloadInvalid,
+    Quarantined,
+    Reason,
+    StorageUnavailable,
+)
 from webhook_service.group_commit import CommitFailed, CommitTimedOut, GroupCommit
 from webhook_service.storage.database import Database, RowRefused, Transaction
 from webhook_service.storage.insert import Row
 from webhook_service.storage.messages import encode_message, insert_messages
+from webhook_service.storage.quarantine import keep, release
+from webhook_service.storage.receipts import encode_receipt, insert_receipts
 
 MAX_BATCH = 1024  # deliveries in one transaction: more than a process has threads
 PATIENCE = 4.5  # seconds until a delivery is told that storage is not available
 
-Entry = list[Row]
-Entered = list[Outcome] | RowRefused
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What one delivery brings, ready for the database."""
+
+    messages: list[Row]
+    receipts: list[Row]
+    quarantined: Quarantined | None
+    released: int | None
+
+
+_Entered = Outcomes | RowRefused
 
 
 class Inbox:
-    """Takes messages in, each exactly once."""
+    """Takes deliveries in, each item exactly once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._group: GroupCommit[Entry, Entered] = GroupCommit(self._commit, max_batch=MAX_BATCH, patience=PATIENCE)
+        self._group: GroupCommit[_Entry, _Entered] = GroupCommit(self._commit, max_batch=MAX_BATCH, patience=PATIENCE)
 
-    def accept(self, messages: Sequence[Message]) -> list[Outcome]:
-        """Stores the messages of a delivery, all or none, and returns when they are on disk.
+    def accept(
+        self, contents: Contents, *, quarantined: Quarantined | None = None, released: int | None = None
+    ) -> Outcomes:
+        """Stores all that a delivery holds, or nothing of it, and returns when it is on disk.
 
-        The outcomes are in the order of the messages. Raises StorageUnavailable when it is not known that they are
-        stored, and PayloadInvalid when the database refuses one.
+        ``quarantined`` is the delivery itself, when not all of it was understood; ``released`` is the id under which it
+        was in quarantine, when now it was. Raises StorageUnavailable when it is not known that all is stored, and
+        PayloadInvalid when the database refuses an item.
         """
+        entry = _Entry(
+            [encode_message(message) for message in contents.messages],
+            [encode_receipt(receipt) for receipt in contents.receipts],
+            quarantined,
+            released,
+        )
         try:
-            entered = self._group.offer([encode_message(message) for message in messages])
+            entered = self._group.offer(entry)
         except CommitTimedOut:
             raise StorageUnavailable("the database is too slow") from None
         except CommitFailed as failed:
@@ -41,7 +71,7 @@ class Inbox:
             raise PayloadInvalid(Reason.REFUSED_BY_DATABASE, {"body": ["Can't be stored."]}) from entered
         return entered
 
-    def _commit(self, take: Callable[[], list[Entry]]) -> list[Entered]:
+    def _commit(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
         try:
             return self._enter_together(take)
         except ConnectionLost:
@@ -51,19 +81,36 @@ class Inbox:
         except RowRefused:
             return self._enter_apart(take)
 
-    def _enter_together(self, take: Callable[[], list[Entry]]) -> list[Entered]:
+    def _enter_together(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
         with self._database.transaction() as transaction:
-            entries = take()
-            outcomes = iter(insert_messages(transaction, list(chain.from_iterable(entries))))
-            return [list(islice(outcomes, len(entry))) for entry in entries]
+            return _enter(transaction, take())
 
-    def _enter_apart(self, take: Callable[[], list[Entry]]) -> list[Entered]:
+    def _enter_apart(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
         with self._database.transaction() as transaction:
             return [self._enter_alone(transaction, entry) for entry in take()]
 
-    def _enter_alone(self, transaction: Transaction, entry: Entry) -> Entered:
+    def _enter_alone(self, transaction: Transaction, entry: _Entry) -> _Entered:
         try:
             with self._database.savepoint(transaction):
-                return insert_messages(transaction, entry)
+                return _enter(transaction, [entry])[0]
         except RowRefused as refused:
             return refused
+
+
+def _enter(transaction: Transaction, entries: list[_Entry]) -> list[_Entered]:
+    messages = list(chain.from_iterable(entry.messages for entry in entries))
+    receipts = list(chain.from_iterable(entry.receipts for entry in entries))
+    of_messages = iter(insert_messages(transaction, messages) if messages else [])
+    of_receipts = iter(insert_receipts(transaction, receipts) if receipts else [])
+    for entry in entries:
+        if entry.quarantined is not None:
+            keep(transaction, entry.quarantined)
+        if entry.released is not None:
+            release(transaction, entry.released)
+    return [
+        Outcomes(
+            tuple(islice(of_messages, len(entry.messages))),
+            tuple(islice(of_receipts, len(entry.receipts))),
+        )
+        for entry in entries
+    ]

@@ -94,11 +94,16 @@ def _finish(response: Response) -> Response:
 
 def _delivery_fields(verdict: Verdict) -> dict[str, Any]:
     fields: dict[str, Any] = {"provider": verdict.provider, "result": verdict.result.value}
+    outcomes = verdict.outcomes.all()
+    if outcomes:
+        fields["message_id"] = verdict.message_id
+        fields["dup"] = Outcome.CREATED not in outcomes
+    if len(outcomes) > 1:
+        fields["items"] = len(outcomes)
     if verdict.reason is not None:
         fields["reason"] = verdict.reason.value
-    if verdict.outcomes:
-        fields["message_id"] = verdict.message_id
-        fields["dup"] = Outcome.CREATED not in verdict.outcomes
-    if len(verdict.outcomes) > 1:
-        fields["items"] = len(verdict.outcomes)
+    if verdict.hint is not None:
+        fields["hint"] = verdict.hint
+    if verdict.quarantined:
+        fields["quarantined"] = True
     return fields

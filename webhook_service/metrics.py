@@ -5,13 +5,17 @@ the values are this process's own. Multiprocess mode: https://prometheus.github.
 """
 
 import time
-from functools import cache
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import cache, wraps
+from typing import Any
 
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
-from webhook_service.domain import Result
+from webhook_service.domain import StorageUnavailable, Verdict
 
 METRICS_PATH = "/metrics"
 
@@ -24,9 +28,14 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """The metrics of one application, exposed at ``/metrics``."""
+    """The metrics of one application, exposed at ``/metrics``.
 
-    def __init__(self, app: Flask) -> None:
+    ``count_quarantined`` counts the deliveries in quarantine by provider; it is asked at each scrape.
+    """
+
+    def __init__(
+        self, app: Flask, *, providers: Iterable[str], count_quarantined: Callable[[], Mapping[str, int]]
+    ) -> None:
         registry = CollectorRegistry()
         self._requests = Counter(
             "http_requests_total", "HTTP requests answered.", ["method", "path", "status"], registry=registry
@@ -41,8 +50,52 @@ class Metrics:
         self._deliveries = Counter(
             "webhook_requests_total", "Deliveries, by what became of them.", ["provider", "result"], registry=registry
         )
-        PrometheusMetrics(app, path=METRICS_PATH, export_defaults=False, registry=registry)
+        self._items = Counter(
+            "webhook_items_total",
+            "Messages and receipts in accepted deliveries, by what became of each.",
+            ["provider", "kind", "outcome"],
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "webhook_refusals_total",
+            "Deliveries that were refused or not understood, by why.",
+            ["provider", "reason"],
+            registry=registry,
+        )
+        self._signatures = Counter(
+            "webhook_signatures_total",
+            "Valid signatures, by the secret that made them: once 'previous' stands still, that secret can go.",
+            ["provider", "secret"],
+            registry=registry,
+        )
+        self._quarantined = Gauge(
+            "quarantine_deliveries",
+            "Deliveries in quarantine.",
+            ["provider"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._providers = tuple(providers)
+        self._count_quarantined = count_quarantined
+        PrometheusMetrics(
+            app,
+            path=METRICS_PATH,
+            export_defaults=False,
+            registry=registry,
+            metrics_decorator=self._after_a_look_at_the_quarantine,
+        )
         app.after_request(self._observe)
+
+    def _after_a_look_at_the_quarantine(self, expose: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(expose)
+        def look_and_expose() -> Any:
+            with suppress(StorageUnavailable):  # what the other metrics say is wanted most when the database is away
+                numbers = self._count_quarantined()
+                for provider in {*self._providers, *numbers}:
+                    self._quarantined.labels(provider).set(numbers.get(provider, 0))
+            return expose()
+
+        return look_and_expose
 
     def _observe(self, response: Response) -> Response:
         current, notes = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
@@ -52,13 +105,24 @@ class Metrics:
         requests.inc()
         duration.observe(time.perf_counter() - notes.started)
         if "verdict" in notes:
-            self._delivery_series(notes.verdict.provider, notes.verdict.result).inc()
+            self._count_delivery(notes.verdict)
         return response
+
+    def _count_delivery(self, verdict: Verdict) -> None:
+        provider = verdict.provider
+        self._series(self._deliveries, provider, verdict.result).inc()
+        if verdict.secret is not None:
+            self._series(self._signatures, provider, verdict.secret).inc()
+        if verdict.reason is not None:
+            self._series(self._refusals, provider, verdict.reason).inc()
+        for kind, outcomes in (("message", verdict.outcomes.messages), ("receipt", verdict.outcomes.receipts)):
+            for outcome, number in Counts(outcomes).items():
+                self._series(self._items, provider, kind, outcome).inc(number)
 
     @cache  # noqa: B019  # lives as long as the application, and holds no more than there are series
     def _request_series(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
         return self._requests.labels(method, path, status), self._duration.labels(method, path)
 
     @cache  # noqa: B019  # likewise
-    def _delivery_series(self, provider: str, result: Result) -> Counter:
-        return self._deliveries.labels(provider, result.value)
+    def _series(self, counter: Counter, *labels: str) -> Counter:
+        return counter.labels(*labels)

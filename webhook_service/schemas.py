@@ -4,6 +4,7 @@ Rules: E.164 numbers are ITU-T E.164 (`+` and at most 15 digits), timestamps are
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,18 @@ from urllib.parse import parse_qsl
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid, Reason, Stats
+from webhook_service.cursors import CursorInvalid, decode_cursor, encode_cursor
+from webhook_service.domain import (
+    Message,
+    MessageFilter,
+    Order,
+    PayloadInvalid,
+    QuarantineEntry,
+    Reason,
+    Receipt,
+    ReceiptFilter,
+    Stats,
+)
 
 MESSAGE_ID_MAX = 255
 TEXT_MAX = 4096
@@ -89,6 +101,47 @@ class MessageQuerySchema(Schema):
     order = fields.Enum(Order, by_value=True, load_default=Order.ASC)
 
 
+class ReceiptQuerySchema(Schema):
+    """The query string of ``GET /receipts``."""
+
+    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
+    message_id = fields.String(load_default=None, validate=no_nul)
+    status = fields.String(load_default=None, validate=no_nul)
+    cursor = fields.String(load_default=None)
+
+
+class QuarantineQuerySchema(Schema):
+    """The query string of ``GET /quarantine``."""
+
+    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
+    cursor = fields.String(load_default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptQuery:
+    """One page that a caller of ``GET /receipts`` asks for; ``after`` is the position of the last one seen."""
+
+    filter: ReceiptFilter
+    after: int
+    limit: int
+
+    def cursor(self, position: int) -> str:
+        """The cursor for the page after that position."""
+        return encode_cursor(_receipts_scope(self.filter), [position])
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineQuery:
+    """One page that a caller of ``GET /quarantine`` asks for."""
+
+    after: int
+    limit: int
+
+    def cursor(self, position: int) -> str:
+        """The cursor for the page after that position."""
+        return encode_cursor(_QUARANTINE_SCOPE, [position])
+
+
 @dataclass(frozen=True, slots=True)
 class MessageQuery:
     """One page that a caller of ``GET /messages`` asks for."""
@@ -102,6 +155,8 @@ class MessageQuery:
 _native_payload = NativePayloadSchema(unknown=EXCLUDE)
 _NATIVE_NAMES = frozenset(field.data_key or name for name, field in _native_payload.fields.items())
 _message_query = MessageQuerySchema(unknown=EXCLUDE)
+_receipt_query = ReceiptQuerySchema(unknown=EXCLUDE)
+_quarantine_query = QuarantineQuerySchema(unknown=EXCLUDE)
 
 
 def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
@@ -116,12 +171,47 @@ def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
 
 def load_message_query(query_string: bytes) -> MessageQuery:
     """The page that a query string asks for; QueryInvalid when a parameter is bad."""
-    try:
-        loaded = _message_query.load(read_query_string(query_string))
-    except ValidationError as invalid:
-        raise QueryInvalid(_by_field(invalid)) from None
+    loaded = _load_query(_message_query, query_string)
     page = {name: loaded.pop(name) for name in ("limit", "offset", "order")}
     return MessageQuery(filter=MessageFilter(**loaded), **page)
+
+
+def load_receipt_query(query_string: bytes) -> ReceiptQuery:
+    """The page that a query string asks for; QueryInvalid when a parameter is bad."""
+    loaded = _load_query(_receipt_query, query_string)
+    wanted = ReceiptFilter(loaded["message_id"], loaded["status"])
+    return ReceiptQuery(wanted, _position(_receipts_scope(wanted), loaded["cursor"]), loaded["limit"])
+
+
+def load_quarantine_query(query_string: bytes) -> QuarantineQuery:
+    """The page that a query string asks for; QueryInvalid when a parameter is bad."""
+    loaded = _load_query(_quarantine_query, query_string)
+    return QuarantineQuery(_position(_QUARANTINE_SCOPE, loaded["cursor"]), loaded["limit"])
+
+
+def _load_query(schema: Schema, query_string: bytes) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = schema.load(read_query_string(query_string))
+    except ValidationError as invalid:
+        raise QueryInvalid(_by_field(invalid)) from None
+    return loaded
+
+
+def _position(scope: str, cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    try:
+        (position,) = decode_cursor(scope, cursor)
+    except CursorInvalid:
+        raise QueryInvalid({"cursor": ["Not a cursor of this list."]}) from None
+    return int(position)
+
+
+_QUARANTINE_SCOPE = "/quarantine"
+
+
+def _receipts_scope(wanted: ReceiptFilter) -> str:
+    return repr(("/receipts", wanted.message_id, wanted.status))
 
 
 def _by_field(invalid: ValidationError) -> dict[str, list[str]]:
@@ -131,7 +221,7 @@ def _by_field(invalid: ValidationError) -> dict[str, list[str]]:
 
 # In these a plus is far likelier a phone number's or a zone's than a form's idea of a space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
-_EMPTY_IS_ABSENT = frozenset({"from", "to", "provider", "since", "until", "q", "cursor"})
+_EMPTY_IS_ABSENT = frozenset({"from", "to", "provider", "since", "until", "q", "cursor", "message_id", "status"})
 
 
 def read_query_string(query_string: bytes) -> dict[str, str]:
@@ -177,4 +267,51 @@ def present_stats(stats: Stats) -> dict[str, Any]:
         "messages_per_sender": [{"from": sender, "count": count} for sender, count in stats.top_senders],
         "first_message_ts": stats.first_ts and format_timestamp(stats.first_ts),
         "last_message_ts": stats.last_ts and format_timestamp(stats.last_ts),
+    }
+
+
+def present_receipt(receipt: Receipt) -> dict[str, Any]:
+    """A stored receipt as its JSON object; ``error`` and ``extra`` only where there is one."""
+    presented: dict[str, Any] = {
+        "message_id": receipt.message_id,
+        "status": receipt.status,
+        "recipient": receipt.recipient,
+        "ts": format_timestamp(receipt.ts),
+        "provider": receipt.provider,
+        "received_at": format_timestamp(receipt.received_at),
+    }
+    if receipt.error is not None:
+        presented["error"] = receipt.error
+    if receipt.extra is not None:
+        presented["extra"] = receipt.extra
+    return presented
+
+
+def present_quarantined(entry: QuarantineEntry) -> dict[str, Any]:
+    """What is known of a quarantined delivery, without its body."""
+    return {
+        "id": entry.id,
+        "provider": entry.delivery.provider,
+        "reason": entry.delivery.reason,
+        "problems": entry.delivery.problems,
+        "first_at": format_timestamp(entry.delivery.received_at),
+        "last_at": format_timestamp(entry.last_at),
+        "count": entry.count,
+        "size": len(entry.delivery.raw),
+    }
+
+
+def present_quarantined_whole(entry: QuarantineEntry) -> dict[str, Any]:
+    """A quarantined delivery with all that is kept of it; ``body`` is null where it is not UTF-8."""
+    raw = entry.delivery.raw
+    try:
+        body = raw.decode()
+    except UnicodeDecodeError:
+        body = None
+    return {
+        **present_quarantined(entry),
+        "target": entry.delivery.target,
+        "headers": dict(entry.delivery.headers),
+        "body": body,
+        "body_base64": b64encode(raw).decode(),
     }

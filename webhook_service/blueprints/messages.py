@@ -2,9 +2,13 @@
 
 from flask import Blueprint, Response, abort, jsonify, request
 
-from webhook_service.schemas import load_message_query, present_message
+from webhook_service.domain import ReceiptFilter
+from webhook_service.schemas import load_message_query, present_message, present_receipt
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import count_messages, find_message, list_messages
+from webhook_service.storage.receipts import list_receipts
+
+RECEIPTS_SHOWN = 100  # with a message; `/receipts` pages through more
 
 
 def messages_blueprint(database: Database) -> Blueprint:
@@ -29,8 +33,11 @@ def messages_blueprint(database: Database) -> Blueprint:
     def show(message_id: str) -> Response:
         with database.snapshot() as snapshot:
             message = find_message(snapshot, message_id)
+            receipts = list_receipts(snapshot, ReceiptFilter(message_id), after=0, limit=RECEIPTS_SHOWN)
         if message is None:
             abort(404)
-        return jsonify(present_message(message))
+        return jsonify(
+            **present_message(message), receipts=[present_receipt(receipt) for _position, receipt in receipts]
+        )
 
     return blueprint

@@ -6,18 +6,9 @@ from datetime import UTC, datetime
 from flask import Blueprint, Response, abort, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from webhook_service.domain import (
-    BodyTooLarge,
-    Contents,
-    Delivery,
-    DeliveryRefused,
-    Outcome,
-    Reason,
-    Result,
-    ServiceUnavailable,
-    Verdict,
-)
+from webhook_service.domain import BodyTooLarge, Delivery, Reason, ServiceUnavailable, Verdict
 from webhook_service.inbox import Inbox
+from webhook_service.intake import take_in
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 
@@ -28,30 +19,38 @@ def webhook_blueprint(providers: Mapping[str, Provider], inbox: Inbox) -> Bluepr
 
     @blueprint.post("/webhook")
     def receive_native() -> Response:
-        return _receive(Native.name)
+        if Native.name not in providers:
+            no_secret = ServiceUnavailable(Reason.NO_SECRET, f"{Native.secret_setting} is not set")
+            _conclude(Verdict(Native.name, no_secret.result, no_secret.reason, no_secret))
+        return _receive(providers[Native.name], inbox)
 
-    @blueprint.post("/webhook/<provider>")
-    def receive(provider: str) -> Response:
-        if provider not in providers or provider == Native.name:
+    @blueprint.post("/webhook/<name>")
+    def receive(name: str) -> Response:
+        return _receive(_provider(name), inbox)
+
+    @blueprint.get("/webhook/<name>")
+    def handshake(name: str) -> Response:
+        challenge = _provider(name).handshake(request.args)
+        if challenge is None:
+            abort(403)
+        return Response(challenge, content_type="text/plain; charset=utf-8")
+
+    def _provider(name: str) -> Provider:
+        if name not in providers or name == Native.name:
             abort(404)
-        return _receive(provider)
-
-    def _receive(name: str) -> Response:
-        try:
-            provider = providers.get(name)
-            if provider is None:
-                raise ServiceUnavailable(Reason.NO_SECRET, f"{Native.secret_setting} is not set")
-            delivery = _read_delivery()
-            provider.verify(delivery)
-            contents = provider.parse(delivery)
-            outcomes = inbox.accept(contents.messages)
-        except DeliveryRefused as refused:
-            g.verdict = Verdict(name, refused.result, refused.reason)
-            raise
-        g.verdict = _verdict(name, contents, outcomes)
-        return Response(provider.acknowledgement.body, content_type=provider.acknowledgement.content_type)
+        return providers[name]
 
     return blueprint
+
+
+def _receive(provider: Provider, inbox: Inbox) -> Response:
+    try:
+        delivery = _read_delivery()
+    except BodyTooLarge as refusal:
+        _conclude(Verdict(provider.name, refusal.result, refusal.reason, refusal))
+    else:
+        _conclude(take_in(provider, delivery, inbox))
+    return Response(provider.acknowledgement.body, content_type=provider.acknowledgement.content_type)
 
 
 def _read_delivery() -> Delivery:
@@ -59,10 +58,16 @@ def _read_delivery() -> Delivery:
         raw = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise BodyTooLarge from None
-    return Delivery(raw=raw, headers=request.headers, target=request.full_path, received_at=datetime.now(UTC))
+    return Delivery(raw=raw, headers=request.headers, target=_target(), received_at=datetime.now(UTC))
 
 
-def _verdict(provider: str, contents: Contents, outcomes: list[Outcome]) -> Verdict:
-    result = Result.CREATED if Outcome.CREATED in outcomes else Result.DUPLICATE
-    message_id = contents.messages[0].message_id if contents.messages else None
-    return Verdict(provider, result, message_id=message_id, outcomes=tuple(outcomes))
+def _target() -> str:
+    """The path and query as the provider wrote them, which a signature may cover; gunicorn keeps them as RAW_URI."""
+    raw = request.environ.get("RAW_URI", "")
+    return raw if raw.startswith("/") else request.full_path.removesuffix("?")
+
+
+def _conclude(verdict: Verdict) -> None:
+    g.verdict = verdict
+    if verdict.refusal is not None:
+        raise verdict.refusal

@@ -31,6 +31,8 @@ class Provider(ABC):
     acknowledgement: ClassVar[Acknowledgement] = STATUS_OK
     accepts_unreadable: ClassVar[bool] = False
     """Whether a delivery that can't be understood is acknowledged, since it is kept and sending it again can't help."""
+    kept_headers: ClassVar[tuple[str, ...]] = ("Content-Type", "User-Agent")
+    """The headers that ``parse`` needs or an operator would ask for; none that helps to forge a delivery."""
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
         self._secrets = secrets

@@ -1,6 +1,22 @@
 """Every provider that the service knows. A new one is a file beside this one and a line here."""
 
+from collections.abc import Iterable, Mapping
+
+from webhook_service.domain import Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 
 PROVIDERS: tuple[type[Provider], ...] = (Native,)
+
+
+def configured_providers(
+    secrets: Mapping[str, Secrets],
+    options: Mapping[str, Mapping[str, str]],
+    known: Iterable[type[Provider]] = PROVIDERS,
+) -> dict[str, Provider]:
+    """The providers that have secrets, by name, ready for deliveries."""
+    return {
+        provider.name: provider(secrets[provider.name], options[provider.name])
+        for provider in known
+        if provider.name in secrets
+    }

@@ -4,13 +4,14 @@ SQLAlchemy's own bulk insert builds its statement anew for each number of rows. 
 the database takes to store them, so the statements are made here, and the driver gets plain values.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import chain, islice
 
 from sqlalchemy import JSON, Connection, Table
 
+from webhook_service.domain import Outcome
 from webhook_service.storage.models import UtcDateTime
 
 Value = str | int | None
@@ -26,25 +27,39 @@ def timestamp_value(moment: datetime) -> str:
 
 
 def insert_new(
-    connection: Connection, table: Table, columns: tuple[str, ...], key: tuple[str, ...], rows: Sequence[Row]
-) -> set[Row]:
-    """Inserts the rows that no unique constraint forbids, and returns the keys of those that it inserted.
+    connection: Connection, table: Table, columns: tuple[str, ...], key_length: int, rows: Sequence[Row]
+) -> list[Outcome]:
+    """Inserts the rows that no unique constraint forbids and tells what became of each, in order.
 
-    Each row has a value for each of ``columns``; ``key`` names the columns that make a row unique.
+    Each row has a value for each of ``columns``, of which the first ``key_length`` make a row unique. The constraint
+    decides, in the statement that inserts, so the first write of a key wins over any other in these rows, in this
+    transaction or in another process.
     """
+    created = set(_insert_new(connection, table, columns, key_length, rows))
+    outcomes = []
+    for row in rows:
+        key = row[:key_length]
+        outcomes.append(Outcome.CREATED if key in created else Outcome.DUPLICATE)
+        created.discard(key)
+    return outcomes
+
+
+def _insert_new(
+    connection: Connection, table: Table, columns: tuple[str, ...], key_length: int, rows: Sequence[Row]
+) -> Iterator[Row]:
+    key = columns[:key_length]
     if connection.dialect.name == "postgresql":
-        by_column = [list(values) for values in zip(*rows, strict=True)]
-        return _inserted(connection, _from_arrays(table, columns, key), by_column)
-    inserted: set[Row] = set()
+        by_column = tuple(list(values) for values in zip(*rows, strict=True))
+        yield from _inserted(connection, _from_arrays(table, columns, key), by_column)
+        return
     remaining = iter(rows)
     while chunk := list(islice(remaining, SQLITE_PARAMETERS // len(columns))):
         statement = _from_values(table, columns, key, len(chunk))
-        inserted |= _inserted(connection, statement, list(chain.from_iterable(chunk)))
-    return inserted
+        yield from _inserted(connection, statement, tuple(chain.from_iterable(chunk)))
 
 
-def _inserted(connection: Connection, statement: str, parameters: Iterable[object]) -> set[Row]:
-    return {tuple(row) for row in connection.exec_driver_sql(statement, tuple(parameters))}
+def _inserted(connection: Connection, statement: str, parameters: tuple[object, ...]) -> Iterator[Row]:
+    return (tuple(row) for row in connection.exec_driver_sql(statement, parameters))
 
 
 @cache

@@ -12,7 +12,6 @@ from webhook_service.storage.insert import Row, insert_new, timestamp_value
 from webhook_service.storage.models import MessageRow
 
 _table = cast("Table", MessageRow.__table__)
-_KEY = ("message_id",)
 _COLUMNS = (
     "message_id",
     "provider",
@@ -25,6 +24,7 @@ _COLUMNS = (
     "extra",
     "received_at",
 )
+_KEY = _COLUMNS[:1]
 
 
 def encode_message(message: Message) -> Row:
@@ -44,18 +44,8 @@ def encode_message(message: Message) -> Row:
 
 
 def insert_messages(connection: Connection, rows: Sequence[Row]) -> list[Outcome]:
-    """Stores each message whose ID is new and tells what became of each, in order.
-
-    The unique constraint decides, in the same statement that inserts, so the first write of an ID wins over any other
-    in this batch, transaction or process.
-    """
-    created = insert_new(connection, _table, _COLUMNS, _KEY, rows)
-    outcomes = []
-    for row in rows:
-        key = row[:1]
-        outcomes.append(Outcome.CREATED if key in created else Outcome.DUPLICATE)
-        created.discard(key)
-    return outcomes
+    """Stores each message whose ID is new and tells what became of each, in order."""
+    return insert_new(connection, _table, _COLUMNS, len(_KEY), rows)
 
 
 def find_message(connection: Connection, message_id: str) -> Message | None:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -50,6 +51,10 @@ def bytewise(length: int) -> String:
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
+def _growing_id() -> Mapped[int]:
+    return mapped_column(BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
@@ -65,7 +70,7 @@ class MessageRow(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
+    id: Mapped[int] = _growing_id()
     message_id: Mapped[str] = mapped_column(bytewise(255))
     provider: Mapped[str] = mapped_column(bytewise(32))
     sender: Mapped[str] = mapped_column(bytewise(255))
@@ -76,3 +81,44 @@ class MessageRow(Base):
     type: Mapped[str] = mapped_column(bytewise(64))
     extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ReceiptRow(Base):
+    """One status that a provider reported of an outgoing message; each is kept, so no later one hides another."""
+
+    __tablename__ = "receipts"
+    __table_args__ = (
+        UniqueConstraint("message_id", "status", "recipient"),
+        Index(None, "status", "id"),
+        Index(None, "message_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = _growing_id()
+    message_id: Mapped[str] = mapped_column(bytewise(255))
+    provider: Mapped[str] = mapped_column(bytewise(32))
+    status: Mapped[str] = mapped_column(bytewise(64))
+    recipient: Mapped[str] = mapped_column(bytewise(255))
+    ts: Mapped[datetime] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(Text)
+    extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class QuarantineRow(Base):
+    """One authentic delivery that could not be understood; ``count`` says how often it came."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (UniqueConstraint("provider", "body_sha256"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = _growing_id()
+    provider: Mapped[str] = mapped_column(bytewise(32))
+    body_sha256: Mapped[str] = mapped_column(bytewise(64))
+    raw: Mapped[bytes] = mapped_column(LargeBinary)
+    headers: Mapped[dict[str, str]] = mapped_column(JSON)
+    target: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(bytewise(64))
+    problems: Mapped[dict[str, list[str]]] = mapped_column(JSON)
+    first_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    count: Mapped[int] = mapped_column(BigInteger)

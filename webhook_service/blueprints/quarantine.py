@@ -1,0 +1,56 @@
+"""Deliveries in quarantine: what was kept, why, how often it came; and another try."""
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, abort, jsonify, request
+
+from webhook_service.domain import Outcome, QuarantineEntry
+from webhook_service.errors import problem
+from webhook_service.inbox import Inbox
+from webhook_service.intake import replay
+from webhook_service.providers.base import Provider
+from webhook_service.schemas import load_quarantine_query, present_quarantined, present_quarantined_whole
+from webhook_service.storage.database import Database
+from webhook_service.storage.quarantine import find_quarantined, list_quarantined
+
+
+def quarantine_blueprint(database: Database, providers: Mapping[str, Provider], inbox: Inbox) -> Blueprint:
+    """Routes that show the quarantine and empty it."""
+    blueprint = Blueprint("quarantine", __name__, url_prefix="/quarantine")
+
+    @blueprint.get("")
+    def list_() -> Response:
+        query = load_quarantine_query(request.query_string)
+        with database.snapshot() as snapshot:
+            page = list_quarantined(snapshot, after=query.after, limit=query.limit + 1)
+        more = len(page) > query.limit
+        page = page[: query.limit]
+        return jsonify(
+            data=[present_quarantined(entry) for entry in page],
+            next_cursor=query.cursor(page[-1].id) if more else None,
+        )
+
+    @blueprint.get("/<row_id:entry_id>")
+    def show(entry_id: int) -> Response:
+        return jsonify(present_quarantined_whole(_find(entry_id)))
+
+    @blueprint.post("/<row_id:entry_id>/replay")
+    def replay_(entry_id: int) -> Response:
+        entry = _find(entry_id)
+        provider = providers.get(entry.delivery.provider)
+        if provider is None:
+            return problem(409, f"provider {entry.delivery.provider} is not configured")
+        outcomes, failure = replay(provider, entry, inbox)
+        numbers = {outcome.value: outcomes.all().count(outcome) for outcome in Outcome}
+        if failure is not None:
+            return problem(422, "invalid payload", errors=failure.errors, **numbers)
+        return jsonify(status="ok", **numbers)
+
+    def _find(entry_id: int) -> QuarantineEntry:
+        with database.snapshot() as snapshot:
+            entry = find_quarantined(snapshot, entry_id)
+        if entry is None:
+            abort(404)
+        return entry
+
+    return blueprint

@@ -1,0 +1,26 @@
+"""Receipts out."""
+
+from flask import Blueprint, Response, jsonify, request
+
+from webhook_service.schemas import load_receipt_query, present_receipt
+from webhook_service.storage.database import Database
+from webhook_service.storage.receipts import list_receipts
+
+
+def receipts_blueprint(database: Database) -> Blueprint:
+    """Routes that read receipts."""
+    blueprint = Blueprint("receipts", __name__)
+
+    @blueprint.get("/receipts")
+    def list_() -> Response:
+        query = load_receipt_query(request.query_string)
+        with database.snapshot() as snapshot:
+            page = list_receipts(snapshot, query.filter, after=query.after, limit=query.limit + 1)
+        more = len(page) > query.limit
+        page = page[: query.limit]
+        return jsonify(
+            data=[present_receipt(receipt) for _, receipt in page],
+            next_cursor=query.cursor(page[-1][0]) if more else None,
+        )
+
+    return blueprint
