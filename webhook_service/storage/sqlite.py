@@ -25,9 +25,7 @@ class SqliteBackend:
     """Connections to one SQLite file that is never made here: only a migration makes it."""
 
     def __init__(self, url: URL) -> None:
-        if not url.database or url.database == ":memory:":
-            raise ValueError("SQLite needs a file: workers share nothing else")
-        self._path = Path(url.database).absolute()
+        self._path = Path(url.database or "").absolute()
         self._lock = WriterLock(self._path.with_name(self._path.name + ".lock"))
         self._opened: tuple[int, int] | None = None
 
