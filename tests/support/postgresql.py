@@ -151,7 +151,12 @@ def _is_readable_by_owner(path: Path) -> bool:
 
 
 def _copy(binaries: Path, directory: Path) -> Path:
-    copied = directory / "postgresql"
+    """The embedded server where its account can read it, with the libraries that its wheel keeps beside it."""
+    installation = binaries.parent
+    package = installation.parent
+    copied = directory / package.name / installation.name
     if not copied.exists():
-        shutil.copytree(binaries.parent, copied, symlinks=True)
-    return copied / "bin"
+        shutil.copytree(installation, copied, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        shutil.copytree(libraries, directory / libraries.name, symlinks=True)
+    return copied / binaries.name
