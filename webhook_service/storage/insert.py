@@ -32,6 +32,8 @@ def insert_new(
 
     Each row has a value for each of ``columns``; ``key`` names the columns that make a row unique.
     """
+    if not rows:
+        return set()
     if connection.dialect.name == "postgresql":
         by_column = [list(values) for values in zip(*rows, strict=True)]
         return _inserted(connection, _from_arrays(table, columns, key), by_column)
