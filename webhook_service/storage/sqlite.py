@@ -32,7 +32,13 @@ class SqliteBackend:
     def create_engine(self, *, pool_size: int, read_only: bool) -> Engine:
         """An engine whose connections sync every commit, or refuse to write."""
         engine = create_engine(
-            "sqlite://", creator=self._connect, poolclass=QueuePool, pool_size=pool_size, max_overflow=0, pool_timeout=5
+            "sqlite://",
+            creator=self._connect,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            hide_parameters=True,
         )
 
         @event.listens_for(engine, "connect")
