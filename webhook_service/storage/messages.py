@@ -61,6 +61,8 @@ def insert_messages(connection: Connection, rows: Sequence[Row]) -> list[Outcome
 
 def find_message(connection: Connection, message_id: str) -> Message | None:
     """The message with this ID."""
+    if "\x00" in message_id:  # no text of a database holds it, and PostgreSQL refuses the question
+        return None
     row = connection.execute(_select().where(MessageRow.message_id == message_id)).one_or_none()
     return None if row is None else _to_message(row)
 
