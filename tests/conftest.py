@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import make_url
 
+from tests.support.app import application
 from tests.support.postgresql import HOW_TO_ENABLE, fresh_database, shared_server, stop_shared_server
 from tests.support.server import Server
 from webhook_service.settings import parse_url
@@ -119,3 +121,17 @@ def server(shared_database_url: str) -> Iterator[Server]:
     """A server on each kind of database, for the tests that neither stop it nor mind each other's messages."""
     with Server(shared_database_url) as running:
         yield running
+
+
+@pytest.fixture
+def client(database_url: str) -> Iterator[FlaskClient]:
+    """An application in this process, on each kind of database."""
+    with application(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def sqlite_client(sqlite_url: str) -> Iterator[FlaskClient]:
+    """An application in this process, for what no database has a part in."""
+    with application(sqlite_url) as made:
+        yield made

@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import chain
 from threading import Barrier
+from traceback import format_exception
 from typing import Any
 
 import pytest
 
 from tests.support.messages import MOMENT, message
 from webhook_service.domain import Message, MessageFilter, Order, Outcome
-from webhook_service.storage.database import Database
+from webhook_service.storage.database import Database, RowRefused
 from webhook_service.storage.messages import count_messages, find_message, insert_messages, list_messages
 from webhook_service.storage.stats import read_stats
 
@@ -163,6 +164,18 @@ def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
 
     assert find(database, "a") is None
     assert store(database, message("a")) == [CREATED]
+
+
+def test_a_refused_row_shows_nothing_of_itself(database: Database) -> None:
+    bad = message(text="words", sender=None)
+
+    with pytest.raises(RowRefused) as refused:
+        store(database, bad)
+
+    shown = "".join(format_exception(refused.value))
+    assert bad.message_id not in shown
+    assert "words" not in shown
+    assert "IntegrityError" in shown or "NotNullViolation" in shown
 
 
 def test_messages_are_ordered_by_time_then_by_the_bytes_of_the_id(database: Database) -> None:
