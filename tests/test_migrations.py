@@ -16,7 +16,7 @@ from tests.support.processes import BIN, ROOT, environment
 from webhook_service.domain import MessageFilter, Order, StorageUnavailable
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import SCHEMA_VERSION, Database
-from webhook_service.storage.messages import insert_messages, list_messages
+from webhook_service.storage.messages import encode_message, insert_messages, list_messages
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
 
@@ -49,7 +49,7 @@ def refusal_of_a_read(database: Database) -> str:
 
 def refusal_of_a_write(database: Database) -> str:
     with pytest.raises(StorageUnavailable) as refused, database.transaction() as transaction:
-        insert_messages(transaction, [message()])
+        insert_messages(transaction, [encode_message(message())])
     return refused.value.detail
 
 
@@ -71,7 +71,7 @@ def test_the_service_reads_the_newest_migration() -> None:
 
 def test_migrating_twice_keeps_what_is_there(database_url: str, database: Database) -> None:
     with database.transaction() as transaction:
-        insert_messages(transaction, [message("a")])
+        insert_messages(transaction, [encode_message(message("a"))])
 
     migrate(parse_url(database_url))
 
@@ -105,7 +105,7 @@ def test_a_sqlite_file_may_have_any_name(tmp_path: Path) -> None:
     migrate(url)
 
     with opened(url) as database, database.transaction() as transaction:
-        insert_messages(transaction, [message("a")])
+        insert_messages(transaction, [encode_message(message("a"))])
 
     assert stored_ids(url) == ["a"]
 
@@ -169,12 +169,12 @@ def test_a_sqlite_file_that_was_replaced_is_opened_anew(sqlite_url: str, tmp_pat
 
     with opened(url) as database:
         with database.transaction() as transaction:
-            insert_messages(transaction, [message("a")])
+            insert_messages(transaction, [encode_message(message("a"))])
         for file in tmp_path.glob("app.db*"):
             file.unlink()
         assert refusal_of_a_write(database) == "the database is not available"
         migrate(url)
         with database.transaction() as transaction:
-            insert_messages(transaction, [message("b")])
+            insert_messages(transaction, [encode_message(message("b"))])
 
     assert stored_ids(url) == ["b"]

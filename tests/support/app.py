@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask.testing import FlaskClient
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from werkzeug.test import TestResponse
 
 from tests.support.deliveries import SECRET, signed, to_bytes
@@ -23,8 +26,25 @@ def application(database_url: str, **settings: Any) -> Iterator[FlaskClient]:
         **settings,
     }
     app = create_app(Settings(database_url=parse_url(database_url), **values))
-    yield app.test_client()
-    app.extensions["webhook_service"].close()
+    with _connections_closed_in_the_end():
+        yield app.test_client()
+
+
+@contextmanager
+def _connections_closed_in_the_end() -> Iterator[None]:
+    """An application keeps its connections for life, which here ends with the test."""
+    opened: list[DBAPIConnection] = []
+
+    def remember(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        opened.append(connection)
+
+    event.listen(Pool, "connect", remember)
+    try:
+        yield
+    finally:
+        event.remove(Pool, "connect", remember)
+        for connection in opened:
+            connection.close()
 
 
 def deliver(client: FlaskClient, content: Any) -> TestResponse:
