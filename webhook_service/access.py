@@ -4,8 +4,9 @@ Deliveries prove themselves by their signatures and health checks tell nothing, 
 """
 
 import hmac
+import re
+from base64 import b64decode
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, request
 
@@ -19,7 +20,8 @@ PROTECTED = "set API_TOKEN to let anyone but this machine in"
 _CHALLENGE = 'Basic realm="webhook_service", charset="UTF-8", Bearer'
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE = frozenset({"same-origin", "none"})
-_LOOPBACK_NAMES = frozenset({"localhost", ""})
+# Stricter than RFC 9110: what a library would forgive or repair is no name of this machine.
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
 def init_access(app: Flask, token: Secrets | None) -> None:
@@ -47,14 +49,25 @@ def _refuse(token: Secrets | None) -> Response:
 
 
 def _has_token(request: Request, token: Secrets) -> bool:
-    given = request.authorization
-    if given is None:
-        return False
-    presented = given.token if given.type == "bearer" else given.password if given.type == "basic" else None
+    presented = _presented_token(request)
     if presented is None:
         return False
-    matches = [hmac.compare_digest(secret.encode(), presented.encode()) for _, secret in token.by_age()]
+    matches = [hmac.compare_digest(secret.encode(), presented) for _, secret in token.by_age()]
     return any(matches)
+
+
+def _presented_token(request: Request) -> bytes | None:
+    """The bytes of a Bearer token (RFC 6750, but any characters) or of a Basic password (RFC 7617)."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return credentials.strip().encode("latin-1")  # as WSGI has decoded it
+        case "basic":
+            try:
+                return b64decode(credentials.strip(), validate=True).partition(b":")[2]
+            except ValueError:
+                return None
+    return None
 
 
 def _is_from_this_machine(request: Request) -> bool:
@@ -63,16 +76,18 @@ def _is_from_this_machine(request: Request) -> bool:
     The last keeps out a web page that pointed a name of its own at this address (DNS rebinding).
     """
     peer = request.environ.get("werkzeug.proxy_fix.orig", request.environ).get("REMOTE_ADDR", "")
-    return _is_loopback(peer) and not _is_forwarded(request) and _is_loopback_host(request.host)
+    return _is_loopback(peer) and not _is_forwarded(request) and _is_loopback_host(request.environ.get("HTTP_HOST"))
 
 
 def _is_forwarded(request: Request) -> bool:
     return any(name in request.headers for name in FORWARDING_HEADERS)
 
 
-def _is_loopback_host(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    return name in _LOOPBACK_NAMES or _is_loopback(name)
+def _is_loopback_host(host: str | None) -> bool:
+    if host is None:  # HTTP/1.0: a browser always says whom it means
+        return True
+    named = _HOST.fullmatch(host)
+    return named is not None and (named["name"].lower() == "localhost" or _is_loopback(named["name"].strip("[]")))
 
 
 def _is_loopback(address: str) -> bool:

@@ -4,7 +4,6 @@ import logging
 from typing import Any
 
 from flask import Flask, Response, g, jsonify
-from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from webhook_service.domain import BodyTooLarge, PayloadInvalid, ServiceUnavailable, SignatureInvalid
@@ -72,5 +71,4 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _first_line(error: BaseException) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    return f"{type(cause).__name__}: {str(cause).partition(chr(10))[0]}"
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

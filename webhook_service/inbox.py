@@ -100,8 +100,8 @@ class Inbox:
 def _enter(transaction: Transaction, entries: list[_Entry]) -> list[_Entered]:
     messages = list(chain.from_iterable(entry.messages for entry in entries))
     receipts = list(chain.from_iterable(entry.receipts for entry in entries))
-    of_messages = iter(insert_messages(transaction, messages) if messages else [])
-    of_receipts = iter(insert_receipts(transaction, receipts) if receipts else [])
+    of_messages = iter(insert_messages(transaction, messages))
+    of_receipts = iter(insert_receipts(transaction, receipts))
     for entry in entries:
         if entry.quarantined is not None:
             keep(transaction, entry.quarantined)

@@ -5,6 +5,7 @@ means 'not set'. A secret ``NAME`` may instead be the content of the file that `
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from webhook_service.providers.registry import PROVIDERS
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+_SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
 
 
 class SettingsInvalid(Exception):
@@ -67,10 +70,16 @@ class Settings:
 
 
 def parse_url(url: str) -> URL:
-    """A database URL in any of the spellings that are taken; ValueError for a database that is not supported."""
-    parsed = make_url(url)
+    """A database URL in any of the spellings that are taken; ValueError, which shows none of it, for any other."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # The library's text quotes what may be a part of the password.
+        raise ValueError("not a database URL") from None
     match parsed.drivername:
         case "sqlite" | "sqlite+aiosqlite" | "sqlite+pysqlite":
+            if not parsed.database or parsed.database == ":memory:":
+                raise ValueError("SQLite needs a file: workers share nothing else")
             return parsed.set(drivername="sqlite")
         case "postgres" | "postgresql" | "postgresql+psycopg" | "postgresql+asyncpg":
             return parsed.set(drivername="postgresql+psycopg")
@@ -160,8 +169,6 @@ class _Reader:
     def _database_url(self, name: str, default: str) -> URL:
         try:
             return parse_url(self._secret_text(name) or default)
-        except ArgumentError:
-            self._problems.append(f"{name}: not a database URL")
         except ValueError as error:
             self._problems.append(f"{name}: {error}")
         return parse_url(default)
@@ -176,7 +183,7 @@ class _Reader:
         value = self._text(name)
         if value is None:
             return default
-        if not (value.isascii() and value.isdigit() and least <= int(value[:12]) <= most):
+        if not (_SMALL_NUMBER.fullmatch(value) and least <= int(value) <= most):
             self._problems.append(f"{name}: not a whole number from {least} to {most}")
             return default
         return int(value)

@@ -7,11 +7,14 @@ surrogates (section 8.2), and nesting or numbers beyond any sane size (section 9
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from webhook_service.domain import PayloadInvalid, Reason
 
 BODY = "body"
+MAX_DEPTH = 64
+"""Objects and arrays within each other: far more than any provider sends, far less than what ends in recursion."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -52,6 +55,8 @@ def loads(raw: bytes) -> Any:
         raise PayloadInvalid(Reason.NOT_UTF8, {BODY: ["Not valid UTF-8."]}) from None
     try:
         value = _decoder.decode(text)
+        if text.count("{") + text.count("[") > MAX_DEPTH:
+            _refuse_deep_nesting(value)
         if "\\u" in text:
             _refuse_lone_surrogates(value)
     except (ValueError, RecursionError):
@@ -65,6 +70,22 @@ def loads_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise PayloadInvalid(Reason.NOT_AN_OBJECT, {BODY: ["Not a JSON object."]})
     return value
+
+
+def _refuse_deep_nesting(value: Any) -> None:
+    # What is read here is written again elsewhere, by encoders that recurse on a fuller stack than this one.
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [inner for outer in level for inner in _contents(outer)]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
+
+
+def _contents(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _refuse_lone_surrogates(value: Any) -> None:

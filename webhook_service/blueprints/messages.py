@@ -33,9 +33,9 @@ def messages_blueprint(database: Database) -> Blueprint:
     def show(message_id: str) -> Response:
         with database.snapshot() as snapshot:
             message = find_message(snapshot, message_id)
+            if message is None:
+                abort(404)
             receipts = list_receipts(snapshot, ReceiptFilter(message_id), after=0, limit=RECEIPTS_SHOWN)
-        if message is None:
-            abort(404)
         return jsonify(
             **present_message(message), receipts=[present_receipt(receipt) for _position, receipt in receipts]
         )

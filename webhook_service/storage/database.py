@@ -133,9 +133,10 @@ def _domain_errors() -> Iterator[None]:
     try:
         yield
     except (IntegrityError, DataError) as error:
-        raise RowRefused from error
+        # The driver's text and its wrapper's quote the row, which no log may show.
+        raise RowRefused(type(error.orig).__name__) from None
     except DBAPIError as error:
         unavailable = ConnectionLost if error.connection_invalidated else StorageUnavailable
-        raise unavailable("the database is not available") from error
+        raise unavailable("the database is not available") from error.orig
     except (PoolTimeout, sqlite3.Error, psycopg.Error) as error:
         raise StorageUnavailable("the database is not available") from error

@@ -35,6 +35,8 @@ def insert_new(
     decides, in the statement that inserts, so the first write of a key wins over any other in these rows, in this
     transaction or in another process.
     """
+    if not rows:
+        return []
     created = set(_insert_new(connection, table, columns, key_length, rows))
     outcomes = []
     for row in rows:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from typing import Any, cast
+from unicodedata import normalize
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
 from sqlalchemy import Row as ResultRow
@@ -50,6 +51,8 @@ def insert_messages(connection: Connection, rows: Sequence[Row]) -> list[Outcome
 
 def find_message(connection: Connection, message_id: str) -> Message | None:
     """The message with this ID."""
+    if "\x00" in message_id:  # no text of a database holds it, and PostgreSQL refuses the question
+        return None
     row = connection.execute(_select().where(MessageRow.message_id == message_id)).one_or_none()
     return None if row is None else _to_message(row)
 
@@ -71,8 +74,14 @@ def count_messages(connection: Connection, wanted: MessageFilter) -> int:
 
 
 def fold(text: str) -> str:
-    """Text with its case folded by Unicode's rules, the same whatever the database; what ``q`` is compared with."""
-    return text.casefold()
+    """Text with its case folded, the same whatever the database; what ``q`` is compared with.
+
+    By Unicode's rules (chapter 3.13, canonical caseless matching); Turkish's dotted and dotless i are both an i.
+    """
+    if text.isascii():
+        return text.lower()
+    folded = normalize("NFC", normalize("NFC", text).casefold())
+    return folded.replace("i\u0307", "i").replace("\u0131", "i")
 
 
 def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:

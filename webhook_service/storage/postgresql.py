@@ -42,6 +42,7 @@ class PostgresqlBackend:
             max_overflow=0,
             pool_timeout=5,
             pool_pre_ping=read_only,
+            hide_parameters=True,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT,
                 "tcp_user_timeout": WRITE_TIMEOUT,

@@ -25,16 +25,20 @@ class SqliteBackend:
     """Connections to one SQLite file that is never made here: only a migration makes it."""
 
     def __init__(self, url: URL) -> None:
-        if not url.database or url.database == ":memory:":
-            raise ValueError("SQLite needs a file: workers share nothing else")
-        self._path = Path(url.database).absolute()
+        self._path = Path(url.database or "").absolute()
         self._lock = WriterLock(self._path.with_name(self._path.name + ".lock"))
         self._opened: tuple[int, int] | None = None
 
     def create_engine(self, *, pool_size: int, read_only: bool) -> Engine:
         """An engine whose connections sync every commit, or refuse to write."""
         engine = create_engine(
-            "sqlite://", creator=self._connect, poolclass=QueuePool, pool_size=pool_size, max_overflow=0, pool_timeout=5
+            "sqlite://",
+            creator=self._connect,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            hide_parameters=True,
         )
 
         @event.listens_for(engine, "connect")

@@ -1,0 +1,137 @@
+"""Databases and servers for every test that needs one."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import make_url
+
+from tests.support.app import application
+from tests.support.postgresql import HOW_TO_ENABLE, fresh_database, shared_server, stop_shared_server
+from tests.support.server import Server
+from webhook_service.settings import parse_url
+from webhook_service.storage.database import Database
+from webhook_service.storage.migrate import migrate
+
+SESSION_DIRECTORY = "WEBHOOK_SERVICE_TEST_SESSION"
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Names a folder that all processes of this session share."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SESSION_DIRECTORY] = tempfile.mkdtemp(prefix="webhook_service-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stops what the session started, once none of its processes needs it."""
+    if not hasattr(config, "workerinput"):
+        directory = Path(os.environ.pop(SESSION_DIRECTORY))
+        stop_shared_server(directory)
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> str:
+    """The URL of a PostgreSQL server on which databases may be made."""
+    url = os.environ.get("TEST_POSTGRES_URL") or shared_server(Path(os.environ[SESSION_DIRECTORY]))
+    if url is None:
+        pytest.skip(HOW_TO_ENABLE)
+    return url
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> Iterator[str]:
+    """The name of a migrated database."""
+    with fresh_database(postgresql_server) as url:
+        migrate(parse_url(url))
+        yield make_url(url).database or ""
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file."""
+    path = tmp_path_factory.mktemp("template") / "app.db"
+    migrate(parse_url(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated SQLite database."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'app.db')}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str, postgresql_template: str) -> Iterator[str]:
+    """A migrated PostgreSQL database."""
+    with fresh_database(postgresql_server, postgresql_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """A PostgreSQL database that no migration has seen."""
+    with fresh_database(postgresql_server) as url:
+        yield url
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database of each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind that no migration has seen; the SQLite one is not there yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'data' / 'app.db'}"
+    url: str = request.getfixturevalue("empty_postgresql_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database of each kind, open."""
+    opened = Database(parse_url(database_url), pool_size=8)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def shared_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One migrated database of each kind for the tests that don't mind each other's messages."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        yield f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('shared') / 'app.db')}"
+    else:
+        server: str = request.getfixturevalue("postgresql_server")
+        with fresh_database(server, request.getfixturevalue("postgresql_template")) as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def server(shared_database_url: str) -> Iterator[Server]:
+    """A server on each kind of database, for the tests that neither stop it nor mind each other's messages."""
+    with Server(shared_database_url) as running:
+        yield running
+
+
+@pytest.fixture
+def client(database_url: str) -> Iterator[FlaskClient]:
+    """An application in this process, on each kind of database."""
+    with application(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def sqlite_client(sqlite_url: str) -> Iterator[FlaskClient]:
+    """An application in this process, for what no database has a part in."""
+    with application(sqlite_url) as made:
+        yield made

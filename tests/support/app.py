@@ -1,0 +1,53 @@
+"""The application in this process, without a server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask.testing import FlaskClient
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from werkzeug.test import TestResponse
+
+from tests.support.deliveries import SECRET, signed, to_bytes
+from webhook_service.app import create_app
+from webhook_service.domain import Secrets
+from webhook_service.providers.native import Native
+from webhook_service.settings import Settings, parse_url
+
+
+@contextmanager
+def application(database_url: str, **settings: Any) -> Iterator[FlaskClient]:
+    """A client of an application on this database; ``settings`` are fields of Settings."""
+    values: dict[str, Any] = {
+        "provider_secrets": {Native.name: Secrets(SECRET)},
+        "provider_options": {Native.name: {}},
+        **settings,
+    }
+    app = create_app(Settings(database_url=parse_url(database_url), **values))
+    with _connections_closed_in_the_end():
+        yield app.test_client()
+
+
+@contextmanager
+def _connections_closed_in_the_end() -> Iterator[None]:
+    """An application keeps its connections for life, which here ends with the test."""
+    opened: list[DBAPIConnection] = []
+
+    def remember(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        opened.append(connection)
+
+    event.listen(Pool, "connect", remember)
+    try:
+        yield
+    finally:
+        event.remove(Pool, "connect", remember)
+        for connection in opened:
+            connection.close()
+
+
+def deliver(client: FlaskClient, content: Any) -> TestResponse:
+    """A signed delivery to the native provider: a payload, or the bytes of one."""
+    raw = content if isinstance(content, bytes) else to_bytes(content)
+    return client.post("/webhook", data=raw, headers=signed(raw))

@@ -1,0 +1,23 @@
+"""Messages as values, for tests that need no delivery."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from webhook_service.domain import Message
+
+MOMENT = datetime(2025, 1, 15, 10, tzinfo=UTC)
+
+
+def message(message_id: str | None = None, **fields: Any) -> Message:
+    """A message with an ID of its own unless one is given; ``fields`` replace what it says."""
+    values: dict[str, Any] = {
+        "provider": "native",
+        "sender": "+4915112345678",
+        "recipient": "+4930123456",
+        "ts": MOMENT,
+        "received_at": MOMENT,
+        "text": "Hello",
+        **fields,
+    }
+    return Message(message_id=message_id or f"m-{uuid4()}", **values)

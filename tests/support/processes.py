@@ -1,0 +1,48 @@
+"""The service's programs as processes of their own, in an environment that leaves nothing to the machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.deliveries import SECRET
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+_SECRETS = ("WEBHOOK_SECRET", "STANDARD_WEBHOOKS_SECRET", "WHATSAPP_APP_SECRET", "TWILIO_AUTH_TOKEN", "API_TOKEN")
+_SINGLE_SECRETS = ("DATABASE_URL", "READ_DATABASE_URL", "WHATSAPP_VERIFY_TOKEN", "PUBLIC_URL")
+_OTHERS = (
+    *("BIND", "WEB_CONCURRENCY", "GUNICORN_THREADS", "LOG_LEVEL", "MAX_BODY_BYTES", "TRUSTED_PROXIES"),
+    *("GUNICORN_CMD_ARGS", "PROMETHEUS_MULTIPROC_DIR", "SCRIPT_NAME"),
+)
+
+
+def environment(database_url: str, **settings: str) -> dict[str, str]:
+    """An environment that says every setting: an empty value keeps a developer's ``.env`` from filling it in."""
+    names = [
+        *_OTHERS,
+        *(name + file for name in _SINGLE_SECRETS for file in ("", "_FILE")),
+        *(name + age + file for name in _SECRETS for age in ("", "_PREVIOUS") for file in ("", "_FILE")),
+    ]
+    return {
+        **dict.fromkeys(names, ""),
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "DATABASE_URL": database_url,
+        "WEBHOOK_SECRET": SECRET,
+        **settings,
+    }
+
+
+def run_cli(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs ``webhook-service`` to its end, from the repository's root."""
+    return subprocess.run(
+        [BIN / "webhook-service", *arguments],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,0 +1,155 @@
+"""A real ``gunicorn wsgi:app`` on a free port, and an HTTP client for it."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import urllib3
+
+from tests.support.deliveries import signed, to_bytes
+from tests.support.processes import BIN, ROOT, environment
+from tests.support.waiting import wait_until
+
+STOP_PATIENCE = 45.0  # seconds: longer than gunicorn's graceful_timeout
+
+
+class Server:
+    """The service with two workers on a database that is migrated already; as a context, from ready to gone.
+
+    ``settings`` are environment variables that replace the defaults of the tests.
+    """
+
+    def __init__(self, database_url: str, **settings: str) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environ = environment(
+            database_url,
+            **{"BIND": f"127.0.0.1:{self.port}", "WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "8", **settings},
+        )
+        self._directory = Path(tempfile.mkdtemp(prefix="webhook_service-server-"))
+        self._stdout, self._stderr = self._directory / "stdout", self._directory / "stderr"
+        self._client = urllib3.PoolManager(maxsize=64, retries=False, timeout=60)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        try:
+            wait_until(self._is_ready, f"the server to answer\n{self.output()}")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._client.clear()
+        if self.process.poll() is None:
+            self.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_PATIENCE)
+        for pid in (*self.worker_pids(), self.process.pid):
+            if self.process.poll() is None:
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        shutil.rmtree(self._directory)
+
+    def start(self) -> None:
+        """Starts the process without waiting for it to serve."""
+        with self._stdout.open("ab") as stdout, self._stderr.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                [BIN / "gunicorn", "wsgi:app"], cwd=ROOT, env=self.environ, stdout=stdout, stderr=stderr
+            )
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """gunicorn's arbiter."""
+        assert self._process is not None, "not started"
+        return self._process
+
+    def terminate(self) -> None:
+        """Asks for a graceful stop and returns at once."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """The exit status, once the process has ended."""
+        return self.process.wait(STOP_PATIENCE)
+
+    def worker_pids(self) -> list[int]:
+        """The processes that serve requests now."""
+        return _children(self.process.pid)
+
+    def output(self) -> str:
+        """All that the server has written so far, on both streams."""
+        return "".join(stream.read_text() for stream in (self._stdout, self._stderr) if stream.exists())
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The lines written so far; each must be a JSON object."""
+        complete = self._stdout.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in complete.splitlines()]
+
+    def request_lines(self) -> list[dict[str, Any]]:
+        """The lines about requests among them."""
+        return [line for line in self.log_lines() if "latency_ms" in line]
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        """One request, answered whatever the status; the path is sent exactly as it is given."""
+        client = self._client.connection_from_url(self.url)
+        return client.urlopen(method, path, body=body, headers=headers, redirect=False)
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
+        """A GET."""
+        return self.request("GET", path, headers=headers)
+
+    def post(
+        self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        """A POST of these bytes."""
+        return self.request("POST", path, body, headers)
+
+    def deliver(self, content: Any) -> urllib3.BaseHTTPResponse:
+        """A signed delivery to the native provider: a payload, or the bytes of one."""
+        raw = content if isinstance(content, bytes) else to_bytes(content)
+        return self.post("/webhook", raw, signed(raw))
+
+    def connect(self) -> socket.socket:
+        """A bare connection, for requests that no client library would send."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def _is_ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the server ended with {self.process.returncode}\n{self.output()}")
+        if len(self.worker_pids()) < int(self.environ["WEB_CONCURRENCY"]):
+            return False
+        try:
+            return self.get("/health/live").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _children(parent: int) -> list[int]:
+    children = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # proc(5): pid (comm) state ppid …, and comm may hold anything.
+            if int(status.read_text().rpartition(")")[2].split()[1]) == parent:
+                children.append(int(status.parent.name))
+    return children

@@ -1,0 +1,15 @@
+"""Waiting for a condition instead of for a time."""
+
+import time
+from collections.abc import Callable
+
+PATIENCE = 60.0  # seconds: only ever spent when something is broken, so long enough for a machine under load
+
+
+def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Returns as soon as the condition holds; TimeoutError naming ``what`` when it never does."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still waiting for {what}")
+        time.sleep(0.01)

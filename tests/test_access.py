@@ -1,0 +1,194 @@
+"""Who may read, with and without an API token."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.support.app import application, deliver
+from tests.support.deliveries import payload
+from webhook_service.domain import Secrets
+
+TOKEN = "t0ken=with:punctuation=="
+REMOTE = "192.0.2.7"
+GUARDED = ("/messages", "/messages/a", "/stats", "/", "/nothing", "/health", "/webhooks")
+
+
+@pytest.fixture
+def guarded_client(sqlite_url: str) -> Iterator[FlaskClient]:
+    with application(sqlite_url, api_token=Secrets(TOKEN, "öld")) as made:
+        yield made
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def status(client: FlaskClient, path: str = "/stats", peer: str = "127.0.0.1", **request: Any) -> int:
+    return client.get(path, environ_base={"REMOTE_ADDR": peer}, **request).status_code
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.0.0.2", "[::1]:8000", "[::1]"])
+def test_protected_mode_lets_in_who_is_on_this_machine(peer: str, host: str, sqlite_client: FlaskClient) -> None:
+    assert status(sqlite_client, peer=peer, headers={"Host": host}) == 200
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [REMOTE, "10.0.0.1", "0.0.0.0", "::", "2001:db8::1", "::ffff:192.0.2.7", "fe80::1", "", "localhost", "unix:"],
+)
+@pytest.mark.parametrize("path", GUARDED)
+def test_protected_mode_keeps_out_everyone_else(path: str, peer: str, sqlite_client: FlaskClient) -> None:
+    response = sqlite_client.get(path, environ_base={"REMOTE_ADDR": peer})
+
+    assert response.status_code == 401
+    assert "API_TOKEN" in response.json["detail"]  # type: ignore[index]
+    assert "WWW-Authenticate" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host", "X-Forwarded-Proto", "Via", "x-forwarded-for"],
+)
+@pytest.mark.parametrize("value", ["127.0.0.1", ""])
+def test_protected_mode_keeps_out_what_a_proxy_passes_on(header: str, value: str, sqlite_client: FlaskClient) -> None:
+    assert status(sqlite_client, headers={header: value}) == 401
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "evil.example:8000", "evil_name.example", "localhost.evil.example", "127.0.0.1.evil.example"),
+        *(
+            "evil!",
+            "evil.example@localhost",
+            "localhost@evil.example",
+            "[",
+            "[::1",
+            "]",
+            "[::ffff:192.0.2.7]",
+            "192.0.2.7",
+        ),
+        *(
+            "evil example",
+            "é",
+            "0.0.0.0",
+            "localhost/..",
+            "localhost,evil.example",
+            "evil.example\\@localhost",
+            "a" * 300,
+        ),
+    ],
+)
+def test_protected_mode_keeps_out_a_name_that_was_pointed_here(host: str, sqlite_client: FlaskClient) -> None:
+    assert status(sqlite_client, headers={"Host": host}) == 401
+
+
+def test_a_trusted_proxy_does_not_turn_a_caller_into_this_machine(sqlite_url: str) -> None:
+    with application(sqlite_url, trusted_proxies=1) as client:
+        assert status(client, headers={"X-Forwarded-For": "127.0.0.1"}) == 401
+        assert status(client, peer=REMOTE, headers={"X-Forwarded-For": "127.0.0.1"}) == 401
+        assert status(client) == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "PUT", "BREW"])
+def test_protected_mode_is_for_every_method(method: str, sqlite_client: FlaskClient) -> None:
+    assert sqlite_client.open("/messages", method=method, environ_base={"REMOTE_ADDR": REMOTE}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Bearer {TOKEN}"},
+        {"Authorization": f"bearer  {TOKEN}"},
+        basic("", TOKEN),
+        basic("anyone", TOKEN),
+        basic("", "öld"),
+        {"Authorization": "Bearer öld".encode().decode("latin-1")},
+    ],
+)
+@pytest.mark.parametrize("peer", ["127.0.0.1", REMOTE])
+def test_the_token_lets_anyone_in(headers: dict[str, str], peer: str, guarded_client: FlaskClient) -> None:
+    assert (
+        status(guarded_client, peer=peer, headers={**headers, "X-Forwarded-For": "1.2.3.4", "Host": "inbox.example"})
+        == 200
+    )
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(
+            None,
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer wrong",
+            f"Bearer {TOKEN}x",
+            f"Bearer {TOKEN[:-1]}",
+            TOKEN,
+            f"Token {TOKEN}",
+        ),
+        *("Basic", "Basic !", "Basic " + base64.b64encode(TOKEN.encode()).decode(), basic(TOKEN, "")["Authorization"]),
+        *(
+            "Basic " + base64.b64encode(b"\xff:\xff").decode(),
+            "Bearer \xff",
+            "Bearer a=b",
+            "Bearer token=" + TOKEN,
+            "Digest a",
+        ),
+        *(basic("", "")["Authorization"], basic("", TOKEN + "x")["Authorization"]),
+    ],
+)
+@pytest.mark.parametrize("path", GUARDED)
+def test_without_the_token_nobody_is_let_in(path: str, header: str | None, guarded_client: FlaskClient) -> None:
+    response = guarded_client.get(path, headers={} if header is None else {"Authorization": header})
+
+    assert (response.status_code, response.json) == (401, {"detail": "API token needed"})
+    assert response.headers["WWW-Authenticate"].startswith("Basic ")
+    assert "Bearer" in response.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_health_is_for_everyone(path: str, guarded_client: FlaskClient, sqlite_client: FlaskClient) -> None:
+    for client in (guarded_client, sqlite_client):
+        assert status(client, path, peer=REMOTE, headers={"X-Forwarded-For": REMOTE, "Host": "inbox.example"}) == 200
+
+
+def test_deliveries_need_a_signature_and_no_token(guarded_client: FlaskClient) -> None:
+    guarded_client.environ_base["REMOTE_ADDR"] = REMOTE
+
+    assert deliver(guarded_client, payload()).status_code == 200
+    assert guarded_client.post("/webhook", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/webhook/../messages", "/webhook/%2e%2e/messages", "/health/../messages", "//messages", "/health/%2e%2e/stats"],
+)
+def test_no_path_leads_around_the_guard(path: str, sqlite_client: FlaskClient) -> None:
+    assert status(sqlite_client, path, peer=REMOTE) in (401, 404, 405)
+
+
+def test_metrics_are_for_the_private_network_without_a_token(guarded_client: FlaskClient) -> None:
+    assert status(guarded_client, "/metrics", peer="10.0.0.9", headers={"Host": "app:8000"}) == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_metrics_are_not_served_through_a_proxy(header: str, guarded_client: FlaskClient) -> None:
+    with_token = {"Authorization": f"Bearer {TOKEN}", header: "127.0.0.1"}
+
+    assert status(guarded_client, "/metrics", headers=with_token) == 403
+
+
+@pytest.mark.parametrize(
+    ("site", "expected"), [("cross-site", 403), ("same-site", 403), ("same-origin", 405), ("none", 405), (None, 405)]
+)
+def test_a_change_from_another_site_is_refused(site: str | None, expected: int, guarded_client: FlaskClient) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", **({} if site is None else {"Sec-Fetch-Site": site})}
+
+    assert guarded_client.post("/messages", headers=headers).status_code == expected
+    assert guarded_client.get("/messages", headers=headers).status_code == 200

@@ -1,0 +1,360 @@
+"""Every endpoint's answers, word by word."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.support.app import application, deliver
+from tests.support.deliveries import SECRET, payload, signed, to_bytes
+from webhook_service.domain import Secrets
+
+
+@pytest.fixture
+def small_client(sqlite_url: str) -> Iterator[FlaskClient]:
+    with application(sqlite_url, max_body_bytes=1024) as made:
+        yield made
+
+
+def ids(response: TestResponse) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [message["message_id"] for message in response.json["data"]]  # type: ignore[index]  # JSON, as Any or None
+
+
+def test_a_delivery_is_answered_ok(client: FlaskClient) -> None:
+    response = deliver(client, payload())
+
+    assert (response.status_code, response.data, response.content_type) == (200, b'{"status":"ok"}', "application/json")
+
+
+def test_a_duplicate_is_answered_ok_and_changes_nothing(client: FlaskClient) -> None:
+    deliver(client, payload(message_id="a", text="first"))
+
+    response = deliver(client, payload(message_id="a", text="second"))
+
+    assert (response.status_code, response.data) == (200, b'{"status":"ok"}')
+    assert client.get("/messages/a").json["text"] == "first"  # type: ignore[index]
+    assert client.get("/messages").json["total"] == 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Signature": "0" * 64}, {"X-Signature": "é"}, signed(b"other")])
+@pytest.mark.parametrize("raw", [to_bytes(payload()), b"no JSON", b""])
+def test_an_unsigned_delivery_is_401_whatever_it_holds(
+    raw: bytes, headers: dict[str, str], sqlite_client: FlaskClient
+) -> None:
+    response = sqlite_client.post("/webhook", data=raw, headers=headers)
+
+    assert (response.status_code, response.json) == (401, {"detail": "invalid signature"})
+
+
+def test_whitespace_and_the_order_of_keys_are_signed_too(sqlite_client: FlaskClient) -> None:
+    content = payload()
+    raw, spaced = to_bytes(content), json.dumps(content, indent=1).encode()
+    reordered = to_bytes(dict(reversed(content.items())))
+
+    assert [
+        sqlite_client.post("/webhook", data=sent, headers=signed(raw)).status_code for sent in (spaced, reordered, raw)
+    ] == [401, 401, 200]
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "é"]
+)
+def test_any_content_type_is_taken(content_type: str | None, sqlite_client: FlaskClient) -> None:
+    raw = to_bytes(payload())
+
+    response = sqlite_client.post("/webhook", data=raw, headers=signed(raw), content_type=content_type)
+
+    assert response.status_code == 200
+
+
+def test_a_payload_that_breaks_the_contract_is_422_naming_the_fields(sqlite_client: FlaskClient) -> None:
+    response = deliver(sqlite_client, payload(sender="1", ts=0))
+
+    assert response.status_code == 422
+    assert response.json == {
+        "detail": "invalid payload",
+        "errors": {
+            "from": ["Not an E.164 number: a plus and 1 to 15 digits."],
+            "ts": ["Not an ISO 8601 timestamp with a time zone."],
+        },
+    }
+
+
+@pytest.mark.parametrize("raw", [b"", b"no JSON", b"[]", b"\xff", b"[" * 20_000])
+def test_a_body_that_is_no_object_is_422(raw: bytes, sqlite_client: FlaskClient) -> None:
+    response = deliver(sqlite_client, raw)
+
+    assert response.status_code == 422
+    assert response.json["detail"] == "invalid payload"  # type: ignore[index]
+    assert list(response.json["errors"]) == ["body"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("depth", [60, 70, 200, 500, *range(700, 1000, 20)])
+def test_nested_extras_are_stored_and_shown_or_refused(depth: int, sqlite_client: FlaskClient) -> None:
+    raw = to_bytes(payload())[:-1] + b',"extra":' + b"[" * depth + b"]" * depth + b"}"
+
+    response = deliver(sqlite_client, raw)
+
+    assert response.status_code in (200, 422)
+    assert sqlite_client.get("/messages").status_code == 200
+
+
+def test_a_body_over_the_limit_is_413_signed_or_not(small_client: FlaskClient) -> None:
+    raw = to_bytes(payload(text="a" * 1024))
+
+    assert deliver(small_client, raw).status_code == 413
+    assert small_client.post("/webhook", data=raw).status_code == 413
+    assert small_client.post("/webhook", data=raw).json == {"detail": "body too large"}
+
+
+def test_a_body_at_the_limit_is_taken(small_client: FlaskClient) -> None:
+    raw = to_bytes(payload()).ljust(1024)
+
+    assert deliver(small_client, raw).status_code == 200
+    assert deliver(small_client, raw + b" ").status_code == 413
+
+
+def test_the_previous_secret_is_taken(sqlite_url: str) -> None:
+    with application(sqlite_url, provider_secrets={"native": Secrets("new", SECRET)}) as rotating:
+        assert deliver(rotating, payload()).status_code == 200
+
+
+def test_messages_of_nothing_are_an_empty_page(client: FlaskClient) -> None:
+    response = client.get("/messages")
+
+    assert response.json == {"data": [], "total": 0, "limit": 50, "offset": 0, "next_cursor": None}
+
+
+def test_a_message_is_shown_as_it_was_sent(client: FlaskClient) -> None:
+    sent = payload(ts="2025-01-15T12:00:00.5+02:00", text="Grüße 😀", campaign=7)
+    deliver(client, sent)
+
+    listed = client.get("/messages").json["data"][0]  # type: ignore[index]
+    single = client.get(f"/messages/{sent['message_id']}").json
+
+    assert single == {**listed, "receipts": []}
+    received_at = listed.pop("received_at")
+    assert received_at.endswith("Z")
+    assert listed == {
+        **{name: sent[name] for name in ("message_id", "from", "to", "text")},
+        "ts": "2025-01-15T10:00:00.500000Z",
+        "provider": "native",
+        "type": "text",
+        "extra": {"campaign": 7},
+    }
+
+
+def test_messages_are_filtered_searched_ordered_and_paged(client: FlaskClient) -> None:
+    for number in range(5):
+        deliver(
+            client,
+            payload(
+                message_id=f"m{number}",
+                sender=f"+{number % 2}",
+                text=f"Größe {number}%",
+                ts=f"2025-01-0{number + 1}T00:00:00+01:00",
+            ),
+        )
+
+    assert ids(client.get("/messages?from=+1")) == ids(client.get("/messages?from=%2B1")) == ["m1", "m3"]
+    assert ids(client.get("/messages?to=+4930123456&provider=native&limit=2&offset=1")) == ["m1", "m2"]
+    assert ids(client.get("/messages?to=+1")) == ids(client.get("/messages?provider=twilio")) == []
+    assert ids(client.get("/messages?since=2025-01-02T00:00:00+01:00&until=2025-01-03T00:00:00+01:00")) == ["m1"]
+    assert ids(client.get("/messages?q=GRÖSSE+3%25")) == ["m3"]
+    assert ids(client.get("/messages?order=desc&limit=2")) == ["m4", "m3"]
+    assert client.get("/messages?from=+1&limit=1").json["total"] == 2  # type: ignore[index]
+
+
+def test_bad_parameters_are_422_naming_them(sqlite_client: FlaskClient) -> None:
+    response = sqlite_client.get("/messages?limit=101&since=yesterday")
+
+    assert response.status_code == 422
+    assert response.json == {
+        "detail": "invalid query parameters",
+        "errors": {
+            "limit": ["Must be greater than or equal to 1 and less than or equal to 100."],
+            "since": ["Not an ISO 8601 timestamp with a time zone."],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "message_id",
+    [
+        "a/b",
+        "a//b",
+        "/a",
+        "//a",
+        "a/",
+        "a b",
+        "%41",
+        "%",
+        "?a=b",
+        "#a",
+        ".",
+        "..",
+        "../stats",
+        "a\n",
+        "\n",
+        "a\r\nb",
+        "ä😀",
+        "+",
+        "a+b",
+        "wamid.HBg==",
+        " ",
+        ";",
+        "\\",
+        "a\x7f",
+    ],
+)
+def test_a_message_is_found_by_its_id_percent_encoded(message_id: str, sqlite_client: FlaskClient) -> None:
+    deliver(sqlite_client, payload(message_id=message_id))
+
+    response = sqlite_client.get(f"/messages/{quote(message_id, safe='')}")
+
+    assert response.status_code == 200
+    assert response.json["message_id"] == message_id  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/messages/nothing",
+        "/messages/",
+        "/nothing",
+        "/",
+        "/webhook/",
+        "/webhook/native",
+        "/webhook/twilio",
+        "/webhook/a/b",
+        "/health",
+        "/health/",
+        "/stats/",
+        "/messages/%00",
+    ],
+)
+def test_what_is_not_there_is_404(path: str, client: FlaskClient) -> None:
+    method = "POST" if path.startswith("/webhook/") else "GET"
+
+    response = client.open(path, method=method)
+
+    assert (response.status_code, response.json) == (404, {"detail": "not found"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/webhook", {"POST", "OPTIONS"}),
+        ("PUT", "/webhook", {"POST", "OPTIONS"}),
+        ("POST", "/messages", {"GET", "HEAD", "OPTIONS"}),
+        ("DELETE", "/messages/a", {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/stats", {"GET", "HEAD", "OPTIONS"}),
+        ("BREW", "/health/live", {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_a_method_that_is_not_there_is_405(
+    method: str, path: str, allowed: set[str], sqlite_client: FlaskClient
+) -> None:
+    response = sqlite_client.open(path, method=method)
+
+    assert (response.status_code, response.json) == (405, {"detail": "method not allowed"})
+    assert set(response.headers["Allow"].split(", ")) == allowed
+
+
+def test_an_error_of_ours_is_500_and_says_nothing_of_the_inside(
+    sqlite_client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(query_string: bytes) -> None:
+        raise RuntimeError("an inside detail")
+
+    monkeypatch.setattr("webhook_service.blueprints.messages.load_message_query", broken)
+
+    response = sqlite_client.get("/messages")
+
+    assert (response.status_code, response.json) == (500, {"detail": "internal error"})
+
+
+def test_the_stats_are_the_totals(client: FlaskClient) -> None:
+    assert client.get("/stats").json == {
+        "total_messages": 0,
+        "senders_count": 0,
+        "messages_per_sender": [],
+        "first_message_ts": None,
+        "last_message_ts": None,
+    }
+
+    for sender, ts in (
+        ("+1", "2025-01-15T10:00:00.25Z"),
+        ("+2", "2025-01-14T10:00:00Z"),
+        ("+2", "2025-01-16T10:00:00Z"),
+    ):
+        deliver(client, payload(sender=sender, ts=ts))
+
+    assert client.get("/stats").json == {
+        "total_messages": 3,
+        "senders_count": 2,
+        "messages_per_sender": [{"from": "+2", "count": 2}, {"from": "+1", "count": 1}],
+        "first_message_ts": "2025-01-14T10:00:00Z",
+        "last_message_ts": "2025-01-16T10:00:00Z",
+    }
+
+
+def test_a_service_in_order_is_live_and_ready(client: FlaskClient) -> None:
+    for path in ("/health/live", "/health/ready"):
+        response = client.get(path)
+        assert (response.status_code, response.json) == (200, {"status": "ok"})
+
+
+def test_without_a_secret_it_is_live_but_not_ready(sqlite_url: str) -> None:
+    with application(sqlite_url, provider_secrets={}) as client:
+        live, ready, webhook = (
+            client.get("/health/live"),
+            client.get("/health/ready"),
+            client.post("/webhook", data=b"{}"),
+        )
+
+    assert live.status_code == 200
+    assert (ready.status_code, ready.json) == (503, {"detail": "WEBHOOK_SECRET is not set"})
+    assert (webhook.status_code, webhook.json) == (503, {"detail": "WEBHOOK_SECRET is not set"})
+    assert webhook.headers["Retry-After"].isdecimal()
+
+
+def test_without_a_database_it_is_live_but_not_ready(tmp_path: Path) -> None:
+    with application(f"sqlite:///{tmp_path / 'app.db'}") as client:
+        answers = [
+            client.get("/health/ready"),
+            deliver(client, payload()),
+            client.get("/messages"),
+            client.get("/stats"),
+        ]
+
+        assert client.get("/health/live").status_code == 200
+
+    assert [answer.status_code for answer in answers] == [503] * 4
+    assert [answer.json for answer in answers] == [{"detail": "the database is not available"}] * 4
+    assert answers[1].headers["Retry-After"].isdecimal()
+
+
+@pytest.mark.parametrize("sane", ["abc-123", "A._:/+=-9", "a" * 128])
+def test_a_sane_request_id_is_the_callers(sane: str, sqlite_client: FlaskClient) -> None:
+    assert sqlite_client.get("/stats", headers={"X-Request-ID": sane}).headers["X-Request-ID"] == sane
+
+
+@pytest.mark.parametrize("claimed", [None, "", "a" * 129, "a b", "é", '"', "a;b", "<script>"])
+def test_any_other_request_id_is_made_anew(claimed: str | None, sqlite_client: FlaskClient) -> None:
+    headers = {} if claimed is None else {"X-Request-ID": claimed}
+
+    made = [sqlite_client.get("/stats", headers=headers).headers["X-Request-ID"] for _ in range(2)]
+
+    assert claimed not in made
+    assert len(set(made)) == 2
+
+
+@pytest.mark.parametrize("path", ["/webhook", "/nothing", "/messages?limit=0", "/health/live", "/metrics"])
+def test_every_response_has_a_request_id(path: str, sqlite_client: FlaskClient) -> None:
+    assert sqlite_client.get(path, headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"

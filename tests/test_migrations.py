@@ -1,0 +1,180 @@
+"""The schema: where it comes from, and what the service does with a database that has another."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from tests.support.messages import message
+from tests.support.processes import BIN, ROOT, environment
+from webhook_service.domain import MessageFilter, Order, StorageUnavailable
+from webhook_service.settings import parse_url
+from webhook_service.storage.database import SCHEMA_VERSION, Database
+from webhook_service.storage.messages import encode_message, insert_messages, list_messages
+from webhook_service.storage.migrate import migrate, newest_migration
+from webhook_service.storage.models import Base
+
+
+@contextmanager
+def engine(url: str) -> Iterator[Engine]:
+    made = create_engine(parse_url(url), poolclass=NullPool)
+    yield made
+    made.dispose()
+
+
+@contextmanager
+def opened(url: URL) -> Iterator[Database]:
+    database = Database(url, pool_size=2)
+    yield database
+    database.close()
+
+
+def stored_ids(url: URL) -> list[str]:
+    with opened(url) as database, database.snapshot() as snapshot:
+        page = list_messages(snapshot, MessageFilter(), order=Order.ASC, limit=100, offset=0)
+    return [each.message_id for each in page]
+
+
+def refusal_of_a_read(database: Database) -> str:
+    with pytest.raises(StorageUnavailable) as refused, database.snapshot():
+        pass
+    return refused.value.detail
+
+
+def refusal_of_a_write(database: Database) -> str:
+    with pytest.raises(StorageUnavailable) as refused, database.transaction() as transaction:
+        insert_messages(transaction, [encode_message(message())])
+    return refused.value.detail
+
+
+def set_version(url: str, version: str) -> None:
+    with engine(url) as made, made.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+
+
+def test_the_migrations_make_what_the_models_say(database_url: str) -> None:
+    with engine(database_url) as made, made.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_service_reads_the_newest_migration() -> None:
+    assert newest_migration() == SCHEMA_VERSION
+
+
+def test_migrating_twice_keeps_what_is_there(database_url: str, database: Database) -> None:
+    with database.transaction() as transaction:
+        insert_messages(transaction, [encode_message(message("a"))])
+
+    migrate(parse_url(database_url))
+
+    assert stored_ids(parse_url(database_url)) == ["a"]
+
+
+def test_several_processes_may_migrate_at_once(empty_database_url: str) -> None:
+    environ = environment(empty_database_url)
+    processes = [
+        subprocess.Popen([BIN / "webhook-service", "migrate"], cwd=ROOT, env=environ, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+
+    failures = [process.communicate(timeout=60)[1] for process in processes]
+
+    assert failures == [b""] * 3
+    assert [process.returncode for process in processes] == [0] * 3
+    with opened(parse_url(empty_database_url)) as database:
+        assert database.problems() == []
+
+
+def test_a_new_sqlite_file_is_private(tmp_path: Path) -> None:
+    migrate(parse_url(f"sqlite:///{tmp_path / 'new' / 'app.db'}"))
+
+    assert (tmp_path / "new" / "app.db").stat().st_mode & 0o077 == 0
+
+
+def test_a_sqlite_file_may_have_any_name(tmp_path: Path) -> None:
+    url = URL.create("sqlite", database=str(tmp_path / "a b?c#d%20ä.db"))
+
+    migrate(url)
+
+    with opened(url) as database, database.transaction() as transaction:
+        insert_messages(transaction, [encode_message(message("a"))])
+
+    assert stored_ids(url) == ["a"]
+
+
+def test_a_missing_sqlite_file_is_not_made_by_the_service(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+
+    with opened(parse_url(f"sqlite:///{file}")) as database:
+        assert refusal_of_a_read(database) == refusal_of_a_write(database) == "the database is not available"
+        assert database.problems() == ["the database is not available"]
+
+    assert not file.exists()
+
+
+def test_a_missing_postgresql_database_is_unavailable(postgresql_server: str) -> None:
+    with opened(parse_url(postgresql_server).set(database="not_there")) as database:
+        assert refusal_of_a_read(database) == refusal_of_a_write(database) == "the database is not available"
+        assert database.problems() == ["the database is not available"]
+
+
+def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    file.write_bytes(b"no database" * 1000)
+
+    with opened(parse_url(f"sqlite:///{file}")) as database:
+        assert refusal_of_a_read(database) == refusal_of_a_write(database) == "the database is not available"
+    with pytest.raises(StorageUnavailable):
+        migrate(parse_url(f"sqlite:///{file}"))
+    assert file.read_bytes() == b"no database" * 1000
+
+
+def test_a_database_that_is_not_migrated_is_refused(empty_database_url: str, tmp_path: Path) -> None:
+    url = parse_url(empty_database_url)
+    if url.drivername == "sqlite":
+        file = Path(url.database or "")
+        file.parent.mkdir()
+        file.touch()
+
+    with opened(url) as database:
+        assert refusal_of_a_read(database) == refusal_of_a_write(database) == "the database is not migrated"
+        assert database.problems() == ["the database is not migrated"]
+
+        migrate(url)
+        assert database.problems() == []
+
+
+def test_a_database_of_a_newer_release_is_left_alone(database_url: str) -> None:
+    set_version(database_url, "9999")
+
+    with opened(parse_url(database_url)) as database:
+        assert "9999" in refusal_of_a_read(database)
+        assert "9999" in refusal_of_a_write(database)
+        assert database.problems() == [f"the database is at migration 9999, not at {SCHEMA_VERSION}"]
+    with pytest.raises(StorageUnavailable) as refused:
+        migrate(parse_url(database_url))
+    assert refused.value.detail == "the database is of a newer release"
+
+
+def test_a_sqlite_file_that_was_replaced_is_opened_anew(sqlite_url: str, tmp_path: Path) -> None:
+    url = parse_url(sqlite_url)
+
+    with opened(url) as database:
+        with database.transaction() as transaction:
+            insert_messages(transaction, [encode_message(message("a"))])
+        for file in tmp_path.glob("app.db*"):
+            file.unlink()
+        assert refusal_of_a_write(database) == "the database is not available"
+        migrate(url)
+        with database.transaction() as transaction:
+            insert_messages(transaction, [encode_message(message("b"))])
+
+    assert stored_ids(url) == ["b"]

@@ -1,0 +1,180 @@
+"""What can be set, and how all that is wrong with it is told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from webhook_service.domain import Secrets
+from webhook_service.settings import Settings, SettingsInvalid
+
+SECRET = "s3cr3t-value"
+
+
+def problems(**environ: str) -> list[str]:
+    with pytest.raises(SettingsInvalid) as invalid:
+        Settings.from_env(environ)
+    return [problem.partition(":")[0] for problem in invalid.value.problems]
+
+
+def complaint(**environ: str) -> str:
+    with pytest.raises(SettingsInvalid) as invalid:
+        Settings.from_env(environ)
+    return str(invalid.value)
+
+
+def test_nothing_needs_to_be_set() -> None:
+    settings = Settings.from_env({})
+
+    assert settings.database_url.render_as_string() == "sqlite:///data/app.db"
+    assert (settings.bind, settings.log_level, settings.trusted_proxies) == ("127.0.0.1:8000", "INFO", 0)
+    assert settings.provider_secrets == {}
+    assert settings.api_token is None
+    assert settings.workers >= 1
+
+
+def test_an_empty_value_means_not_set() -> None:
+    empty = dict.fromkeys(["DATABASE_URL", "WEBHOOK_SECRET", "API_TOKEN", "BIND", "WEB_CONCURRENCY", "LOG_LEVEL"], " ")
+
+    assert Settings.from_env(empty) == Settings.from_env({})
+
+
+def test_what_is_set_is_read() -> None:
+    settings = Settings.from_env(
+        {
+            "DATABASE_URL": "sqlite:////srv/inbox.db",
+            "WEBHOOK_SECRET": SECRET,
+            "WEBHOOK_SECRET_PREVIOUS": "older",
+            "API_TOKEN": "token",
+            "LOG_LEVEL": "debug",
+            "MAX_BODY_BYTES": "1024",
+            "TRUSTED_PROXIES": "1",
+            "BIND": "0.0.0.0:80",
+            "WEB_CONCURRENCY": "3",
+            "GUNICORN_THREADS": "4",
+        }
+    )
+
+    assert settings.database_url.database == "/srv/inbox.db"
+    assert settings.provider_secrets == {"native": Secrets(SECRET, "older")}
+    assert settings.api_token == Secrets("token")
+    assert (settings.log_level, settings.max_body_bytes, settings.trusted_proxies) == ("DEBUG", 1024, 1)
+    assert (settings.bind, settings.workers, settings.threads) == ("0.0.0.0:80", 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("sqlite:///a.db", "sqlite"),
+        ("sqlite+aiosqlite:///a.db", "sqlite"),
+        ("postgres://u:p@h/d", "postgresql+psycopg"),
+        ("postgresql://u:p@h/d", "postgresql+psycopg"),
+        ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg"),
+    ],
+)
+def test_a_database_url_is_taken_in_every_common_spelling(url: str, driver: str) -> None:
+    assert Settings.from_env({"DATABASE_URL": url}).database_url.drivername == driver
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("nonsense", "mysql://u:p@h/d", "postgresql://u:p@h:port/d", "sqlite", "://"),
+        *("sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite:///:memory:"),
+    ],
+)
+def test_a_database_that_workers_cannot_share_is_refused(url: str) -> None:
+    assert problems(DATABASE_URL=url) == ["DATABASE_URL"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("WEB_CONCURRENCY", value)
+            for value in ("0", "257", "-1", "a", "1.5", "²", "٣", "9" * 5000, "0" * 11 + "19999")
+        ),
+        *(("GUNICORN_THREADS", value) for value in ("0", "257")),
+        *(("MAX_BODY_BYTES", value) for value in ("1023", "1k", str(2**30 + 1))),
+        *(("TRUSTED_PROXIES", value) for value in ("-1", "17", "all")),
+        *(("LOG_LEVEL", value) for value in ("LOUD", "10")),
+    ],
+)
+def test_a_value_out_of_range_is_a_problem(name: str, value: str) -> None:
+    assert problems(**{name: value}) == [name]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    told = problems(
+        DATABASE_URL="nonsense", LOG_LEVEL="LOUD", WEB_CONCURRENCY="0", TRUSTED_PROXIES="x", API_TOKEN_PREVIOUS="old"
+    )
+
+    assert sorted(told) == ["API_TOKEN_PREVIOUS", "DATABASE_URL", "LOG_LEVEL", "TRUSTED_PROXIES", "WEB_CONCURRENCY"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://user:pass@{SECRET}:word@host/db",
+        f"postgresql://user:12@34:{SECRET}@host/db",
+        f"mysql://user:{SECRET}@host/db",
+        f"{SECRET}",
+    ],
+)
+def test_a_problem_never_shows_the_value(url: str) -> None:
+    assert SECRET not in complaint(DATABASE_URL=url, WEBHOOK_SECRET_PREVIOUS=SECRET)
+
+
+def test_a_secret_may_be_the_content_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+
+    settings = Settings.from_env({"WEBHOOK_SECRET_FILE": str(file)})
+
+    assert settings.provider_secrets["native"] == Secrets(SECRET)
+
+
+def test_a_database_url_may_be_the_content_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://u:p@h/d")
+
+    assert Settings.from_env({"DATABASE_URL_FILE": str(file)}).database_url.host == "h"
+
+
+def test_a_secret_has_one_source(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+
+    assert problems(WEBHOOK_SECRET=SECRET, WEBHOOK_SECRET_FILE=str(file)) == ["WEBHOOK_SECRET"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe"])
+def test_a_file_without_a_secret_is_a_problem(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+
+    assert problems(WEBHOOK_SECRET_FILE=str(file)) == ["WEBHOOK_SECRET_FILE"]
+
+
+def test_a_folder_is_no_secret(tmp_path: Path) -> None:
+    assert problems(API_TOKEN_FILE=str(tmp_path)) == ["API_TOKEN_FILE"]
+
+
+@pytest.mark.parametrize("name", ["WEBHOOK_SECRET", "API_TOKEN"])
+def test_a_previous_secret_alone_is_a_problem(name: str) -> None:
+    assert problems(**{f"{name}_PREVIOUS": SECRET}) == [f"{name}_PREVIOUS"]
+
+
+def test_the_settings_in_effect_are_shown_without_secrets() -> None:
+    settings = Settings.from_env(
+        {
+            "DATABASE_URL": f"postgresql://user:{SECRET}@host/db",
+            "WEBHOOK_SECRET": SECRET,
+            "WEBHOOK_SECRET_PREVIOUS": SECRET,
+            "API_TOKEN": SECRET,
+        }
+    )
+
+    assert SECRET not in f"{settings.masked()} {settings!r} {settings}"
+    assert settings.masked()["providers"] == ["native"]
+    assert settings.masked()["api_token"] == "set"
