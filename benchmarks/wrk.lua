@@ -1,21 +1,10 @@
--- Sends each line of a file of signed bodies once: `SIGNATURE BODY`, the threads taking turns by line.
-local threads = {}
-
-function setup(thread)
-    thread:set("index", #threads)
-    table.insert(threads, thread)
-end
+-- Sends each line `SIGNATURE BODY` of a file once, and starts again at its end.
 
 function init(args)
-    local file, stride = args[1], tonumber(args[2])
     requests, position = {}, 0
-    local number = 0
-    for line in io.lines(file) do
-        if number % stride == index then
-            local signature, body = line:match("^(%S+) (.*)$")
-            requests[#requests + 1] = wrk.format("POST", "/webhook", { ["X-Signature"] = signature }, body)
-        end
-        number = number + 1
+    for line in io.lines(args[1]) do
+        local signature, body = line:match("^(%S+) (.*)$")
+        requests[#requests + 1] = wrk.format("POST", "/webhook", { ["X-Signature"] = signature }, body)
     end
 end
 

@@ -1,0 +1,31 @@
+"""The service with its group commit off: a transaction for each delivery."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import webhook_service.app
+from webhook_service.inbox import Inbox
+from webhook_service.storage.database import Database
+
+
+class _Alone:
+    """Stands in for the group: whoever comes is committed alone."""
+
+    def __init__(self, commit: Callable[[Callable[[], list[Any]]], Sequence[Any]]) -> None:
+        self._commit = commit
+
+    def offer(self, item: Any) -> Any:
+        """What became of the item."""
+        return self._commit(lambda: [item])[0]
+
+
+class InsertPerRequest(Inbox):
+    """An inbox in which nobody shares a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._group = _Alone(self._commit)  # type: ignore[assignment]  # all that the inbox asks of a group
+
+
+webhook_service.app.Inbox = InsertPerRequest  # type: ignore[misc]  # the one wiring that differs
+app = webhook_service.app.create_app()
