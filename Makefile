@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 COMPOSE := docker compose
 COMPOSE_POSTGRES := $(COMPOSE) -f docker-compose.yml -f deploy/compose.postgres.yml
+UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -55,16 +56,16 @@ lock: ## Renew the locks (needs uv)
 
 up: ## Serve from containers on port 8000, SQLite in a volume
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN
-	@$(COMPOSE) up --build --detach --wait
+	@$(COMPOSE) up $(UP_OPTIONS) || { $(COMPOSE) logs --tail 20; exit 1; }
 	@deploy/say-what-to-paste.sh .env
 
 up-postgres: ## The same on PostgreSQL
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN POSTGRES_PASSWORD
-	@$(COMPOSE_POSTGRES) up --build --detach --wait
+	@$(COMPOSE_POSTGRES) up $(UP_OPTIONS) || { $(COMPOSE_POSTGRES) logs --tail 20; exit 1; }
 	@deploy/say-what-to-paste.sh .env
 
 logs: ## Follow the containers' logs
 	@$(COMPOSE) logs --follow
 
 down: ## Stop the containers; the data stays
-	@$(COMPOSE_POSTGRES) down
+	@$(COMPOSE) down --remove-orphans
