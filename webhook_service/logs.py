@@ -79,6 +79,7 @@ def _finish(response: Response) -> Response:
     response.headers[REQUEST_ID_HEADER] = notes.request_id
     fields = {
         "request_id": notes.request_id,
+        "client": current.remote_addr,
         "method": current.method,
         "path": current.path,
         "status": response.status_code,
