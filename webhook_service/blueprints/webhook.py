@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response, abort, g, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from webhook_service.domain import BodyTooLarge, Delivery, Reason, ServiceUnavailable, Verdict
 from webhook_service.inbox import Inbox
@@ -54,11 +54,23 @@ def _receive(provider: Provider, inbox: Inbox) -> Response:
 
 
 def _read_delivery() -> Delivery:
+    return Delivery(raw=_read_body(), headers=request.headers, target=_target(), received_at=datetime.now(UTC))
+
+
+def _read_body() -> bytes:
     try:
         raw = request.get_data(cache=False)
+        # A chunked body has no length to judge it by: werkzeug cuts it off at the limit and says nothing.
+        is_cut_off = len(raw) == request.max_content_length and request.environ["wsgi.input"].read(1)
     except RequestEntityTooLarge:
         raise BodyTooLarge from None
-    return Delivery(raw=raw, headers=request.headers, target=_target(), received_at=datetime.now(UTC))
+    except HTTPException:
+        raise
+    except Exception as error:  # each server has its own for a body that is malformed or breaks off
+        raise BadRequest from error
+    if is_cut_off:
+        raise BodyTooLarge
+    return raw
 
 
 def _target() -> str:
