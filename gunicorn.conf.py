@@ -26,6 +26,7 @@ keepalive = 75  # seconds: longer than nginx keeps an idle upstream connection (
 timeout = 30
 graceful_timeout = 30
 max_requests = 0
+forwarded_allow_ips = ""  # whom to believe is the application's to say: TRUSTED_PROXIES
 worker_tmp_dir = _shared_memory
 control_socket_disable = True  # its default path is one for all servers of a user
 logconfig_dict = logging_config(settings.log_level)
