@@ -113,4 +113,4 @@ def _send(pool: urllib3.PoolManager, url: str, body: bytes, headers: dict[str, s
         response = pool.request("POST", url, body=body, headers=headers)
     except urllib3.exceptions.HTTPError as error:
         return type(error).__name__, str(error)
-    return str(response.status), response.data.decode(errors="replace")
+    return str(response.status), response.data.decode(errors="replace").rstrip()
