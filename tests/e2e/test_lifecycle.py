@@ -1,0 +1,84 @@
+"""Starting, not starting, and stopping without losing a delivery."""
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import urllib3
+
+from tests.support.deliveries import payload
+from tests.support.processes import BIN, ROOT, environment
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+from webhook_service.domain import MessageFilter, Order
+from webhook_service.storage.database import Database
+from webhook_service.storage.messages import list_messages
+
+SENDERS = 12
+
+
+def stored_ids(database: Database) -> set[str]:
+    with database.snapshot() as snapshot:
+        stored = list_messages(snapshot, MessageFilter(), order=Order.ASC, limit=1_000_000, offset=0)
+    return {message.message_id for message in stored}
+
+
+def test_a_graceful_stop_under_load_drops_no_delivery(database_url: str, database: Database) -> None:
+    answers: list[tuple[str, int]] = []
+    gone = Event()
+
+    def send_until_gone(server: Server) -> None:
+        while not gone.is_set():
+            content = payload()
+            try:
+                status = server.deliver(content).status
+            except urllib3.exceptions.HTTPError:
+                gone.set()
+            else:
+                answers.append((content["message_id"], status))
+
+    with Server(database_url) as server, ThreadPoolExecutor(SENDERS) as threads:
+        senders = [threads.submit(send_until_gone, server) for _ in range(SENDERS)]
+        wait_until(lambda: len(answers) > 100, "some load")
+        server.terminate()
+        exit_status = server.wait()
+        gone.set()
+        for sender in senders:
+            sender.result()
+        lines = [line for line in server.request_lines() if line["path"] == "/webhook"]
+
+    assert exit_status == 0
+    assert {status for _, status in answers} == {200}
+    assert stored_ids(database) == {message_id for message_id, _ in answers}
+    assert len(lines) == len(answers)
+
+
+def test_without_a_secret_it_starts_and_says_what_is_missing(sqlite_url: str) -> None:
+    with Server(sqlite_url, WEBHOOK_SECRET="") as server:
+        answers = [server.get("/health/live"), server.get("/health/ready"), server.deliver(payload())]
+
+    assert [answer.status for answer in answers] == [200, 503, 503]
+    assert [answer.json() for answer in answers[1:]] == [{"detail": "WEBHOOK_SECRET is not set"}] * 2
+    assert answers[2].headers["Retry-After"].isdecimal()
+
+
+def test_invalid_settings_stop_the_start_and_are_told_all_at_once() -> None:
+    hidden = "h1dden"
+    wrong = {
+        "LOG_LEVEL": "LOUD",
+        "WEB_CONCURRENCY": "1000",
+        "GUNICORN_THREADS": "none",
+        "MAX_BODY_BYTES": hidden,
+        "WEBHOOK_SECRET": hidden,
+        "DATABASE_URL": f"mysql://user:{hidden}@host/db",
+    }
+    environ = environment("", **wrong, WEBHOOK_SECRET_FILE="/nowhere")
+
+    ended = subprocess.run([BIN / "gunicorn", "wsgi:app"], cwd=ROOT, env=environ, capture_output=True, check=False)
+
+    output = (ended.stdout + ended.stderr).decode()
+    assert ended.returncode != 0
+    told = [line.strip().partition(":")[0] for line in output.splitlines() if line.startswith("  ")]
+    assert sorted(told) == sorted(wrong)
+    assert hidden not in output
+    assert "Traceback" not in output

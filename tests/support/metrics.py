@@ -1,0 +1,24 @@
+"""What a server's ``/metrics`` says, as numbers."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.server import Server
+
+Labels = frozenset[tuple[str, str]]
+
+
+def samples(server: Server, name: str) -> dict[Labels, float]:
+    """The values of all series of this name, by their labels."""
+    exposition = server.get("/metrics", {"Connection": "close"})
+    assert exposition.status == 200
+    return {
+        frozenset(sample.labels.items()): sample.value
+        for family in text_string_to_metric_families(exposition.data.decode())
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def value(server: Server, name: str, **labels: str) -> float:
+    """The value of one series; 0 when there is none yet."""
+    return samples(server, name).get(frozenset(labels.items()), 0)
