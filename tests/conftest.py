@@ -104,16 +104,24 @@ def database(database_url: str) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def shared_sqlite_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One migrated SQLite database for the tests that don't mind each other's messages."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('shared') / 'app.db')}"
+
+
+@pytest.fixture(scope="session")
+def shared_postgresql_url(postgresql_server: str, postgresql_template: str) -> Iterator[str]:
+    """One migrated PostgreSQL database for the same."""
+    with fresh_database(postgresql_server, postgresql_template) as url:
+        yield url
+
+
 @pytest.fixture(scope="session", params=DATABASES)
-def shared_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One migrated database of each kind for the tests that don't mind each other's messages."""
-    if request.param == "sqlite":
-        template: Path = request.getfixturevalue("sqlite_template")
-        yield f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('shared') / 'app.db')}"
-    else:
-        server: str = request.getfixturevalue("postgresql_server")
-        with fresh_database(server, request.getfixturevalue("postgresql_template")) as url:
-            yield url
+def shared_database_url(request: pytest.FixtureRequest) -> str:
+    """One migrated database of each kind for the same."""
+    url: str = request.getfixturevalue(f"shared_{request.param}_url")
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.support.app import application, deliver
-from tests.support.deliveries import payload
+from tests.support.app import application
+from tests.support.deliveries import payload, signed, to_bytes
 from webhook_service.domain import Secrets
 
 TOKEN = "t0ken=with:punctuation=="
@@ -16,9 +16,17 @@ REMOTE = "192.0.2.7"
 GUARDED = ("/messages", "/messages/a", "/stats", "/", "/nothing", "/health", "/webhooks")
 
 
-@pytest.fixture
-def guarded_client(sqlite_url: str) -> Iterator[FlaskClient]:
-    with application(sqlite_url, api_token=Secrets(TOKEN, "öld")) as made:
+@pytest.fixture(scope="module")
+def open_client(shared_sqlite_url: str) -> Iterator[FlaskClient]:
+    """An application without an API token."""
+    with application(shared_sqlite_url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def guarded_client(shared_sqlite_url: str) -> Iterator[FlaskClient]:
+    """An application with a token, and with the one before it."""
+    with application(shared_sqlite_url, api_token=Secrets(TOKEN, "öld")) as made:
         yield made
 
 
@@ -32,8 +40,8 @@ def status(client: FlaskClient, path: str = "/stats", peer: str = "127.0.0.1", *
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.0.0.2", "[::1]:8000", "[::1]"])
-def test_protected_mode_lets_in_who_is_on_this_machine(peer: str, host: str, sqlite_client: FlaskClient) -> None:
-    assert status(sqlite_client, peer=peer, headers={"Host": host}) == 200
+def test_protected_mode_lets_in_who_is_on_this_machine(peer: str, host: str, open_client: FlaskClient) -> None:
+    assert status(open_client, peer=peer, headers={"Host": host}) == 200
 
 
 @pytest.mark.parametrize(
@@ -41,8 +49,8 @@ def test_protected_mode_lets_in_who_is_on_this_machine(peer: str, host: str, sql
     [REMOTE, "10.0.0.1", "0.0.0.0", "::", "2001:db8::1", "::ffff:192.0.2.7", "fe80::1", "", "localhost", "unix:"],
 )
 @pytest.mark.parametrize("path", GUARDED)
-def test_protected_mode_keeps_out_everyone_else(path: str, peer: str, sqlite_client: FlaskClient) -> None:
-    response = sqlite_client.get(path, environ_base={"REMOTE_ADDR": peer})
+def test_protected_mode_keeps_out_everyone_else(path: str, peer: str, open_client: FlaskClient) -> None:
+    response = open_client.get(path, environ_base={"REMOTE_ADDR": peer})
 
     assert response.status_code == 401
     assert "API_TOKEN" in response.json["detail"]  # type: ignore[index]
@@ -54,8 +62,8 @@ def test_protected_mode_keeps_out_everyone_else(path: str, peer: str, sqlite_cli
     ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host", "X-Forwarded-Proto", "Via", "x-forwarded-for"],
 )
 @pytest.mark.parametrize("value", ["127.0.0.1", ""])
-def test_protected_mode_keeps_out_what_a_proxy_passes_on(header: str, value: str, sqlite_client: FlaskClient) -> None:
-    assert status(sqlite_client, headers={header: value}) == 401
+def test_protected_mode_keeps_out_what_a_proxy_passes_on(header: str, value: str, open_client: FlaskClient) -> None:
+    assert status(open_client, headers={header: value}) == 401
 
 
 @pytest.mark.parametrize(
@@ -83,20 +91,20 @@ def test_protected_mode_keeps_out_what_a_proxy_passes_on(header: str, value: str
         ),
     ],
 )
-def test_protected_mode_keeps_out_a_name_that_was_pointed_here(host: str, sqlite_client: FlaskClient) -> None:
-    assert status(sqlite_client, headers={"Host": host}) == 401
+def test_protected_mode_keeps_out_a_name_that_was_pointed_here(host: str, open_client: FlaskClient) -> None:
+    assert status(open_client, headers={"Host": host}) == 401
 
 
-def test_a_trusted_proxy_does_not_turn_a_caller_into_this_machine(sqlite_url: str) -> None:
-    with application(sqlite_url, trusted_proxies=1) as client:
+def test_a_trusted_proxy_does_not_turn_a_caller_into_this_machine(shared_sqlite_url: str) -> None:
+    with application(shared_sqlite_url, trusted_proxies=1) as client:
         assert status(client, headers={"X-Forwarded-For": "127.0.0.1"}) == 401
         assert status(client, peer=REMOTE, headers={"X-Forwarded-For": "127.0.0.1"}) == 401
         assert status(client) == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "PUT", "BREW"])
-def test_protected_mode_is_for_every_method(method: str, sqlite_client: FlaskClient) -> None:
-    assert sqlite_client.open("/messages", method=method, environ_base={"REMOTE_ADDR": REMOTE}).status_code == 401
+def test_protected_mode_is_for_every_method(method: str, open_client: FlaskClient) -> None:
+    assert open_client.open("/messages", method=method, environ_base={"REMOTE_ADDR": REMOTE}).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -153,24 +161,26 @@ def test_without_the_token_nobody_is_let_in(path: str, header: str | None, guard
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
-def test_health_is_for_everyone(path: str, guarded_client: FlaskClient, sqlite_client: FlaskClient) -> None:
-    for client in (guarded_client, sqlite_client):
+def test_health_is_for_everyone(path: str, guarded_client: FlaskClient, open_client: FlaskClient) -> None:
+    for client in (guarded_client, open_client):
         assert status(client, path, peer=REMOTE, headers={"X-Forwarded-For": REMOTE, "Host": "inbox.example"}) == 200
 
 
 def test_deliveries_need_a_signature_and_no_token(guarded_client: FlaskClient) -> None:
-    guarded_client.environ_base["REMOTE_ADDR"] = REMOTE
+    raw = to_bytes(payload())
+    remote = {"REMOTE_ADDR": REMOTE}
+    token = {"Authorization": f"Bearer {TOKEN}"}
 
-    assert deliver(guarded_client, payload()).status_code == 200
-    assert guarded_client.post("/webhook", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 401
+    assert guarded_client.post("/webhook", data=raw, headers=signed(raw), environ_base=remote).status_code == 200
+    assert guarded_client.post("/webhook", data=raw, headers=token, environ_base=remote).status_code == 401
 
 
 @pytest.mark.parametrize(
     "path",
     ["/webhook/../messages", "/webhook/%2e%2e/messages", "/health/../messages", "//messages", "/health/%2e%2e/stats"],
 )
-def test_no_path_leads_around_the_guard(path: str, sqlite_client: FlaskClient) -> None:
-    assert status(sqlite_client, path, peer=REMOTE) in (401, 404, 405)
+def test_no_path_leads_around_the_guard(path: str, open_client: FlaskClient) -> None:
+    assert status(open_client, path, peer=REMOTE) in (401, 404, 405)
 
 
 def test_metrics_are_for_the_private_network_without_a_token(guarded_client: FlaskClient) -> None:

@@ -1,7 +1,6 @@
 """The console script against a real server and real databases."""
 
 import re
-import subprocess
 from collections.abc import Mapping
 from uuid import uuid4
 
@@ -9,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.support.deliveries import SECRET
-from tests.support.processes import BIN, ROOT, environment
+from tests.support.processes import environment
 from tests.support.server import Server
 from webhook_service.cli import main
 from webhook_service.settings import parse_url
@@ -50,15 +49,9 @@ def test_migrate_fails_in_plain_words(url: str, complaint: str) -> None:
 def test_send_delivers_one_message_and_shows_the_answer(server: Server) -> None:
     message_id = f"m-{uuid4()}"
 
-    finished = subprocess.run(
-        [BIN / "webhook-service", "send", "--message-id", message_id, "--text", "Grüße"],
-        cwd=ROOT,
-        env=server.environ,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
+    finished = run("send", "--message-id", message_id, "--text", "Grüße", environ=server.environ)
 
-    assert finished.stdout == b'200 {"status":"ok"}\n'
+    assert (finished.exit_code, finished.stdout) == (0, '200 {"status":"ok"}\n')
     assert server.get(f"/messages/{message_id}").json()["text"] == "Grüße"
 
 

@@ -11,7 +11,7 @@ from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 ON_EVERY_LINE = {"ts", "level", "logger", "message"}
-OF_A_REQUEST = ON_EVERY_LINE | {"request_id", "method", "path", "status", "latency_ms"}
+OF_A_REQUEST = ON_EVERY_LINE | {"request_id", "client", "method", "path", "status", "latency_ms"}
 
 
 def line_of(server: Server, method: str, path: str, body: bytes | None = None, **headers: str) -> dict[str, Any]:
@@ -68,7 +68,8 @@ def test_a_refused_delivery_tells_why(
 
     line = line_of(server, "POST", "/webhook", raw, **headers)
 
-    assert line.keys() == OF_A_REQUEST | {"provider", "result", "reason"}
+    quarantined = {"quarantined"} if result == "validation_error" else set()
+    assert line.keys() == OF_A_REQUEST | {"provider", "result", "reason"} | quarantined
     assert (line["provider"], line["result"], line["reason"]) == ("native", result, reason)
 
 
