@@ -2,5 +2,6 @@
 
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
+from webhook_service.providers.standard import Standard
 
-PROVIDERS: tuple[type[Provider], ...] = (Native,)
+PROVIDERS: tuple[type[Provider], ...] = (Native, Standard)
