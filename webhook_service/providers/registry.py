@@ -3,5 +3,6 @@
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.standard import Standard
+from webhook_service.providers.whatsapp import WhatsApp
 
-PROVIDERS: tuple[type[Provider], ...] = (Native, Standard)
+PROVIDERS: tuple[type[Provider], ...] = (Native, Standard, WhatsApp)
