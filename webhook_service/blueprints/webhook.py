@@ -59,7 +59,13 @@ def _read_delivery() -> Delivery:
         raw = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise BodyTooLarge from None
-    return Delivery(raw=raw, headers=request.headers, target=request.full_path, received_at=datetime.now(UTC))
+    return Delivery(raw=raw, headers=request.headers, target=_target(), received_at=datetime.now(UTC))
+
+
+def _target() -> str:
+    # Flask's full_path ends in a question mark where there is no query, which is not what was sent, nor signed.
+    query = request.query_string.decode(errors="replace")
+    return f"{request.path}?{query}" if query else request.path
 
 
 def _verdict(provider: str, contents: Contents, outcomes: list[Outcome]) -> Verdict:

@@ -3,6 +3,7 @@
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.standard import Standard
+from webhook_service.providers.twilio import Twilio
 from webhook_service.providers.whatsapp import WhatsApp
 
-PROVIDERS: tuple[type[Provider], ...] = (Native, Standard, WhatsApp)
+PROVIDERS: tuple[type[Provider], ...] = (Native, Standard, WhatsApp, Twilio)
