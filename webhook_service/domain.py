@@ -75,11 +75,12 @@ class Stats:
 
 
 class Reason(StrEnum):
-    """Why a delivery was refused: the same word in the log, the metrics and the database."""
+    """Why a delivery, or one item of it, was refused: the same word in the log, the metrics and the database."""
 
     MISSING_SIGNATURE = "missing_signature"
     MALFORMED_SIGNATURE = "malformed_signature"
     WRONG_SIGNATURE = "wrong_signature"
+    MISSING_WEBHOOK_ID = "missing_webhook_id"
     MISSING_TIMESTAMP = "missing_timestamp"
     MALFORMED_TIMESTAMP = "malformed_timestamp"
     STALE_TIMESTAMP = "stale_timestamp"
@@ -87,7 +88,13 @@ class Reason(StrEnum):
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
+    TOO_MANY_FIELDS = "too_many_fields"
     INVALID_FIELDS = "invalid_fields"
+    UNKNOWN_OBJECT = "unknown_object"
+    UNKNOWN_EVENT = "unknown_event"
+    UNKNOWN_FIELD = "unknown_field"
+    PROVIDER_ERROR = "provider_error"
+    NO_ITEMS = "no_items"
     PARSER_FAILED = "parser_failed"
     NO_SECRET = "no_secret"  # noqa: S105  # a reason, not a secret
     REFUSED_BY_DATABASE = "refused_by_database"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from webhook_service.domain import Contents, Delivery, SecretAge, Secrets
+from webhook_service.domain import Contents, Delivery, Message, SecretAge, Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,15 @@ class Acknowledgement:
 
 
 STATUS_OK = Acknowledgement("application/json", b'{"status":"ok"}')
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A signed delivery as the provider would send it; ``path`` is below the service's base URL."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
 
 
 class Provider(ABC):
@@ -49,7 +58,11 @@ class Provider(ABC):
 
     @abstractmethod
     def parse(self, delivery: Delivery) -> Contents:
-        """What the delivery holds; PayloadInvalid when it can't be understood."""
+        """What the delivery holds; PayloadInvalid when it can't be understood, and nothing else whatever the bytes.
+
+        Reads the body and ``received_at`` alone, so that a delivery in quarantine can be parsed again. An item that
+        can't be read or stored is named in ``unreadable`` and takes no other along.
+        """
 
     def handshake(self, _parameters: Mapping[str, str]) -> str | None:
         """The answer to the provider's check of a new URL; None when it is refused or there is no such check."""
@@ -61,4 +74,8 @@ class Provider(ABC):
         None when nothing that was tried does. Computed only from what the service holds, in bounded work, and never
         shown to the caller.
         """
+        return None
+
+    def sample(self, _message: Message) -> Sample | None:
+        """A delivery that carries this message, signed with the current secret; None when there are no samples."""
         return None

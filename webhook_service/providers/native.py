@@ -1,11 +1,15 @@
 """The service's own scheme: one message a delivery, signed with the hex HMAC-SHA256 of its bytes."""
 
 import hmac
+import json
 import re
+from itertools import chain
 
-from webhook_service.domain import Contents, Delivery, Message, Reason, SecretAge, SignatureInvalid
-from webhook_service.providers.base import Provider
-from webhook_service.schemas import load_native_payload
+from webhook_service.domain import Contents, Delivery, Message, Reason, SecretAge, Secrets, SignatureInvalid
+from webhook_service.providers.base import Provider, Sample
+from webhook_service.providers.diagnosis import LARGEST_BODY, Hint, body_attempts, first_match
+from webhook_service.providers.signatures import from_base64, from_hex
+from webhook_service.schemas import format_timestamp, load_native_payload
 from webhook_service.strict_json import loads_object
 
 SIGNATURE_HEADER = "X-Signature"
@@ -16,6 +20,32 @@ _SIGNATURE = re.compile(r"(?:sha256=)?([0-9a-f]{64})")
 def sign(secret: str, raw: bytes) -> str:
     """The signature of a body: HMAC-SHA256 (RFC 2104) in lower-case hex."""
     return hmac.digest(secret.encode(), raw, "sha256").hex()
+
+
+def native_payload(message: Message) -> bytes:
+    """The body that carries a message in the native contract."""
+    payload = {
+        "message_id": message.message_id,
+        "from": message.sender,
+        "to": message.recipient,
+        "ts": format_timestamp(message.ts),
+        "text": message.text,
+    }
+    return json.dumps(payload).encode()
+
+
+def diagnose_hex_signature(delivery: Delivery, header: str, secrets: Secrets) -> Hint | None:
+    """What would have made the hex HMAC-SHA256 of a body match the one in ``header``, with or without ``sha256=``."""
+    claim = (delivery.headers.get(header) or "").strip().removeprefix("sha256=")
+    in_base64 = from_base64(claim, 32)
+    claimed = in_base64 or from_hex(claim, 32)
+    if claimed is None or len(delivery.raw) > LARGEST_BODY:
+        return None
+    keys = [secret.encode() for _, secret in secrets.by_age()]
+    attempts = body_attempts(keys, delivery.raw, lambda body: body)
+    if in_base64:
+        attempts = chain(((Hint.BASE64_INSTEAD_OF_HEX, key, delivery.raw) for key in keys), attempts)
+    return first_match(attempts, [claimed])
 
 
 class Native(Provider):
@@ -40,3 +70,11 @@ class Native(Provider):
         payload = load_native_payload(loads_object(delivery.raw))
         message = Message(provider=self.name, received_at=delivery.received_at, **payload)
         return Contents(messages=(message,))
+
+    def diagnose(self, delivery: Delivery) -> str | None:
+        return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self._secrets)
+
+    def sample(self, message: Message) -> Sample:
+        body = native_payload(message)
+        headers = {"Content-Type": "application/json", SIGNATURE_HEADER: sign(self._secrets.current, body)}
+        return Sample("/webhook", body, headers)

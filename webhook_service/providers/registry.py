@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping
 from webhook_service.domain import Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
+from webhook_service.providers.standard import Standard
+from webhook_service.providers.twilio import Twilio
+from webhook_service.providers.whatsapp import WhatsApp
 
-PROVIDERS: tuple[type[Provider], ...] = (Native,)
+PROVIDERS: tuple[type[Provider], ...] = (Native, Standard, WhatsApp, Twilio)
 
 
 def configured_providers(

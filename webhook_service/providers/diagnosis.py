@@ -1,0 +1,75 @@
+"""Why a signature was refused, in one of a few words for the operator's log.
+
+Each is found by trying what commonly goes wrong between a sender and a service and seeing whether it gives the
+signature that was claimed. Nothing of it reaches the caller.
+"""
+
+import hmac
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
+from enum import StrEnum
+from itertools import product
+
+from webhook_service.domain import PayloadInvalid
+from webhook_service.strict_json import loads
+
+LARGEST_BODY = 64 * 1024  # bytes; trying variants of a larger one costs more than the answer is worth
+
+
+class Hint(StrEnum):
+    """What would have made a refused signature match."""
+
+    BASE64_INSTEAD_OF_HEX = "base64_instead_of_hex"
+    HEX_INSTEAD_OF_BASE64 = "hex_instead_of_base64"
+    TRAILING_NEWLINE = "trailing_newline"
+    RESERIALIZED_BODY = "reserialized_body"
+    SECRET_WITH_NEWLINE = "secret_with_newline"  # noqa: S105  # a hint, not a secret
+    SECRET_NOT_DECODED = "secret_not_decoded"  # noqa: S105  # a hint, not a secret
+    BODY_SIGNED_ALONE = "body_signed_alone"
+    CLOCK_SKEW = "clock_skew"
+    OTHER_SCHEME = "other_scheme"
+    OTHER_PORT = "other_port"
+    OTHER_HOST = "other_host"
+    OTHER_PATH = "other_path"
+
+
+Attempt = tuple[Hint, bytes, bytes]
+"""A hint, and the key and content of which the right signature would show that it is true."""
+
+
+def body_attempts(keys: Iterable[bytes], raw: bytes, content: Callable[[bytes], bytes]) -> Iterator[Attempt]:
+    """What goes wrong in any scheme that signs bodies; ``content`` makes what is signed out of a body."""
+    keys = tuple(keys)
+    for key in keys:
+        yield Hint.SECRET_WITH_NEWLINE, key + b"\n", content(raw)
+    for hint, body in _other_bodies(raw):
+        for key in keys:
+            yield hint, key, content(body)
+
+
+def first_match(attempts: Iterable[Attempt], claimed: Collection[bytes]) -> Hint | None:
+    """The hint of the first attempt whose HMAC-SHA256 was claimed."""
+    for hint, key, content in attempts:
+        signature = hmac.digest(key, content, "sha256")
+        if any(hmac.compare_digest(signature, claim) for claim in claimed):
+            return hint
+    return None
+
+
+def _other_bodies(raw: bytes) -> Iterator[tuple[Hint, bytes]]:
+    stripped = raw.rstrip(b"\r\n")
+    for body in (stripped, stripped + b"\n", stripped + b"\r\n"):
+        yield Hint.TRAILING_NEWLINE, body
+    try:
+        value = loads(raw)
+        for spaced, ascii_only, escaped in product((False, True), repeat=3):
+            yield Hint.RESERIALIZED_BODY, _serialize(value, spaced=spaced, ascii_only=ascii_only, escaped=escaped)
+    except (PayloadInvalid, RecursionError):
+        return
+
+
+def _serialize(value: object, *, spaced: bool, ascii_only: bool, escaped: bool) -> bytes:
+    separators = (", ", ": ") if spaced else (",", ":")
+    text = json.dumps(value, separators=separators, ensure_ascii=ascii_only)
+    # PHP, and so Meta, writes a slash with a backslash before it.
+    return (text.replace("/", "\\/") if escaped else text).encode()

@@ -1,0 +1,47 @@
+"""What an item of a delivery may hold where it has a column of its own, whatever the provider."""
+
+from datetime import UTC, datetime
+
+ADDRESS_MAX = 255
+MESSAGE_ID_MAX = 255
+WORD_MAX = 64  # characters of a type or a status
+
+_LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
+_PUNCTUATION = str.maketrans("", "", " ().-\u00a0")
+
+
+class FieldInvalid(Exception):
+    """A field that can't be read or stored; ``field`` is its path in the item."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+def short_text(value: object, field: str, longest: int) -> str:
+    """A text of 1 to ``longest`` characters without NUL, which no database takes."""
+    if isinstance(value, str) and 0 < len(value) <= longest and "\x00" not in value:
+        return value
+    raise FieldInvalid(field)
+
+
+def long_text(value: object, field: str) -> str:
+    """A text of any length without NUL."""
+    if isinstance(value, str) and "\x00" not in value:
+        return value
+    raise FieldInvalid(field)
+
+
+def unix_time(value: object, field: str) -> datetime:
+    """Whole seconds since 1970, as a number or as a text of ASCII digits."""
+    if isinstance(value, str) and len(value) <= 12 and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LAST_SECOND:
+        return datetime.fromtimestamp(value, UTC)
+    raise FieldInvalid(field)
+
+
+def phone_number(address: str) -> str:
+    """A phone number in the form that it has over all providers, ``+`` and digits; any other address as it is."""
+    digits = address.translate(_PUNCTUATION).removeprefix("+")
+    return f"+{digits}" if digits.isascii() and digits.isdigit() else address

@@ -1,0 +1,157 @@
+"""Any sender of Standard Webhooks: the native payload, signed together with an ID and a time.
+
+Specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from itertools import chain
+
+from webhook_service.domain import Contents, Delivery, Message, Reason, SecretAge, Secrets, SignatureInvalid
+from webhook_service.providers.base import Provider, Sample
+from webhook_service.providers.diagnosis import LARGEST_BODY, Attempt, Hint, body_attempts, first_match
+from webhook_service.providers.native import native_payload
+from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
+from webhook_service.schemas import load_native_payload
+from webhook_service.strict_json import loads_object
+
+ID_HEADER = "webhook-id"
+TIMESTAMP_HEADER = "webhook-timestamp"
+SIGNATURE_HEADER = "webhook-signature"
+TOLERANCE = 300  # seconds between the sender's clock and ours, either way
+
+_SECRET_PREFIX = "whsec_"  # noqa: S105  # what secrets start with
+_SIGNATURES_EXAMINED = 16  # a rotation needs two
+_DIGEST_BYTES = 32
+_VERSION = "v1"  # symmetric; v1a is not HMAC
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+
+
+def decode_secret(secret: str) -> bytes:
+    """The key that ``whsec_<base64>`` stands for; prefix and padding may be missing. ValueError when it is no key."""
+    encoded = secret.removeprefix(_SECRET_PREFIX).rstrip("=")
+    try:
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+    if not key:
+        raise ValueError("empty")
+    return key
+
+
+def sign(key: bytes, webhook_id: bytes, timestamp: bytes, raw: bytes) -> bytes:
+    """The HMAC-SHA256 of ``id.timestamp.body``."""
+    return hmac.digest(key, signed_content(webhook_id, timestamp, raw), "sha256")
+
+
+def signed_content(webhook_id: bytes, timestamp: bytes, raw: bytes) -> bytes:
+    """What a signature is made over."""
+    return b".".join((webhook_id, timestamp, raw))
+
+
+class Standard(Provider):
+    """A sender that signs by the Standard Webhooks specification."""
+
+    name = "standard"
+    secret_setting = "STANDARD_WEBHOOKS_SECRET"  # noqa: S105  # a setting's name
+
+    def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
+        super().__init__(secrets, options)
+        self._keys = [(age, decode_secret(secret)) for age, secret in secrets.by_age()]
+
+    @classmethod
+    def problems(cls, secrets: Secrets, _options: Mapping[str, str]) -> list[str]:
+        problems = []
+        for age, secret in secrets.by_age():
+            try:
+                decode_secret(secret)
+            except ValueError:
+                setting = cls.secret_setting + ("_PREVIOUS" if age is SecretAge.PREVIOUS else "")
+                problems.append(f"{setting}: not base64, with or without {_SECRET_PREFIX} before it")
+        return problems
+
+    def verify(self, delivery: Delivery) -> SecretAge:
+        webhook_id = _header(delivery, ID_HEADER, Reason.MISSING_WEBHOOK_ID)
+        timestamp = _header(delivery, TIMESTAMP_HEADER, Reason.MISSING_TIMESTAMP)
+        claimed = _claimed_signatures(_header(delivery, SIGNATURE_HEADER, Reason.MISSING_SIGNATURE))
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise SignatureInvalid(Reason.MALFORMED_TIMESTAMP)
+        if not claimed:
+            raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
+        content = signed_content(header_bytes(webhook_id), timestamp.encode(), delivery.raw)
+        age = signing_secret(((age, hmac.digest(key, content, "sha256")) for age, key in self._keys), claimed)
+        # Only now: 'stale' is said of what is authentic, so that it means a replay or a wrong clock and nothing else.
+        if abs(_skew(timestamp, delivery.received_at)) > TOLERANCE:
+            raise SignatureInvalid(Reason.STALE_TIMESTAMP)
+        return age
+
+    def parse(self, delivery: Delivery) -> Contents:
+        payload = load_native_payload(loads_object(delivery.raw))
+        message = Message(provider=self.name, received_at=delivery.received_at, **payload)
+        return Contents(messages=(message,))
+
+    def diagnose(self, delivery: Delivery) -> str | None:
+        webhook_id = delivery.headers.get(ID_HEADER) or ""
+        timestamp = delivery.headers.get(TIMESTAMP_HEADER) or ""
+        signatures = delivery.headers.get(SIGNATURE_HEADER) or ""
+        in_base64, in_hex = _claimed_signatures(signatures), _claimed_signatures(signatures, from_hex)
+        if not (in_base64 or in_hex) or len(delivery.raw) > LARGEST_BODY:
+            return None
+
+        def content(body: bytes) -> bytes:
+            return signed_content(header_bytes(webhook_id), header_bytes(timestamp), body)
+
+        keys = [key for _, key in self._keys]
+        signed = content(delivery.raw)
+        if _TIMESTAMP.fullmatch(timestamp) and first_match(((Hint.CLOCK_SKEW, key, signed) for key in keys), in_base64):
+            return f"{Hint.CLOCK_SKEW} {_skew(timestamp, delivery.received_at):+d} s"
+        in_other_form = first_match(((Hint.HEX_INSTEAD_OF_BASE64, key, signed) for key in keys), in_hex)
+        return in_other_form or first_match(
+            chain(self._attempts(signed, delivery.raw), body_attempts(keys, delivery.raw, content)), in_base64 + in_hex
+        )
+
+    def _attempts(self, signed: bytes, raw: bytes) -> Iterator[Attempt]:
+        for _, secret in self._secrets.by_age():
+            yield Hint.SECRET_NOT_DECODED, secret.encode(), signed
+            yield Hint.SECRET_NOT_DECODED, secret.removeprefix(_SECRET_PREFIX).encode(), signed
+        for _, key in self._keys:
+            yield Hint.BODY_SIGNED_ALONE, key, raw
+
+    def sample(self, message: Message) -> Sample:
+        body = native_payload(message)
+        webhook_id, timestamp = f"msg_{message.message_id}", str(int(message.received_at.timestamp()))
+        signature = sign(self._keys[0][1], webhook_id.encode(), timestamp.encode(), body)
+        headers = {
+            "Content-Type": "application/json",
+            ID_HEADER: webhook_id,
+            TIMESTAMP_HEADER: timestamp,
+            SIGNATURE_HEADER: f"{_VERSION}," + base64.b64encode(signature).decode(),
+        }
+        return Sample("/webhook/standard", body, headers)
+
+
+def _header(delivery: Delivery, name: str, missing: Reason) -> str:
+    value = delivery.headers.get(name)
+    if not value:
+        raise SignatureInvalid(missing)
+    return value
+
+
+def _claimed_signatures(header: str, decode: Callable[[str, int], bytes | None] = from_base64) -> list[bytes]:
+    """The well-formed ``v1`` signatures among the first of a header; what else stands there is for others."""
+    claimed = []
+    for part in header.split(" ", _SIGNATURES_EXAMINED)[:_SIGNATURES_EXAMINED]:
+        version, _, signature = part.partition(",")
+        decoded = decode(signature, _DIGEST_BYTES) if version == _VERSION else None
+        if decoded is not None:
+            claimed.append(decoded)
+    return claimed
+
+
+def _skew(timestamp: str, received_at: datetime) -> int:
+    """Seconds by which the sender's clock is ahead of ours."""
+    return int(timestamp) - int(received_at.timestamp())

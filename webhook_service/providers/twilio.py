@@ -1,0 +1,292 @@
+"""Twilio Programmable Messaging: one incoming message, or one status of an outgoing one, a delivery.
+
+Signature: https://www.twilio.com/docs/usage/webhooks/webhooks-security
+Parameters: https://www.twilio.com/docs/messaging/guides/webhook-request
+Statuses: https://www.twilio.com/docs/messaging/guides/track-outbound-message-status
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import product
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from webhook_service.domain import (
+    Contents,
+    Delivery,
+    Message,
+    PayloadInvalid,
+    Reason,
+    Receipt,
+    SecretAge,
+    Secrets,
+    SignatureInvalid,
+)
+from webhook_service.providers.base import Acknowledgement, Provider, Sample
+from webhook_service.providers.diagnosis import LARGEST_BODY, Hint
+from webhook_service.providers.fields import (
+    ADDRESS_MAX,
+    MESSAGE_ID_MAX,
+    WORD_MAX,
+    FieldInvalid,
+    long_text,
+    short_text,
+)
+from webhook_service.providers.signatures import from_base64, signing_secret
+
+SIGNATURE_HEADER = "X-Twilio-Signature"
+PUBLIC_URL = "PUBLIC_URL"
+
+_PATH = "/webhook/twilio"
+_DIGEST_BYTES = 20
+_MOST_FIELDS = 1000  # Twilio sends some dozens
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_INCOMING = ("receiving", "received")
+_CHANNEL_AND_NUMBER = re.compile(r"([a-z]+):(\+[0-9]{1,15})")
+_BODY_HASH = re.compile(r"[?&]bodySHA256=([0-9a-fA-F]{64})(?:&|\Z)")
+_PORT = re.compile(r":[0-9]*\Z")
+_HOST_MAX = 255  # characters
+_MEDIA = ("image", "audio", "video")
+
+Form = dict[str, str | list[str]]
+"""A form's values by name; a list where a name stands more than once."""
+
+
+def sign(token: str, url: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """The HMAC-SHA1 of a URL and the form's fields, sorted by name and value, each once."""
+    signed = url + "".join(name + value for name, value in sorted(set(fields)))
+    return hmac.digest(token.encode(), signed.encode("utf-8", "surrogatepass"), "sha1")
+
+
+class Twilio(Provider):
+    """A Twilio account whose numbers or messaging services point here."""
+
+    name = "twilio"
+    secret_setting = "TWILIO_AUTH_TOKEN"  # noqa: S105  # a setting's name
+    option_settings = (PUBLIC_URL,)
+    acknowledgement = Acknowledgement("text/xml", b'<?xml version="1.0" encoding="UTF-8"?><Response/>')
+    accepts_unreadable = True
+
+    def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
+        super().__init__(secrets, options)
+        self._base_urls = _with_and_without_port(options[PUBLIC_URL])
+
+    @classmethod
+    def problems(cls, _secrets: Secrets, options: Mapping[str, str]) -> list[str]:
+        url = options.get(PUBLIC_URL)
+        if url is None or _is_base_url(url):
+            return []
+        return [f"{PUBLIC_URL}: not the base of this service's URLs, such as https://inbox.example.com"]
+
+    def verify(self, delivery: Delivery) -> SecretAge:
+        claimed = _claimed_signature(delivery)
+        fields = _signed_fields(delivery)
+        expected = (
+            (age, sign(token, base_url + delivery.target, fields))
+            for age, token in self._secrets.by_age()
+            for base_url in self._base_urls
+        )
+        return signing_secret(expected, [claimed])
+
+    def parse(self, delivery: Delivery) -> Contents:
+        try:
+            form = _to_form(_read_fields(delivery.raw))
+        except _FormInvalid as invalid:
+            raise PayloadInvalid(invalid.reason, {"body": ["Not a form."]}) from None
+        try:
+            return _contents(form, delivery.received_at)
+        except FieldInvalid as invalid:
+            raise PayloadInvalid(Reason.INVALID_FIELDS, {invalid.field: ["Missing or not storable."]}) from None
+
+    def diagnose(self, delivery: Delivery) -> str | None:
+        try:
+            claimed, fields = _claimed_signature(delivery), _signed_fields(delivery)
+        except SignatureInvalid:
+            return None
+        if len(delivery.raw) > LARGEST_BODY:
+            return None
+        for url in _other_urls(self._options[PUBLIC_URL], delivery):
+            for _, token in self._secrets.by_age():
+                if hmac.compare_digest(sign(token, url, fields), claimed):
+                    return _difference(url, self._base_urls[0] + delivery.target)
+        return None
+
+    def sample(self, message: Message) -> Sample:
+        fields = {
+            "AccountSid": "AC" + "0" * 32,
+            "ApiVersion": "2010-04-01",
+            "Body": message.text or "",
+            "From": message.sender,
+            "MessageSid": message.message_id,
+            "NumMedia": "0",
+            "NumSegments": "1",
+            "SmsStatus": "received",
+            "To": message.recipient,
+        }
+        signature = sign(self._secrets.current, self._base_urls[0] + _PATH, fields.items())
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            SIGNATURE_HEADER: base64.b64encode(signature).decode(),
+        }
+        return Sample(_PATH, urlencode(fields).encode(), headers)
+
+
+class _FormInvalid(Exception):
+    """A body that is not a form that Twilio would send."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+def _read_fields(raw: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+    except UnicodeDecodeError:
+        raise _FormInvalid(Reason.NOT_UTF8) from None
+    except ValueError:
+        raise _FormInvalid(Reason.TOO_MANY_FIELDS) from None
+
+
+def _to_form(fields: list[tuple[str, str]]) -> Form:
+    form: Form = {}
+    for name, value in fields:
+        earlier = form.get(name)
+        if earlier is None:
+            form[name] = value
+        else:
+            form[name] = [*(earlier if isinstance(earlier, list) else [earlier]), value]
+    return form
+
+
+def _contents(form: Form, received_at: datetime) -> Contents:
+    status = form.get("MessageStatus") or form.get("SmsStatus")
+    if status in _INCOMING or (status is None and "Body" in form):
+        return Contents(messages=(_message(form, received_at),))
+    if status is not None:
+        return Contents(receipts=(_receipt(form, received_at),))
+    raise PayloadInvalid(Reason.UNKNOWN_EVENT, {"MessageStatus": ["Neither an incoming message nor a status."]})
+
+
+def _message(form: Form, received_at: datetime) -> Message:
+    body = long_text(form.get("Body", ""), "Body")
+    return Message(
+        message_id=short_text(form.get("MessageSid"), "MessageSid", MESSAGE_ID_MAX),
+        provider=Twilio.name,
+        sender=_address(form, "From")[1],
+        recipient=_address(form, "To")[1],
+        ts=received_at,
+        received_at=received_at,
+        text=body or None,
+        type=_type(form),
+        extra=_extra(form, "MessageSid", "From", "To", "Body"),
+    )
+
+
+def _receipt(form: Form, received_at: datetime) -> Receipt:
+    field = "MessageStatus" if form.get("MessageStatus") else "SmsStatus"
+    error = ": ".join(long_text(form[name], name) for name in ("ErrorCode", "ErrorMessage") if form.get(name))
+    return Receipt(
+        message_id=short_text(form.get("MessageSid"), "MessageSid", MESSAGE_ID_MAX),
+        provider=Twilio.name,
+        status=short_text(form.get(field), field, WORD_MAX),
+        recipient=_address(form, "To")[1],
+        ts=received_at,
+        received_at=received_at,
+        error=error or None,
+        extra=_extra(form, "MessageSid", "To", field),
+    )
+
+
+def _address(form: Form, field: str) -> tuple[str | None, str]:
+    """An address as (channel, number), so that a person has one number over all channels; no channel for any other."""
+    address = short_text(form.get(field), field, ADDRESS_MAX)
+    split = _CHANNEL_AND_NUMBER.fullmatch(address)
+    return (split[1], split[2]) if split else (None, address)
+
+
+def _type(form: Form) -> str:
+    """The type that Twilio names, or else that of the first medium, in the words of WhatsApp."""
+    if form.get("MessageType"):
+        return short_text(form["MessageType"], "MessageType", WORD_MAX)
+    if form.get("NumMedia", "0") == "0":
+        return "text"
+    kind = str(form.get("MediaContentType0", "")).partition("/")[0]
+    return kind if kind in _MEDIA else "document"
+
+
+def _extra(form: Form, *columns: str) -> dict[str, Any]:
+    """What has no column, and the channel that an address was freed of."""
+    rest = {name: value for name, value in form.items() if name not in columns}
+    channel = _address(form, "To")[0]
+    return {**rest, "channel": channel} if channel else rest
+
+
+def _claimed_signature(delivery: Delivery) -> bytes:
+    header = delivery.headers.get(SIGNATURE_HEADER)
+    if not header:
+        raise SignatureInvalid(Reason.MISSING_SIGNATURE)
+    claimed = from_base64(header, _DIGEST_BYTES)
+    if claimed is None:
+        raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
+    return claimed
+
+
+def _signed_fields(delivery: Delivery) -> list[tuple[str, str]]:
+    """The fields that the signature covers: none of a JSON body, of which the signed URL holds the hash."""
+    claimed_hash = _BODY_HASH.search(delivery.target)
+    if claimed_hash and (delivery.headers.get("Content-Type") or "").startswith("application/json"):
+        if not hmac.compare_digest(hashlib.sha256(delivery.raw).hexdigest(), claimed_hash[1].lower()):
+            raise SignatureInvalid(Reason.WRONG_SIGNATURE)
+        return []
+    try:
+        return _read_fields(delivery.raw)
+    except _FormInvalid as invalid:
+        raise SignatureInvalid(invalid.reason) from None
+
+
+def _is_base_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port_is_sane = parts.port != 0
+    except ValueError:
+        return False
+    is_bare = not (parts.query or parts.fragment or re.search(r"\s", url))
+    return port_is_sane and is_bare and parts.scheme in _DEFAULT_PORTS and bool(parts.hostname)
+
+
+def _with_and_without_port(base_url: str) -> tuple[str, str]:
+    """A base URL in the two forms of which Twilio may have signed either, without a slash at its end.
+
+    https://github.com/twilio/twilio-python/blob/main/twilio/request_validator.py tries the same two.
+    """
+    parts = urlsplit(base_url.rstrip("/"))
+    host = _PORT.sub("", parts.netloc)
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    return parts._replace(netloc=f"{host}:{port}").geturl(), parts._replace(netloc=host).geturl()
+
+
+def _other_urls(public_url: str, delivery: Delivery) -> Iterator[str]:
+    """URLs that the delivery may have been sent to if PUBLIC_URL is not what is set at Twilio."""
+    parts = urlsplit(public_url.rstrip("/"))
+    hosts = {parts.netloc, delivery.headers.get("Host"), delivery.headers.get("X-Forwarded-Host")}
+    path, question_mark, query = delivery.target.partition("?")
+    targets = [delivery.target, f"{path}/{question_mark}{query}", path]
+    for host, scheme, prefix, target in product(hosts, _DEFAULT_PORTS, {parts.path, ""}, targets):
+        if host and len(host) <= _HOST_MAX and _is_base_url(f"{scheme}://{host}"):
+            for base_url in _with_and_without_port(f"{scheme}://{host}{prefix}"):
+                yield base_url + target
+
+
+def _difference(url: str, expected: str) -> Hint:
+    """What sets the URL that was signed apart from the one that was expected."""
+    ours, theirs = urlsplit(expected), urlsplit(url)
+    if ours.hostname != theirs.hostname:
+        return Hint.OTHER_HOST
+    if (ours.path, ours.query) != (theirs.path, theirs.query):
+        return Hint.OTHER_PATH
+    return Hint.OTHER_SCHEME if ours.scheme != theirs.scheme else Hint.OTHER_PORT

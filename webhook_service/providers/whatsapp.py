@@ -1,0 +1,335 @@
+"""The WhatsApp Cloud API of Meta: batches of incoming messages and of statuses of outgoing ones.
+
+Signature and handshake: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint
+Payloads: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages
+"""
+
+import hmac
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from webhook_service.domain import (
+    Contents,
+    Delivery,
+    Message,
+    PayloadInvalid,
+    Reason,
+    Receipt,
+    SecretAge,
+    SignatureInvalid,
+    Unreadable,
+)
+from webhook_service.providers.base import Provider, Sample
+from webhook_service.providers.fields import (
+    ADDRESS_MAX,
+    MESSAGE_ID_MAX,
+    WORD_MAX,
+    FieldInvalid,
+    long_text,
+    phone_number,
+    short_text,
+    unix_time,
+)
+from webhook_service.providers.native import diagnose_hex_signature
+from webhook_service.providers.signatures import signing_secret
+from webhook_service.strict_json import loads_object
+
+SIGNATURE_HEADER = "X-Hub-Signature-256"
+OBJECT = "whatsapp_business_account"
+
+_SIGNATURE = re.compile(r"sha256=([0-9a-fA-F]{64})")
+_ITEMS = ("messages", "statuses", "errors")
+
+# Since 2026 a sender or recipient may be known by a business-scoped ID alone, and a group's statuses name the group:
+# https://developers.facebook.com/documentation/business-messaging/whatsapp/business-scoped-user-ids
+_SENDER_FIELDS = ("from", "from_user_id")
+_RECIPIENT_FIELDS = ("recipient_participant_id", "recipient_id", "recipient_user_id")
+_CONTACT_FIELDS = ("wa_id", "user_id")
+
+# Where the words of a message stand, by its type; of an interactive one they are the title of what was chosen.
+_TEXT_FIELDS = {
+    "text": "body",
+    "image": "caption",
+    "video": "caption",
+    "document": "caption",
+    "button": "text",
+    "reaction": "emoji",
+    "order": "text",
+}
+
+
+def sign(secret: str, raw: bytes) -> bytes:
+    """The HMAC-SHA256 of a body with the app secret."""
+    return hmac.digest(secret.encode(), raw, "sha256")
+
+
+class WhatsApp(Provider):
+    """A Meta app that is subscribed to a WhatsApp Business account."""
+
+    name = "whatsapp"
+    secret_setting = "WHATSAPP_APP_SECRET"  # noqa: S105  # a setting's name
+    option_settings = ("WHATSAPP_VERIFY_TOKEN",)
+    accepts_unreadable = True
+
+    def verify(self, delivery: Delivery) -> SecretAge:
+        header = delivery.headers.get(SIGNATURE_HEADER)
+        if not header:
+            raise SignatureInvalid(Reason.MISSING_SIGNATURE)
+        claimed = _SIGNATURE.fullmatch(header)
+        if claimed is None:
+            raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
+        expected = ((age, sign(secret, delivery.raw)) for age, secret in self._secrets.by_age())
+        return signing_secret(expected, [bytes.fromhex(claimed[1])])
+
+    def parse(self, delivery: Delivery) -> Contents:
+        payload = loads_object(delivery.raw)
+        if payload.get("object") != OBJECT:
+            raise PayloadInvalid(Reason.UNKNOWN_OBJECT, {"object": [f"Not {OBJECT}."]})
+        return _Reading(delivery.received_at).read(payload)
+
+    def handshake(self, parameters: Mapping[str, str]) -> str | None:
+        token = parameters.get("hub.verify_token", "").encode("utf-8", "replace")
+        known = hmac.compare_digest(token, self._options["WHATSAPP_VERIFY_TOKEN"].encode())
+        if not known or parameters.get("hub.mode") != "subscribe":
+            return None
+        return parameters.get("hub.challenge")
+
+    def diagnose(self, delivery: Delivery) -> str | None:
+        return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self._secrets)
+
+    def sample(self, message: Message) -> Sample:
+        body = json.dumps(_sample_payload(message), separators=(",", ":")).replace("/", "\\/").encode()
+        signature = "sha256=" + sign(self._secrets.current, body).hex()
+        return Sample("/webhook/whatsapp", body, {"Content-Type": "application/json", SIGNATURE_HEADER: signature})
+
+
+class _Reading:
+    """One pass over a payload: everything in it ends in a message, in a receipt, or is named as unreadable."""
+
+    def __init__(self, received_at: datetime) -> None:
+        self._received_at = received_at
+        self._messages: list[Message] = []
+        self._receipts: list[Receipt] = []
+        self._unreadable: list[Unreadable] = []
+
+    def read(self, payload: dict[str, Any]) -> Contents:
+        around = _rest("delivery", payload, "object", "entry")
+        for entry_at, entry in self._objects(payload, "entry"):
+            around_entry = around | _rest("entry", entry, "changes")
+            for change_at, change in self._objects(entry, "changes", entry_at):
+                self._change(change, change_at, around_entry | _rest("change", change, "field", "value"))
+        return Contents(tuple(self._messages), tuple(self._receipts), tuple(self._unreadable))
+
+    def _change(self, change: dict[str, Any], at: str, around: dict[str, Any]) -> None:
+        value = change.get("value")
+        if change.get("field") != "messages":
+            self._report(Reason.UNKNOWN_FIELD, at)
+        elif not isinstance(value, dict):
+            self._report(Reason.INVALID_FIELDS, f"{at}.value")
+        elif not any(value.get(name) for name in _ITEMS):
+            self._report(Reason.NO_ITEMS, f"{at}.value")
+        else:
+            self._value(value, f"{at}.value", around)
+
+    def _value(self, value: dict[str, Any], at: str, around: dict[str, Any]) -> None:
+        around = around | _rest("value", value, "messaging_product", "metadata", "contacts", *_ITEMS)
+        if "metadata" in value:
+            around["metadata"] = value["metadata"]
+        contacts = _Contacts(self._objects(value, "contacts", at, optional=True))
+        with self._naming_bad_fields(at):
+            self._read_messages(value, at, around, contacts)
+        for where, status in self._objects(value, "statuses", at, optional=True):
+            with self._naming_bad_fields(where):
+                self._receipts.append(_receipt(status, contacts.add_to(around, status), self._received_at))
+        if value.get("errors"):
+            self._report(Reason.PROVIDER_ERROR, f"{at}.errors")
+        for where in contacts.unclaimed():
+            self._report(Reason.NO_ITEMS, where)
+
+    def _read_messages(self, value: dict[str, Any], at: str, around: dict[str, Any], contacts: "_Contacts") -> None:
+        messages = self._objects(value, "messages", at, optional=True)
+        recipient = _business_number(value) if messages else ""
+        for where, message in messages:
+            with self._naming_bad_fields(where):
+                extra = contacts.add_to(around, message)
+                self._messages.append(_message(message, recipient, extra, self._received_at))
+
+    def _objects(
+        self, parent: dict[str, Any], name: str, at: str = "", *, optional: bool = False
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """The objects of a list with their paths; what is no list or no object, or empty but needed, is reported."""
+        where = f"{at}.{name}" if at else name
+        items = parent.get(name, [] if optional else None)
+        if not isinstance(items, list):
+            self._report(Reason.INVALID_FIELDS, where)
+            return []
+        if not items and not optional:
+            self._report(Reason.NO_ITEMS, where)
+        objects = []
+        for index, item in enumerate(items):
+            if isinstance(item, dict):
+                objects.append((f"{where}[{index}]", item))
+            else:
+                self._report(Reason.INVALID_FIELDS, f"{where}[{index}]")
+        return objects
+
+    @contextmanager
+    def _naming_bad_fields(self, item_at: str) -> Iterator[None]:
+        try:
+            yield
+        except FieldInvalid as invalid:
+            self._report(Reason.INVALID_FIELDS, f"{item_at}.{invalid.field}")
+
+    def _report(self, reason: Reason, where: str) -> None:
+        self._unreadable.append(Unreadable(reason, where))
+
+
+class _Contacts:
+    """The contacts of a change, of which each belongs to the items that name it."""
+
+    def __init__(self, contacts: list[tuple[str, dict[str, Any]]]) -> None:
+        self._contacts = contacts
+        self._by_id = {
+            contact[name]: index
+            for index, (_, contact) in enumerate(contacts)
+            for name in _CONTACT_FIELDS
+            if isinstance(contact.get(name), str)
+        }
+        self._claimed: set[int] = set()
+
+    def add_to(self, around: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
+        """What stands around an item with its contact, if it has one.
+
+        That is the contact whose ID it names, or else the only one: a person's WhatsApp ID may differ from the number.
+        """
+        ids = (item.get(name) for name in (*_SENDER_FIELDS, *_RECIPIENT_FIELDS))
+        only = 0 if len(self._contacts) == 1 else None
+        index = next((self._by_id[key] for key in ids if isinstance(key, str) and key in self._by_id), only)
+        if index is None:
+            return around
+        self._claimed.add(index)
+        return {**around, "contact": self._contacts[index][1]}
+
+    def unclaimed(self) -> list[str]:
+        """The paths of the contacts that no item named."""
+        return [where for index, (where, _) in enumerate(self._contacts) if index not in self._claimed]
+
+
+def _message(message: dict[str, Any], recipient: str, around: dict[str, Any], received_at: datetime) -> Message:
+    sender_field = _first_given(message, _SENDER_FIELDS)
+    kind = short_text(message.get("type"), "type", WORD_MAX)
+    text = _text(kind, message)
+    columns = {"id", "timestamp", "type", sender_field}
+    if kind == "text" and message["text"].keys() == {"body"}:
+        columns.add("text")
+    return Message(
+        message_id=short_text(message.get("id"), "id", MESSAGE_ID_MAX),
+        provider=WhatsApp.name,
+        sender=phone_number(short_text(message.get(sender_field), sender_field, ADDRESS_MAX)),
+        recipient=recipient,
+        ts=unix_time(message.get("timestamp"), "timestamp"),
+        received_at=received_at,
+        text=text,
+        type=kind,
+        extra=_extra(message, columns, around),
+    )
+
+
+def _receipt(status: dict[str, Any], around: dict[str, Any], received_at: datetime) -> Receipt:
+    recipient_field = _first_given(status, _RECIPIENT_FIELDS)
+    return Receipt(
+        message_id=short_text(status.get("id"), "id", MESSAGE_ID_MAX),
+        provider=WhatsApp.name,
+        status=short_text(status.get("status"), "status", WORD_MAX),
+        recipient=phone_number(short_text(status.get(recipient_field), recipient_field, ADDRESS_MAX)),
+        ts=unix_time(status.get("timestamp"), "timestamp"),
+        received_at=received_at,
+        error=_error(status),
+        extra=_extra(status, {"id", "status", "timestamp", recipient_field}, around),
+    )
+
+
+def _business_number(value: dict[str, Any]) -> str:
+    field = "metadata.display_phone_number"
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict):
+        raise FieldInvalid(field)
+    return phone_number(short_text(metadata.get("display_phone_number"), field, ADDRESS_MAX))
+
+
+def _text(kind: str, message: dict[str, Any]) -> str | None:
+    """The words of a message: its body, caption, title or emoji; None where it has none."""
+    if kind == "interactive":
+        chosen = _member(message, kind)
+        reply = short_text(chosen.get("type"), "interactive.type", WORD_MAX)
+        holder, name, path = _member(chosen, reply, f"interactive.{reply}"), "title", f"interactive.{reply}.title"
+    elif kind in _TEXT_FIELDS:
+        holder, name, path = _member(message, kind), _TEXT_FIELDS[kind], f"{kind}.{_TEXT_FIELDS[kind]}"
+    else:
+        return None
+    if name not in holder and kind != "text":
+        return None
+    return long_text(holder.get(name), path)
+
+
+def _member(parent: dict[str, Any], name: str, path: str | None = None) -> dict[str, Any]:
+    member = parent.get(name, {})
+    if not isinstance(member, dict):
+        raise FieldInvalid(path or name)
+    return member
+
+
+def _error(status: dict[str, Any]) -> str | None:
+    """The provider's errors as ``code: title``, such as ``131026: Message undeliverable``."""
+    errors = status.get("errors", [])
+    if not isinstance(errors, list) or not all(isinstance(error, dict) for error in errors):
+        raise FieldInvalid("errors")
+    said = (": ".join(_word(error[name]) for name in ("code", "title") if name in error) for error in errors)
+    return "; ".join(said) or None
+
+
+def _word(value: object) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return long_text(value, "errors")
+
+
+def _first_given(item: dict[str, Any], names: tuple[str, ...]) -> str:
+    return next((name for name in names if item.get(name)), names[0])
+
+
+def _rest(level: str, parent: dict[str, Any], *known: str) -> dict[str, Any]:
+    """What a level of the payload holds beside what is read of it, under the level's name."""
+    rest = {name: value for name, value in parent.items() if name not in known}
+    return {level: rest} if rest else {}
+
+
+def _extra(item: dict[str, Any], columns: set[str], around: dict[str, Any]) -> dict[str, Any]:
+    """What of an item has no column, and what stood around it; no name may stand for both."""
+    rest = {name: value for name, value in item.items() if name not in columns}
+    if taken := rest.keys() & around.keys():
+        raise FieldInvalid(min(taken))
+    return rest | around
+
+
+def _sample_payload(message: Message) -> dict[str, Any]:
+    sender, recipient = message.sender.removeprefix("+"), message.recipient.removeprefix("+")
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": recipient, "phone_number_id": "106540352242922"},
+        "contacts": [{"profile": {"name": "Sample Sender"}, "wa_id": sender}],
+        "messages": [
+            {
+                "from": sender,
+                "id": message.message_id,
+                "timestamp": str(int(message.ts.timestamp())),
+                "text": {"body": message.text or ""},
+                "type": "text",
+            }
+        ],
+    }
+    return {"object": OBJECT, "entry": [{"id": "102290129340398", "changes": [{"value": value, "field": "messages"}]}]}
