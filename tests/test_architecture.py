@@ -34,7 +34,7 @@ LAYERS = {
     "errors": {"domain", "schemas"},
     "access": {"domain", "errors", "metrics"},
     "blueprints": {"domain", "errors", "inbox", "intake", "providers", "schemas", "storage"},
-    "sending": {"providers", "schemas"},
+    "sending": {"domain", "providers"},
 }
 OUTERMOST = {"app", "cli"}
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
+from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
 from tests.test_every_provider import CURRENT, OPTIONS, OTHER, every_provider
 from webhook_service.domain import Delivery, Message, Secrets, SignatureInvalid
 from webhook_service.providers.base import Provider

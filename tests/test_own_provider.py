@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deliveries import delivery_of
+from tests.support.provider_deliveries import delivery_of
 from webhook_service.domain import SecretAge, SignatureInvalid
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
+from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
 from webhook_service.domain import Delivery, PayloadInvalid, SecretAge, Secrets, SignatureInvalid
 from webhook_service.providers.standard import Standard
 

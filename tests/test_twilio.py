@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 from werkzeug.datastructures import MultiDict
 
-from tests.deliveries import MESSAGE, RECEIVED_AT, delivery_of
+from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of
 from webhook_service.domain import Delivery, Message, PayloadInvalid, Receipt, SecretAge, Secrets, SignatureInvalid
 from webhook_service.providers.twilio import Twilio
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.deliveries import delivery_of
+from tests.support.provider_deliveries import delivery_of
 from webhook_service.domain import Contents, Message, PayloadInvalid, Receipt, SecretAge, Secrets, SignatureInvalid
 from webhook_service.providers.whatsapp import WhatsApp
 from webhook_service.schemas import format_timestamp

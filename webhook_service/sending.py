@@ -1,6 +1,5 @@
 """Signed deliveries out, as a provider makes them: one to try the service with, or many to load it."""
 
-import json
 import threading
 import time
 from collections import Counter
@@ -13,34 +12,36 @@ from uuid import uuid4
 
 import urllib3
 
-from webhook_service.providers.native import SIGNATURE_HEADER, sign
-from webhook_service.schemas import format_timestamp
+from webhook_service.domain import Message
+from webhook_service.providers.base import Provider, Sample
 
 TIMEOUT = 30.0  # seconds to wait for an answer
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What the deliveries say; ``message_id`` is None for a new one each."""
+    """What the deliveries say, and who signs them; ``message_id`` is None for a new one each."""
 
-    secret: str = field(repr=False)
+    provider: Provider
     sender: str
     recipient: str
     text: str
     message_id: str | None = None
 
-    def __iter__(self) -> Iterator[tuple[bytes, dict[str, str]]]:
-        """Bodies and headers without end."""
+    def __iter__(self) -> Iterator[Sample]:
+        """Deliveries without end, each signed as of now."""
         while True:
-            payload = {
-                "message_id": self.message_id or f"m-{uuid4()}",
-                "from": self.sender,
-                "to": self.recipient,
-                "ts": format_timestamp(datetime.now(UTC)),
-                "text": self.text,
-            }
-            body = json.dumps(payload).encode()
-            yield body, {"Content-Type": "application/json", SIGNATURE_HEADER: sign(self.secret, body)}
+            now = datetime.now(UTC)
+            message = Message(
+                message_id=self.message_id or f"m-{uuid4()}",
+                provider=self.provider.name,
+                sender=self.sender,
+                recipient=self.recipient,
+                ts=now,
+                received_at=now,
+                text=self.text,
+            )
+            yield self.provider.sample(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,14 @@ def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Sum
     deliveries = islice(iter(samples), load.count)
     pool = urllib3.PoolManager(maxsize=load.concurrency, retries=False, timeout=TIMEOUT)
 
-    def next_delivery() -> tuple[bytes, dict[str, str]] | None:
+    def next_delivery() -> Sample | None:
         with turn:
             return next(deliveries, None)
 
     def work() -> None:
         while (delivery := next_delivery()) is not None:
             started = time.perf_counter()
-            status, answer = _send(pool, f"{load.url}/webhook", *delivery)
+            status, answer = _send(pool, load.url, delivery)
             elapsed = (time.perf_counter() - started) * 1000
             with turn:
                 summary.statuses[status] += 1
@@ -108,9 +109,9 @@ def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Sum
     return summary
 
 
-def _send(pool: urllib3.PoolManager, url: str, body: bytes, headers: dict[str, str]) -> tuple[str, str]:
+def _send(pool: urllib3.PoolManager, url: str, delivery: Sample) -> tuple[str, str]:
     try:
-        response = pool.request("POST", url, body=body, headers=headers)
+        response = pool.request("POST", url + delivery.path, body=delivery.body, headers=delivery.headers)
     except urllib3.exceptions.HTTPError as error:
         return type(error).__name__, str(error)
     return str(response.status), response.data.decode(errors="replace").rstrip()

@@ -1,6 +1,6 @@
 """The application in this process, without a server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,19 +13,23 @@ from werkzeug.test import TestResponse
 from tests.support.deliveries import SECRET, signed, to_bytes
 from webhook_service.app import create_app
 from webhook_service.domain import Secrets
+from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
+from webhook_service.providers.registry import PROVIDERS
 from webhook_service.settings import Settings, parse_url
 
 
 @contextmanager
-def application(database_url: str, **settings: Any) -> Iterator[FlaskClient]:
+def application(
+    database_url: str, known_providers: Iterable[type[Provider]] = PROVIDERS, **settings: Any
+) -> Iterator[FlaskClient]:
     """A client of an application on this database; ``settings`` are fields of Settings."""
     values: dict[str, Any] = {
         "provider_secrets": {Native.name: Secrets(SECRET)},
         "provider_options": {Native.name: {}},
         **settings,
     }
-    app = create_app(Settings(database_url=parse_url(database_url), **values))
+    app = create_app(Settings(database_url=parse_url(database_url), **values), known_providers)
     with _connections_closed_in_the_end():
         yield app.test_client()
 
@@ -47,7 +51,7 @@ def _connections_closed_in_the_end() -> Iterator[None]:
             connection.close()
 
 
-def deliver(client: FlaskClient, content: Any) -> TestResponse:
+def deliver(client: FlaskClient, content: Any, path: str = "/webhook") -> TestResponse:
     """A signed delivery to the native provider: a payload, or the bytes of one."""
     raw = content if isinstance(content, bytes) else to_bytes(content)
-    return client.post("/webhook", data=raw, headers=signed(raw))
+    return client.post(path, data=raw, headers=signed(raw))

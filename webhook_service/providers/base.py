@@ -76,6 +76,6 @@ class Provider(ABC):
         """
         return None
 
-    def sample(self, _message: Message) -> Sample | None:
-        """A delivery that carries this message, signed with the current secret; None when there are no samples."""
-        return None
+    @abstractmethod
+    def sample(self, message: Message) -> Sample:
+        """A delivery that carries this message, signed with the current secret as of the message's ``received_at``."""

@@ -1,0 +1,290 @@
+"""What was authentic and not understood is kept, counted, shown and tried again."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.support.app import application, deliver
+from tests.support.deliveries import SECRET, payload
+from tests.support.whatsapp import a_message, a_status, a_value, of_values, post
+from webhook_service.domain import Contents, Delivery, Message, PayloadInvalid, Reason, Secrets
+from webhook_service.providers.native import Native
+from webhook_service.providers.registry import PROVIDERS
+from webhook_service.providers.whatsapp import WhatsApp
+
+GOOD = a_message("wamid.good")
+BAD = {"id": "wamid.bad", "type": "text", "text": {"body": "Hi"}}
+
+
+class Changing(Native):
+    """A provider whose parser gets fixed in the course of a test."""
+
+    name = "changing"
+    secret_setting = "CHANGING_SECRET"
+    understands: ClassVar[bool] = False
+    fails_with: ClassVar[type[Exception]] = RuntimeError
+
+    def parse(self, delivery: Delivery) -> Contents:
+        if not type(self).understands:
+            raise type(self).fails_with("Hello from +4915112345678")
+        return super().parse(delivery)
+
+
+@pytest.fixture
+def client(database_url: str) -> Iterator[FlaskClient]:
+    secrets = {Native.name: Secrets(SECRET), WhatsApp.name: Secrets(SECRET), Changing.name: Secrets(SECRET)}
+    options = {Native.name: {}, WhatsApp.name: {"WHATSAPP_VERIFY_TOKEN": "token"}, Changing.name: {}}
+    Changing.understands = False
+    with application(
+        database_url, known_providers=(*PROVIDERS, Changing), provider_secrets=secrets, provider_options=options
+    ) as made:
+        yield made
+
+
+def quarantined(client: FlaskClient) -> list[dict[str, Any]]:
+    """What ``/quarantine`` lists."""
+    listed: list[dict[str, Any]] = client.get("/quarantine").get_json()["data"]
+    return listed
+
+
+def stored_ids(client: FlaskClient) -> list[str]:
+    """The IDs of all messages."""
+    return [message["message_id"] for message in client.get("/messages").get_json()["data"]]
+
+
+def replay(client: FlaskClient, entry_id: int) -> TestResponse:
+    """Another try."""
+    return client.post(f"/quarantine/{entry_id}/replay")
+
+
+def test_a_bad_native_payload_is_refused_and_kept(client: FlaskClient) -> None:
+    response = deliver(client, payload(ts="yesterday"))
+
+    (entry,) = quarantined(client)
+    assert response.status_code == 422
+    assert (entry["provider"], entry["reason"], entry["count"]) == ("native", "invalid_fields", 1)
+    assert list(entry["problems"]) == ["ts"]
+
+
+def test_a_bad_item_of_whatsapp_is_kept_and_the_good_ones_are_stored(client: FlaskClient) -> None:
+    response = post(client, of_values(a_value(messages=[BAD, GOOD])))
+
+    (entry,) = quarantined(client)
+    assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
+    assert stored_ids(client) == ["wamid.good"]
+    assert list(entry["problems"]) == ["entry[0].changes[0].value.messages[0].from"]
+
+
+def test_the_same_bytes_again_count_up_instead_of_piling_up(client: FlaskClient) -> None:
+    for _ in range(3):
+        post(client, of_values(a_value(messages=[BAD, GOOD])))
+
+    (entry,) = quarantined(client)
+    assert entry["count"] == 3
+    assert entry["first_at"] < entry["last_at"]
+    assert stored_ids(client) == ["wamid.good"]
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe\x00", b'{"text":"Gr\xc3\xbc\xc3\x9fe"}', b""])
+def test_the_bytes_are_kept_as_they_came(client: FlaskClient, raw: bytes) -> None:
+    deliver(client, raw)
+
+    (entry,) = quarantined(client)
+    whole = client.get(f"/quarantine/{entry['id']}").get_json()
+    assert base64.b64decode(whole["body_base64"]) == raw
+    assert whole["size"] == len(raw)
+
+
+def test_no_signature_is_kept(client: FlaskClient) -> None:
+    deliver(client, b"{}")
+
+    (entry,) = quarantined(client)
+    whole = client.get(f"/quarantine/{entry['id']}").get_json()
+    assert whole["headers"].keys() <= {"Content-Type", "User-Agent"}
+
+
+def test_what_is_not_authentic_is_not_kept(client: FlaskClient) -> None:
+    client.post("/webhook", data=b"nonsense", headers={"X-Signature": "0" * 64})
+
+    assert quarantined(client) == []
+
+
+def test_a_replay_before_the_fix_says_what_is_wrong_and_keeps_it(client: FlaskClient) -> None:
+    deliver(client, payload(ts="yesterday"))
+    (entry,) = quarantined(client)
+
+    response = replay(client, entry["id"])
+
+    assert response.status_code == 422
+    assert response.get_json()["errors"] == entry["problems"]
+    assert len(quarantined(client)) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, RecursionError])
+def test_a_parser_that_fails_loses_nothing_and_after_the_fix_a_replay_empties_the_quarantine(
+    client: FlaskClient, error: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Changing.fails_with = error
+    refused = deliver(client, payload(message_id="m-1"), path="/webhook/changing")
+    (entry,) = quarantined(client)
+    Changing.understands = True
+
+    response = replay(client, entry["id"])
+
+    assert refused.status_code == 422
+    assert entry["reason"] == "parser_failed"
+    assert response.get_json() == {"status": "ok", "created": 1, "duplicate": 0}
+    assert stored_ids(client) == ["m-1"]
+    assert quarantined(client) == []
+
+
+def test_a_replay_keeps_the_time_of_the_first_delivery(client: FlaskClient) -> None:
+    deliver(client, payload(message_id="m-1"), path="/webhook/changing")
+    (entry,) = quarantined(client)
+    Changing.understands = True
+
+    replay(client, entry["id"])
+
+    assert client.get("/messages/m-1").get_json()["received_at"] == entry["first_at"]
+
+
+def test_a_delivery_that_the_database_refuses_is_kept(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    Changing.understands = True
+    parse = Native.parse
+
+    def parse_without_recipient(self: Native, delivery: Delivery) -> Contents:
+        (message,) = parse(self, delivery).messages
+        broken: Any = None
+        return Contents((Message(**{**_fields(message), "recipient": broken}),))
+
+    monkeypatch.setattr(Native, "parse", parse_without_recipient)
+
+    response = deliver(client, payload(), path="/webhook/changing")
+
+    (entry,) = quarantined(client)
+    assert response.status_code == 422
+    assert entry["reason"] == "refused_by_database"
+    assert stored_ids(client) == []
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in Message.__dataclass_fields__}
+
+
+def test_an_entry_of_a_provider_that_is_no_longer_configured_stays(client: FlaskClient, database_url: str) -> None:
+    deliver(client, payload(), path="/webhook/changing")
+    (entry,) = quarantined(client)
+
+    with application(database_url) as without:
+        response = replay(without, entry["id"])
+
+    assert response.status_code == 409
+    assert len(quarantined(client)) == 1
+
+
+def test_pages_go_on_where_the_last_ended(client: FlaskClient) -> None:
+    for number in range(5):
+        deliver(client, f"nonsense {number}".encode())
+    seen: list[int] = []
+    query = "?limit=2"
+
+    while query:
+        page = client.get(f"/quarantine{query}").get_json()
+        seen += [entry["id"] for entry in page["data"]]
+        query = f"?limit=2&cursor={page['next_cursor']}" if page["next_cursor"] else ""
+
+    assert len(seen) == 5
+    assert seen == sorted(set(seen))
+
+
+@pytest.mark.parametrize("path", ["/quarantine/7", "/quarantine/99999999999999999999999", "/quarantine/x"])
+def test_what_is_not_there_is_404(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+    assert client.post(f"{path}/replay").status_code == 404
+
+
+def test_another_sites_page_can_not_replay(client: FlaskClient) -> None:
+    deliver(client, b"{}")
+    (entry,) = quarantined(client)
+
+    response = client.post(f"/quarantine/{entry['id']}/replay", headers={"Sec-Fetch-Site": "cross-site"})
+
+    assert response.status_code == 403
+
+
+def test_a_gauge_tells_how_many_there_are(client: FlaskClient) -> None:
+    deliver(client, b"{}")
+    deliver(client, b"[]")
+
+    metrics = client.get("/metrics").text
+
+    assert 'quarantine_deliveries{provider="native"} 2.0' in metrics
+    assert 'quarantine_deliveries{provider="whatsapp"} 0.0' in metrics
+
+
+def test_all_items_of_a_delivery_have_an_outcome_of_their_own(client: FlaskClient) -> None:
+    post(client, of_values(a_value(messages=[a_message("wamid.1")])))
+
+    post(
+        client,
+        of_values(a_value(messages=[a_message("wamid.1"), a_message("wamid.2")], statuses=[a_status("wamid.0")])),
+    )
+
+    metrics = client.get("/metrics").text
+    assert 'webhook_items_total{kind="message",outcome="created",provider="whatsapp"} 2.0' in metrics
+    assert 'webhook_items_total{kind="message",outcome="duplicate",provider="whatsapp"} 1.0' in metrics
+    assert 'webhook_items_total{kind="receipt",outcome="created",provider="whatsapp"} 1.0' in metrics
+
+
+def test_a_delivery_that_is_sent_again_creates_nothing(client: FlaskClient) -> None:
+    delivery = of_values(a_value(messages=[a_message("wamid.1"), a_message("wamid.2")], statuses=[a_status("wamid.0")]))
+    post(client, delivery)
+
+    post(client, delivery)
+
+    assert stored_ids(client) == ["wamid.1", "wamid.2"]
+    assert len(client.get("/receipts").get_json()["data"]) == 1
+
+
+def test_quarantined_problems_are_json_that_anyone_can_read(client: FlaskClient) -> None:
+    deliver(client, b"not json")
+
+    (entry,) = quarantined(client)
+    assert json.loads(json.dumps(entry["problems"])) == {"body": ["Not valid JSON."]}
+
+
+def test_a_refusal_names_its_reason_in_the_metrics(client: FlaskClient) -> None:
+    client.post("/webhook", data=b"{}", headers={"X-Signature": "0" * 64})
+    client.post("/webhook", data=b"{}")
+
+    metrics = client.get("/metrics").text
+    assert f'webhook_refusals_total{{provider="native",reason="{Reason.WRONG_SIGNATURE}"}} 1.0' in metrics
+    assert f'webhook_refusals_total{{provider="native",reason="{Reason.MISSING_SIGNATURE}"}} 1.0' in metrics
+
+
+def test_the_metrics_tell_which_secret_still_signs(database_url: str) -> None:
+    secrets = {Native.name: Secrets("the-new-one", previous=SECRET)}
+    with application(database_url, provider_secrets=secrets) as client:
+        deliver(client, payload())
+
+        metrics = client.get("/metrics").text
+
+    assert 'webhook_signatures_total{provider="native",secret="previous"} 1.0' in metrics
+    assert 'secret="current"' not in metrics
+
+
+def test_a_payload_error_is_an_error_whatever_its_provider_says(client: FlaskClient) -> None:
+    Changing.fails_with = type("Quirk", (PayloadInvalid,), {"__init__": _as_unknown_event})
+
+    response = deliver(client, payload(), path="/webhook/changing")
+
+    assert response.get_json()["errors"] == {"event": ["Unknown."]}
+
+
+def _as_unknown_event(self: PayloadInvalid, _text: str) -> None:
+    PayloadInvalid.__init__(self, Reason.UNKNOWN_EVENT, {"event": ["Unknown."]})
