@@ -1,11 +1,14 @@
 """The schema: where it comes from, and what the service does with a database that has another."""
 
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import op
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import URL, Engine, create_engine, text
@@ -13,10 +16,10 @@ from sqlalchemy.pool import NullPool
 
 from tests.support.messages import message
 from tests.support.processes import BIN, ROOT, environment
-from webhook_service.domain import MessageFilter, Order, StorageUnavailable
+from webhook_service.domain import Message, MessageFilter, Order, StorageUnavailable
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import SCHEMA_VERSION, Database
-from webhook_service.storage.messages import encode_message, insert_messages, list_messages
+from webhook_service.storage.messages import encode_message, find_message, insert_messages, list_messages
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
 
@@ -178,3 +181,48 @@ def test_a_sqlite_file_that_was_replaced_is_opened_anew(sqlite_url: str, tmp_pat
             insert_messages(transaction, [encode_message(message("b"))])
 
     assert stored_ids(url) == ["b"]
+
+
+def test_a_migration_that_dies_half_way_is_undone_and_may_be_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = parse_url(f"sqlite:///{tmp_path / 'app.db'}")
+    with monkeypatch.context() as broken:
+        broken.setattr(op, "create_index", _fail)
+        with pytest.raises(RuntimeError):
+            migrate(url)
+
+    migrate(url)
+
+    assert stored_ids(url) == []
+
+
+def _fail(*_arguments: object) -> None:
+    raise RuntimeError
+
+
+@pytest.mark.parametrize("recipient", ["to_msisdn", "to_msisddn"])
+def test_the_messages_of_the_fastapi_original_are_taken_over(tmp_path: Path, recipient: str) -> None:
+    path = tmp_path / "app.db"
+    columns = f"message_id TEXT PRIMARY KEY, from_msisdn TEXT, {recipient} TEXT, ts TEXT, text TEXT, created_at TEXT"
+    row = ("m-1", "+4915", "+4930", "2025-01-15T12:00:00+02:00", "Grüße", "2025-01-15T10:00:01.250000Z")
+    with closing(sqlite3.connect(path)) as original, original:
+        original.execute(f"CREATE TABLE messages ({columns})")
+        original.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", row)
+    url = parse_url(f"sqlite+aiosqlite:///{path}")
+
+    migrate(url)
+
+    with opened(url) as database, database.snapshot() as snapshot:
+        taken_over = find_message(snapshot, "m-1")
+        found = list_messages(snapshot, MessageFilter(q="GRÜSSE"), order=Order.ASC, limit=10, offset=0)
+    assert taken_over == Message(
+        message_id="m-1",
+        provider="native",
+        sender="+4915",
+        recipient="+4930",
+        ts=datetime(2025, 1, 15, 10, tzinfo=UTC),
+        received_at=datetime(2025, 1, 15, 10, 0, 1, 250_000, tzinfo=UTC),
+        text="Grüße",
+    )
+    assert found == [taken_over]

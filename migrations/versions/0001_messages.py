@@ -1,10 +1,16 @@
-"""Messages.
+"""Messages; those of the FastAPI original are taken over where its table is found.
 
 Revision ID: 0001
 """
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+
+from webhook_service.storage.messages import fold
 
 revision = "0001"
 down_revision = None
@@ -14,8 +20,15 @@ def bytewise(length: int) -> sa.String:
     return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
+# Where the original's table stays, untouched but for its name.
+ORIGINAL = "messages_of_the_original"
+
+
 def upgrade() -> None:
-    op.create_table(
+    found_original = "messages" in sa.inspect(op.get_bind()).get_table_names()
+    if found_original:
+        op.rename_table("messages", ORIGINAL)
+    messages = op.create_table(
         "messages",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True),
         sa.Column("message_id", bytewise(255), nullable=False),
@@ -33,3 +46,30 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_messages_ts_message_id"), "messages", ["ts", "message_id"])
     op.create_index(op.f("ix_messages_sender_ts_message_id"), "messages", ["sender", "ts", "message_id"])
+    if found_original:
+        for row in read_original(op.get_bind()):
+            op.execute(messages.insert().values(row))
+
+
+def read_original(connection: sa.Connection) -> Iterator[dict[str, Any]]:
+    """The original's messages as rows of the new table; it spelled the recipient's column in two ways."""
+    for row in connection.execute(sa.text(f"SELECT * FROM {ORIGINAL} ORDER BY rowid")).mappings():  # noqa: S608  # ours
+        recipient = next(name for name in row if name.startswith("to_"))
+        yield {
+            "message_id": row["message_id"],
+            "provider": "native",
+            "sender": row["from_msisdn"],
+            "recipient": row[recipient],
+            "ts": utc(row["ts"]),
+            "text": row["text"],
+            "text_folded": None if row["text"] is None else fold(row["text"]),
+            "type": "text",
+            "received_at": utc(row["created_at"]),
+        }
+
+
+def utc(timestamp: str) -> datetime:
+    """An ISO 8601 timestamp in UTC; the original meant UTC where it wrote no zone."""
+    moment = datetime.fromisoformat(timestamp)
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment
+    return moment.replace(tzinfo=None)

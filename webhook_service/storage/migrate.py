@@ -45,12 +45,15 @@ def _migrate_sqlite(url: URL) -> None:
     if not path.exists():
         os.close(os.open(path, os.O_CREAT, 0o600))
     with WriterLock(path.with_name(path.name + ".lock")).held():
-        engine = create_engine(url, poolclass=NullPool)
+        # Left to itself, the driver would commit each table alone, and a migration that was killed half-way would be in
+        # the way of the next.
+        engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             connection.exec_driver_sql("PRAGMA synchronous = FULL")
-        with engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             _upgrade(connection)
+            connection.exec_driver_sql("COMMIT")
 
 
 def _migrate_postgresql(url: URL) -> None:
