@@ -7,7 +7,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test test-containers lint format lock up up-postgres logs down
+.PHONY: help install install-dev run test test-containers bench lint format lock up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,6 +38,9 @@ test: install-dev ## The whole suite but what needs containers
 
 test-containers: install-dev ## What needs a Docker daemon
 	@$(BIN)/pytest -m containers
+
+bench: install-dev ## What ingest does a second (needs wrk; BENCH=--quick for a short look)
+	@$(BIN)/python -m benchmarks.ingest $(BENCH)
 
 lint: install-dev ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -1,0 +1,229 @@
+"""What ingest does a second, as ratios to a view that stores nothing, on the same gunicorn settings in the same run.
+
+    make bench                      every figure, about 20 minutes
+    make bench BENCH='--quick'      the same with short rounds and small databases, about 4 minutes
+
+Needs wrk (`apt-get install wrk`), and for PostgreSQL its server programs (`apt-get install postgresql`) or the URL of a
+server in BENCH_POSTGRES_URL. Rounds alternate between what is compared, since machines are noisy; figures are medians.
+The plot goes to docs/throughput.svg.
+"""
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from benchmarks.fill import fill
+from benchmarks.load import ROOT, Measured, Server, migrate, server, write_deliveries, wrk
+from benchmarks.plot import Series, write_plot
+from benchmarks.postgresql import postgresql
+
+BASELINE, SERVICE, ALONE = "baseline:app", "wsgi:app", "insert_per_request:app"
+CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclass
+class Bench:
+    """How long and how often, and what was found."""
+
+    folder: Path
+    rounds: int
+    seconds: float
+    stored: int
+    deliveries: int
+    results: list[tuple[str, str, str, bool]] = field(default_factory=list)
+    _files: int = 0
+    _written: int = 0
+
+    def fresh_sqlite(self) -> str:
+        """A new migrated database."""
+        self._files += 1
+        url = f"sqlite:///{self.folder / f'{self._files}.db'}"
+        migrate(url)
+        return url
+
+    def fresh_deliveries(self, count: int) -> Path:
+        """A file of deliveries that no earlier file holds."""
+        self._files += 1
+        path = self.folder / f"deliveries-{self._files}"
+        write_deliveries(path, count, first=self._written)
+        self._written += count
+        return path
+
+    def report(self, what: str, found: str, wanted: str, *, reached: bool) -> None:
+        """A line of the table."""
+        self.results.append((what, found, wanted, reached))
+        click.echo(f"{what:58} {found:30} {wanted:14} {'reached' if reached else 'NOT REACHED'}", err=True)
+
+    def alternate(self, servers: dict[str, Server], *, connections: int, seconds: float = 0) -> dict[str, Measured]:
+        """The medians of alternating rounds of distinct deliveries."""
+        seconds = seconds or self.seconds
+        runs: dict[str, list[Measured]] = {name: [] for name in servers}
+        for round_ in range(self.rounds):
+            deliveries = self.fresh_deliveries(int(7000 * seconds))
+            # Whoever comes first in a round is another one in the next.
+            names = list(servers)[round_ % len(servers) :] + list(servers)[: round_ % len(servers)]
+            for name in names:
+                runs[name].append(wrk(servers[name].url, deliveries, connections=connections, seconds=seconds))
+            deliveries.unlink()
+        return {name: median_of(measured) for name, measured in runs.items()}
+
+
+def median_of(runs: list[Measured]) -> Measured:
+    """The median of each figure."""
+    return Measured(
+        rate=statistics.median(run.rate for run in runs),
+        p50=statistics.median(run.p50 for run in runs),
+        p99=statistics.median(run.p99 for run in runs),
+        requests=sum(run.requests for run in runs),
+        errors=sum(run.errors for run in runs),
+    )
+
+
+@contextmanager
+def serving(**databases: tuple[str, str]) -> Iterator[dict[str, Server]]:
+    """Servers by name, each an application on a database."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(server(app, url)) for name, (app, url) in databases.items()}
+
+
+def on_sqlite(bench: Bench) -> None:
+    """Distinct deliveries at several numbers of connections, against the view and against insert-per-request."""
+    apps = {"view": BASELINE, "service": SERVICE, "alone": ALONE}
+    with serving(**{name: (app, bench.fresh_sqlite()) for name, app in apps.items()}) as servers:
+        at16 = bench.alternate(servers, connections=16)
+        at64 = bench.alternate({"service": servers["service"]}, connections=64)
+        lonely = bench.alternate({name: servers[name] for name in ("service", "alone")}, connections=1)
+    _ratio(bench, "SQLite, 16 connections, rate / the view's", at16["service"].rate, at16["view"].rate, least=0.60)
+    _ratio(bench, "SQLite, 16 connections, p99 / the view's", at16["service"].p99, at16["view"].p99, most=2.0)
+    _ratio(bench, "SQLite, rate at 64 connections / at 16", at64["service"].rate, at16["service"].rate, least=0.9)
+    _ratio(bench, "SQLite, rate / insert-per-request's", at16["service"].rate, at16["alone"].rate, least=2.5)
+    _ratio(
+        bench, "SQLite, 1 connection, p50 / insert-per-request's", lonely["service"].p50, lonely["alone"].p50, most=1.3
+    )
+
+
+def on_postgresql(bench: Bench) -> None:
+    """The same against the view on PostgreSQL, which shares the cores."""
+    with postgresql(bench.folder / "postgresql") as url:
+        if url is None:
+            click.echo("PostgreSQL: left out, there is no server to start", err=True)
+            return
+        migrate(url)
+        with serving(view=(BASELINE, bench.fresh_sqlite()), service=(SERVICE, url)) as servers:
+            found = bench.alternate(servers, connections=16)
+    _ratio(
+        bench, "PostgreSQL, 16 connections, rate / the view's", found["service"].rate, found["view"].rate, least=0.40
+    )
+
+
+def duplicates(bench: Bench) -> None:
+    """Every delivery sent again."""
+    with serving(new=(SERVICE, bench.fresh_sqlite()), again=(SERVICE, bench.fresh_sqlite())) as servers:
+        rates: dict[str, list[float]] = {"new": [], "again": []}
+        for _ in range(bench.rounds):
+            known, unknown = bench.fresh_deliveries(2000), bench.fresh_deliveries(int(7000 * bench.seconds))
+            wrk(servers["again"].url, known, connections=16, seconds=3)
+            rates["new"].append(wrk(servers["new"].url, unknown, connections=16, seconds=bench.seconds).rate)
+            rates["again"].append(wrk(servers["again"].url, known, connections=16, seconds=bench.seconds).rate)
+    new, again = (statistics.median(rates[name]) for name in ("new", "again"))
+    _ratio(bench, "SQLite, duplicates only, rate / that of new ones", again, new, least=1.0)
+
+
+def on_a_full_database(bench: Bench) -> None:
+    """The rate with many messages already stored."""
+    full = bench.fresh_sqlite()
+    fill(full, bench.stored, senders=2000)
+    with serving(empty=(SERVICE, bench.fresh_sqlite()), full=(SERVICE, full)) as servers:
+        found = bench.alternate(servers, connections=16)
+    what = f"SQLite, rate with {bench.stored:,} messages stored / empty"
+    _ratio(bench, what, found["full"].rate, found["empty"].rate, least=0.8)
+
+
+def memory(bench: Bench) -> None:
+    """What a worker's memory comes to, and whether it still grows in the second half."""
+    megabytes: list[float] = []
+    with serving(service=(SERVICE, bench.fresh_sqlite())) as servers, _bar("Delivering", bench.deliveries) as bar:
+        sent = 0
+        while sent < bench.deliveries:
+            deliveries = bench.fresh_deliveries(30_000)
+            measured = wrk(servers["service"].url, deliveries, connections=16, seconds=5)
+            deliveries.unlink()
+            sent += measured.requests
+            megabytes.append(servers["service"].worker_megabytes())
+            bar.update(measured.requests)
+    growth = megabytes[-1] - megabytes[len(megabytes) // 2]
+    what = f"memory of a worker after {sent:,} deliveries"
+    found = f"{megabytes[-1]:.0f} MB, {growth:+.1f} in the last half"
+    bench.report(what, found, "<= 100 MB, flat", reached=megabytes[-1] <= 100 and growth <= 2)
+
+
+def over_connections(bench: Bench) -> None:
+    """The plot: rate and p99 over the number of connections."""
+    found: dict[str, list[Measured]] = {"view": [], "service": []}
+    with serving(view=(BASELINE, bench.fresh_sqlite()), service=(SERVICE, bench.fresh_sqlite())) as servers:
+        for connections in CONNECTIONS:
+            for name, measured in bench.alternate(servers, connections=connections, seconds=bench.seconds / 2).items():
+                found[name].append(measured)
+    names = {"service": "the service on SQLite, every delivery synced", "view": "a view that stores nothing"}
+    write_plot(
+        ROOT / "docs" / "throughput.svg",
+        [
+            Series(names[name], CONNECTIONS, [run.rate for run in runs], [run.p99 for run in runs])
+            for name, runs in found.items()
+        ],
+    )
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "sqlite": on_sqlite,
+    "postgresql": on_postgresql,
+    "duplicates": duplicates,
+    "full": on_a_full_database,
+    "memory": memory,
+    "plot": over_connections,
+}
+
+
+def main() -> None:
+    """Runs the parts that are asked for and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all of them by default")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"no such part: {', '.join(unknown)}")
+    if not shutil.which("wrk"):
+        sys.exit("wrk is needed: apt-get install wrk")
+    size = (3, 3.0, 200_000, 50_000) if options.quick else (5, 8.0, 5_000_000, 500_000)
+    with tempfile.TemporaryDirectory(prefix="webhook_service-bench-") as folder:
+        bench = Bench(Path(folder), *size)
+        for name in options.parts or PARTS:
+            PARTS[name](bench)
+    print("\n| what | found | must reach | |\n|---|---|---|---|")
+    for what, found, wanted, reached in bench.results:
+        print(f"| {what} | {found} | {wanted} | {'reached' if reached else '**not reached**'} |")
+
+
+def _ratio(
+    bench: Bench, what: str, figure: float, reference: float, *, least: float | None = None, most: float | None = None
+) -> None:
+    ratio = figure / reference
+    wanted = f">= {least}" if least is not None else f"<= {most}"
+    reached = ratio >= least if least is not None else ratio <= (most or 0)
+    bench.report(what, f"{ratio:.2f} ({figure:,.1f} / {reference:,.1f})", wanted, reached=reached)
+
+
+def _bar(label: str, length: int) -> "click._termui_impl.ProgressBar[int]":
+    return click.progressbar(length=length, label=label, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

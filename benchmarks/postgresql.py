@@ -1,0 +1,44 @@
+"""A PostgreSQL server for the time of a benchmark, with everything synced as its defaults have it."""
+
+import os
+import pwd
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+DATABASE_URL = "BENCH_POSTGRES_URL"
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str | None]:
+    """The URL of an empty database; None where neither DATABASE_URL nor the server's programs are at hand."""
+    if os.environ.get(DATABASE_URL):
+        yield os.environ[DATABASE_URL]
+        return
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
+    if not installed:
+        yield None
+        return
+    binaries = installed[-1]
+    folder.mkdir()
+    # The server refuses to run as root, and its account has to reach its folder.
+    account: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam("postgres")
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        folder.parent.chmod(0o755)
+        account = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    data = folder / "data"
+    _run([binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"], account)
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c shared_buffers=512MB"
+    _run([binaries / "pg_ctl", "start", "-w", "-D", data, "-l", folder / "log", "-o", options], account)
+    try:
+        yield f"postgresql://postgres@/postgres?host={folder}"
+    finally:
+        _run([binaries / "pg_ctl", "stop", "-w", "-D", data, "-m", "fast"], account)
+
+
+def _run(command: list[Any], account: dict[str, Any]) -> None:
+    subprocess.run(command, check=True, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **account)
