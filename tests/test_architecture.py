@@ -34,7 +34,7 @@ LAYERS = {
     "blueprints": {"domain", "errors", "inbox", "providers", "schemas", "storage"},
     "sending": {"providers", "schemas"},
 }
-OUTERMOST = {"app", "cli"}
+OUTERMOST = {"app", "cli", "commands"}
 
 
 @cache

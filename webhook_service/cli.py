@@ -1,12 +1,12 @@
 """The console script ``webhook-service``."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
-from webhook_service.domain import Secrets, StorageUnavailable
+from webhook_service.commands.failures import plain_failures
+from webhook_service.commands.stats import stats
+from webhook_service.domain import Secrets
 from webhook_service.providers.native import Native
 from webhook_service.sending import Load, Samples, Summary, send_all
 from webhook_service.settings import Settings, SettingsInvalid
@@ -18,10 +18,13 @@ def main() -> None:
     """A self-hosted inbox for provider messages."""
 
 
+main.add_command(stats)
+
+
 @main.command("migrate")
 def migrate_() -> None:
     """Bring the database to the schema of this release."""
-    with _plain_failures():
+    with plain_failures():
         migrate(Settings.from_env().database_url)
 
 
@@ -42,7 +45,7 @@ def send(
     """
     if message_id is not None and count > 1:
         raise click.UsageError("--message-id names one message: leave out --count")
-    with _plain_failures():
+    with plain_failures():
         settings = Settings.from_env()
         secret = _secret(settings)
     samples = Samples(secret.current, sender, recipient, text, message_id)
@@ -75,14 +78,3 @@ def _show(summary: Summary) -> None:
     click.echo(
         f"{summary.rate:,.0f} a second, p50 {summary.percentile(50):.1f} ms, p99 {summary.percentile(99):.1f} ms"
     )
-
-
-@contextmanager
-def _plain_failures() -> Iterator[None]:
-    try:
-        yield
-    except SettingsInvalid as invalid:
-        raise click.ClickException(str(invalid)) from invalid
-    except StorageUnavailable as unavailable:
-        cause = f" ({unavailable.__cause__})" if unavailable.__cause__ else ""
-        raise click.ClickException(unavailable.detail + cause) from unavailable

@@ -1,8 +1,8 @@
 """The words of the service as values: what comes in, what is kept of it, and how it can be refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -72,6 +72,45 @@ class Stats:
     top_senders: tuple[tuple[str, int], ...]
     first_ts: datetime | None
     last_ts: datetime | None
+
+
+class Interval(StrEnum):
+    """An hour or a day, in UTC."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def length(self) -> timedelta:
+        """How long it lasts."""
+        return timedelta(hours=1) if self is Interval.HOUR else timedelta(days=1)
+
+    def start_of(self, moment: datetime) -> datetime:
+        """When the interval began that an aware UTC datetime is in."""
+        hour = moment.replace(minute=0, second=0, microsecond=0)
+        return hour if self is Interval.HOUR else hour.replace(hour=0)
+
+    def number(self, since: datetime, until: datetime) -> int:
+        """How many intervals the time from ``since`` to ``until`` (exclusive) is in."""
+        return -((self.start_of(since) - until) // self.length) if since < until else 0
+
+    def starts(self, since: datetime, until: datetime) -> Iterator[datetime]:
+        """When each of those began."""
+        first = self.start_of(since)
+        return (first + self.length * at for at in range(self.number(since, until)))
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """How many messages have their ``ts`` in each interval from ``since`` (inclusive) to ``until`` (exclusive).
+
+    ``counts`` are (start, count) pairs in order, zeros included; what lies outside the range is not counted.
+    """
+
+    interval: Interval
+    since: datetime
+    until: datetime
+    counts: tuple[tuple[datetime, int], ...]
 
 
 class Reason(StrEnum):

@@ -12,12 +12,14 @@ from urllib.parse import parse_qsl
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid, Reason, Stats
+from webhook_service.domain import Interval, Message, MessageFilter, Order, PayloadInvalid, Reason, Stats, Timeline
 
 MESSAGE_ID_MAX = 255
 TEXT_MAX = 4096
 PAGE_MAX = 100
 PAGE_DEFAULT = 50
+TIMELINE_MAX = 1000
+TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
 OFFSET_MAX = 2**63 - 1 - PAGE_MAX
 
 _TIMESTAMP = re.compile(
@@ -89,6 +91,23 @@ class MessageQuerySchema(Schema):
     order = fields.Enum(Order, by_value=True, load_default=Order.ASC)
 
 
+class TimelineQuerySchema(Schema):
+    """The query string of ``GET /stats/timeline``."""
+
+    interval = fields.Enum(Interval, by_value=True, load_default=Interval.DAY)
+    since = Timestamp(load_default=None)
+    until = Timestamp(load_default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineQuery:
+    """The part of the timeline that a caller of ``GET /stats/timeline`` asks for."""
+
+    interval: Interval
+    since: datetime
+    until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class MessageQuery:
     """One page that a caller of ``GET /messages`` asks for."""
@@ -102,6 +121,7 @@ class MessageQuery:
 _native_payload = NativePayloadSchema(unknown=EXCLUDE)
 _NATIVE_NAMES = frozenset(field.data_key or name for name, field in _native_payload.fields.items())
 _message_query = MessageQuerySchema(unknown=EXCLUDE)
+_timeline_query = TimelineQuerySchema(unknown=EXCLUDE)
 
 
 def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +142,30 @@ def load_message_query(query_string: bytes) -> MessageQuery:
         raise QueryInvalid(_by_field(invalid)) from None
     page = {name: loaded.pop(name) for name in ("limit", "offset", "order")}
     return MessageQuery(filter=MessageFilter(**loaded), **page)
+
+
+def load_timeline_query(query_string: bytes, now: datetime) -> TimelineQuery:
+    """The part of the timeline that a query string asks for; QueryInvalid when a parameter is bad.
+
+    Without ``until`` it ends now; without ``since`` it is the last day by the hour, or the last 30 days by the day.
+    """
+    try:
+        loaded = _timeline_query.load(read_query_string(query_string))
+    except ValidationError as invalid:
+        raise QueryInvalid(_by_field(invalid)) from None
+    interval: Interval = loaded["interval"]
+    until: datetime = loaded["until"] or now
+    since: datetime = loaded["since"] or _intervals_before(until, interval)
+    if interval.number(since, until) > TIMELINE_MAX:
+        raise QueryInvalid({"since": [f"Must be at most {TIMELINE_MAX} intervals before until."]})
+    return TimelineQuery(interval, since, until)
+
+
+def _intervals_before(until: datetime, interval: Interval) -> datetime:
+    try:
+        return until - interval.length * TIMELINE_DEFAULT[interval]
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _by_field(invalid: ValidationError) -> dict[str, list[str]]:
@@ -177,4 +221,14 @@ def present_stats(stats: Stats) -> dict[str, Any]:
         "messages_per_sender": [{"from": sender, "count": count} for sender, count in stats.top_senders],
         "first_message_ts": stats.first_ts and format_timestamp(stats.first_ts),
         "last_message_ts": stats.last_ts and format_timestamp(stats.last_ts),
+    }
+
+
+def present_timeline(timeline: Timeline) -> dict[str, Any]:
+    """Counts over time as their JSON object."""
+    return {
+        "interval": timeline.interval.value,
+        "since": format_timestamp(timeline.since),
+        "until": format_timestamp(timeline.until),
+        "data": [{"start": format_timestamp(start), "count": count} for start, count in timeline.counts],
     }

@@ -76,6 +76,9 @@ class SqliteBackend:
         """Whether connections are open to a file that is no longer the one at the path."""
         return self._opened is not None and self._opened != self._identity()
 
+    def lift_time_limit(self, connection: Connection) -> None:
+        """Nothing to lift: a statement may take any time."""
+
     def writing_problem(self, _connection: Connection) -> str | None:
         """What would keep the next message from being stored, if anything."""
         if not os.access(self._path, os.W_OK) or not os.access(self._path.parent, os.W_OK):
