@@ -21,7 +21,8 @@ MAY_IMPORT_SQLALCHEMY = ("storage", "settings")
 LAYERS = {
     "domain": set(),
     "strict_json": {"domain"},
-    "schemas": {"domain"},
+    "cursors": set(),
+    "schemas": {"cursors", "domain"},
     "providers": {"domain", "schemas", "strict_json"},
     "settings": {"domain", "providers"},
     "group_commit": set(),

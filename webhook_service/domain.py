@@ -64,6 +64,27 @@ class MessageFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """The place of a message in the order by ``ts``, then by ID; it stays a place when the message is gone."""
+
+    ts: datetime
+    message_id: str
+
+    @classmethod
+    def of(cls, message: Message) -> "Position":
+        """Where this message is."""
+        return cls(message.ts, message.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some messages of a list, and whether others come after them."""
+
+    messages: tuple[Message, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """The totals of the store; ``top_senders`` are (sender, count) pairs, the busiest first."""
 

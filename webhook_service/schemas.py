@@ -5,19 +5,32 @@ Rules: E.164 numbers are ITU-T E.164 (`+` and at most 15 digits), timestamps are
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from webhook_service.domain import Interval, Message, MessageFilter, Order, PayloadInvalid, Reason, Stats, Timeline
+from webhook_service.cursors import CursorInvalid, decode_cursor, encode_cursor
+from webhook_service.domain import (
+    Interval,
+    Message,
+    MessageFilter,
+    Order,
+    Page,
+    PayloadInvalid,
+    Position,
+    Reason,
+    Stats,
+    Timeline,
+)
 
 MESSAGE_ID_MAX = 255
 TEXT_MAX = 4096
 PAGE_MAX = 100
 PAGE_DEFAULT = 50
+FIRST_CURSOR = "*"  # the first page, without its total
 TIMELINE_MAX = 1000
 TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
 OFFSET_MAX = 2**63 - 1 - PAGE_MAX
@@ -89,6 +102,7 @@ class MessageQuerySchema(Schema):
     until = Timestamp(load_default=None)
     q = fields.String(load_default=None, validate=[validate.Length(max=TEXT_MAX), no_nul])
     order = fields.Enum(Order, by_value=True, load_default=Order.ASC)
+    cursor = fields.String(load_default=None)
 
 
 class TimelineQuerySchema(Schema):
@@ -110,12 +124,14 @@ class TimelineQuery:
 
 @dataclass(frozen=True, slots=True)
 class MessageQuery:
-    """One page that a caller of ``GET /messages`` asks for."""
+    """One page that a caller of ``GET /messages`` asks for; with a cursor it is the one after a place or the first."""
 
     filter: MessageFilter
     order: Order
     limit: int
     offset: int
+    by_cursor: bool = False
+    after: Position | None = None
 
 
 _native_payload = NativePayloadSchema(unknown=EXCLUDE)
@@ -141,7 +157,35 @@ def load_message_query(query_string: bytes) -> MessageQuery:
     except ValidationError as invalid:
         raise QueryInvalid(_by_field(invalid)) from None
     page = {name: loaded.pop(name) for name in ("limit", "offset", "order")}
-    return MessageQuery(filter=MessageFilter(**loaded), **page)
+    cursor: str | None = loaded.pop("cursor")
+    query = MessageQuery(filter=MessageFilter(**loaded), **page, by_cursor=cursor is not None)
+    if cursor is None:
+        return query
+    if query.offset:
+        raise QueryInvalid({"offset": ["Not with a cursor."]})
+    return query if cursor == FIRST_CURSOR else replace(query, after=_position(query, cursor))
+
+
+def next_cursor(query: MessageQuery, page: Page) -> str | None:
+    """The cursor of the page that follows; None when this is the last."""
+    if not page.has_more:
+        return None
+    last = page.messages[-1]
+    return encode_cursor(_scope(query), (format_timestamp(last.ts), last.message_id))
+
+
+def _position(query: MessageQuery, cursor: str) -> Position:
+    try:
+        ts, message_id = decode_cursor(_scope(query), cursor)
+    except CursorInvalid:
+        raise QueryInvalid({"cursor": ["Not a cursor of this list."]}) from None
+    return Position(datetime.fromisoformat(ts), message_id)
+
+
+def _scope(query: MessageQuery) -> tuple[str | None, ...]:
+    wanted = query.filter
+    since, until = (None if end is None else format_timestamp(end) for end in (wanted.since, wanted.until))
+    return ("messages", query.order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q)
 
 
 def load_timeline_query(query_string: bytes, now: datetime) -> TimelineQuery:

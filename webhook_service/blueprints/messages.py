@@ -1,10 +1,16 @@
 """Messages out."""
 
+from urllib.parse import quote
+
 from flask import Blueprint, Response, abort, jsonify, request
 
-from webhook_service.schemas import load_message_query, present_message
+from webhook_service.schemas import load_message_query, next_cursor, present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import count_messages, find_message, list_messages
+from webhook_service.storage.messages import count_messages, find_message
+from webhook_service.storage.pages import read_page
+
+# What a query string may hold as it is (RFC 3986, section 3.4), and the escapes that are in it already.
+_AS_SENT = "%!$'()*+,;=:@/?-._~"
 
 
 def messages_blueprint(database: Database) -> Blueprint:
@@ -15,15 +21,26 @@ def messages_blueprint(database: Database) -> Blueprint:
     def list_() -> Response:
         query = load_message_query(request.query_string)
         with database.snapshot() as snapshot:
-            page = list_messages(snapshot, query.filter, order=query.order, limit=query.limit, offset=query.offset)
-            total = count_messages(snapshot, query.filter)
-        return jsonify(
-            data=[present_message(message) for message in page],
+            page = read_page(
+                snapshot,
+                query.filter,
+                order=query.order,
+                limit=query.limit,
+                offset=query.offset,
+                after=query.after,
+            )
+            total = None if query.by_cursor else count_messages(snapshot, query.filter)
+        cursor = next_cursor(query, page)
+        response = jsonify(
+            data=[present_message(message) for message in page.messages],
             total=total,
             limit=query.limit,
             offset=query.offset,
-            next_cursor=None,
+            next_cursor=cursor,
         )
+        if cursor is not None:
+            response.headers["Link"] = f'<{_with_cursor(cursor)}>; rel="next"'
+        return response
 
     @blueprint.get("/messages/<any_text:message_id>")
     def show(message_id: str) -> Response:
@@ -34,3 +51,10 @@ def messages_blueprint(database: Database) -> Blueprint:
         return jsonify(present_message(message))
 
     return blueprint
+
+
+def _with_cursor(cursor: str) -> str:
+    """This request's path and query for the page at a cursor (RFC 8288 takes a relative reference)."""
+    others = [pair for pair in request.query_string.split(b"&") if pair]
+    kept = [quote(pair, safe=_AS_SENT) for pair in others if pair.partition(b"=")[0] not in {b"cursor", b"offset"}]
+    return f"{request.path}?{'&'.join([*kept, f'cursor={cursor}'])}"

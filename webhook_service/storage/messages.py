@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, select, tuple_
 from sqlalchemy import Row as ResultRow
 
-from webhook_service.domain import Message, MessageFilter, Order, Outcome
+from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position
 from webhook_service.storage.insert import Row, insert_new, timestamp_value
-from webhook_service.storage.models import MessageRow
+from webhook_service.storage.models import MessageRow, UtcDateTime
 from webhook_service.storage.rollups import count_all, count_between, count_of_sender
 
 _table = cast("Table", MessageRow.__table__)
@@ -69,13 +70,22 @@ def find_message(connection: Connection, message_id: str) -> Message | None:
 
 
 def list_messages(
-    connection: Connection, wanted: MessageFilter, *, order: Order, limit: int, offset: int
+    connection: Connection,
+    wanted: MessageFilter,
+    *,
+    order: Order,
+    limit: int,
+    offset: int = 0,
+    after: Position | None = None,
 ) -> list[Message]:
-    """One page of the messages that pass the filter, by ``ts``, then by ID."""
-    keys: list[ColumnElement[Any]] = [MessageRow.ts.expression, MessageRow.message_id.expression]
-    if order is Order.DESC:
-        keys = [key.desc() for key in keys]
-    page = _select().where(*_conditions(wanted)).order_by(*keys).limit(limit).offset(offset)
+    """The first messages that pass the filter, by ``ts``, then by ID; of those after a place, if one is given."""
+    page = (
+        _select()
+        .where(*_conditions(_rest(wanted, order, after)), *_beyond(after, order))
+        .order_by(*_sort_keys(order))
+        .limit(limit)
+        .offset(offset)
+    )
     return [_to_message(row) for row in connection.execute(page)]
 
 
@@ -98,6 +108,27 @@ def fold(text: str) -> str:
         return text.lower()
     folded = normalize("NFC", normalize("NFC", text).casefold())
     return folded.replace("i\u0307", "i").replace("\u0131", "i")
+
+
+def _sort_keys(order: Order) -> list[ColumnElement[Any]]:
+    keys: list[ColumnElement[Any]] = [MessageRow.ts.expression, MessageRow.message_id.expression]
+    return keys if order is Order.ASC else [key.desc() for key in keys]
+
+
+def _beyond(after: Position | None, order: Order) -> list[ColumnElement[bool]]:
+    """A comparison of rows: both databases enter an index at such a place directly."""
+    if after is None:
+        return []
+    key = tuple_(MessageRow.ts, MessageRow.message_id)
+    place = tuple_(literal(after.ts, UtcDateTime), literal(after.message_id))
+    return [key > place if order is Order.ASC else key < place]
+
+
+def _rest(wanted: MessageFilter, order: Order, after: Position | None) -> MessageFilter:
+    """The filter without the bound that a place implies: given both, a database may enter at the wrong one."""
+    if after is None:
+        return wanted
+    return replace(wanted, since=None) if order is Order.ASC else replace(wanted, until=None)
 
 
 def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:

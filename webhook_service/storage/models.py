@@ -65,6 +65,8 @@ class MessageRow(Base):
         UniqueConstraint("message_id"),
         Index(None, "ts", "message_id"),
         Index(None, "sender", "ts", "message_id"),
+        Index(None, "recipient", "ts", "message_id"),
+        Index(None, "provider", "ts", "message_id"),
         {"sqlite_autoincrement": True},
     )
 

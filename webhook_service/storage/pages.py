@@ -1,0 +1,20 @@
+"""Pages of messages: by the place where the last page ended, so that the thousandth costs no more than the first."""
+
+from sqlalchemy import Connection
+
+from webhook_service.domain import MessageFilter, Order, Page, Position
+from webhook_service.storage.messages import list_messages
+
+
+def read_page(
+    connection: Connection,
+    wanted: MessageFilter,
+    *,
+    order: Order,
+    limit: int,
+    offset: int = 0,
+    after: Position | None = None,
+) -> Page:
+    """The messages that pass the filter and come after a place, by ``ts``, then by ID; or those after ``offset``."""
+    found = list_messages(connection, wanted, order=order, limit=limit + 1, offset=offset, after=after)
+    return Page(messages=tuple(found[:limit]), has_more=len(found) > limit)
