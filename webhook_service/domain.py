@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Headers(Protocol):
@@ -42,6 +42,21 @@ class Message:
     text: str | None = None
     type: str = "text"
     extra: Mapping[str, Any] | None = None
+
+
+class StoredMessage(NamedTuple):
+    """A message as it is read by the thousand: with its place in stored order, and ``extra`` still as JSON."""
+
+    id: int
+    message_id: str
+    sender: str
+    recipient: str
+    ts: datetime
+    text: str | None
+    provider: str
+    type: str
+    received_at: datetime
+    extra: str | None
 
 
 class Order(StrEnum):

@@ -4,12 +4,13 @@ Rules: E.164 numbers are ITU-T E.164 (`+` and at most 15 digits), timestamps are
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+import orjson
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.cursors import CursorInvalid, decode_cursor, encode_cursor
@@ -23,6 +24,7 @@ from webhook_service.domain import (
     Position,
     Reason,
     Stats,
+    StoredMessage,
     Timeline,
 )
 
@@ -31,6 +33,8 @@ TEXT_MAX = 4096
 PAGE_MAX = 100
 PAGE_DEFAULT = 50
 FIRST_CURSOR = "*"  # the first page, without its total
+FEED_MAX = 1000
+FEED_DEFAULT = 100
 TIMELINE_MAX = 1000
 TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
 OFFSET_MAX = 2**63 - 1 - PAGE_MAX
@@ -105,12 +109,27 @@ class MessageQuerySchema(Schema):
     cursor = fields.String(load_default=None)
 
 
+class FeedQuerySchema(Schema):
+    """The query string of ``GET /feed``."""
+
+    after = fields.String(load_default=None)
+    limit = AsciiInteger(load_default=FEED_DEFAULT, validate=validate.Range(1, FEED_MAX))
+
+
 class TimelineQuerySchema(Schema):
     """The query string of ``GET /stats/timeline``."""
 
     interval = fields.Enum(Interval, by_value=True, load_default=Interval.DAY)
     since = Timestamp(load_default=None)
     until = Timestamp(load_default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedQuery:
+    """The part of the feed that a caller of ``GET /feed`` asks for; ``after_id`` 0 is the beginning."""
+
+    after_id: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +154,10 @@ class MessageQuery:
 
 
 _native_payload = NativePayloadSchema(unknown=EXCLUDE)
+_FEED = ("feed",)
 _NATIVE_NAMES = frozenset(field.data_key or name for name, field in _native_payload.fields.items())
 _message_query = MessageQuerySchema(unknown=EXCLUDE)
+_feed_query = FeedQuerySchema(unknown=EXCLUDE)
 _timeline_query = TimelineQuerySchema(unknown=EXCLUDE)
 
 
@@ -188,6 +209,25 @@ def _scope(query: MessageQuery) -> tuple[str | None, ...]:
     return ("messages", query.order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q)
 
 
+def load_feed_query(query_string: bytes) -> FeedQuery:
+    """The part of the feed that a query string asks for; QueryInvalid when a parameter is bad."""
+    try:
+        loaded = _feed_query.load(read_query_string(query_string))
+    except ValidationError as invalid:
+        raise QueryInvalid(_by_field(invalid)) from None
+    after: str | None = loaded["after"]
+    try:
+        after_id = 0 if after is None else decode_cursor(_FEED, after)[0]
+    except CursorInvalid:
+        raise QueryInvalid({"after": ["Not a place in the feed."]}) from None
+    return FeedQuery(after_id, loaded["limit"])
+
+
+def next_in_feed(query: FeedQuery, messages: Sequence[StoredMessage]) -> str:
+    """What to ask for after these messages; the same place again when there are none."""
+    return encode_cursor(_FEED, (messages[-1].id if messages else query.after_id,))
+
+
 def load_timeline_query(query_string: bytes, now: datetime) -> TimelineQuery:
     """The part of the timeline that a query string asks for; QueryInvalid when a parameter is bad.
 
@@ -219,7 +259,7 @@ def _by_field(invalid: ValidationError) -> dict[str, list[str]]:
 
 # In these a plus is far likelier a phone number's or a zone's than a form's idea of a space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
-_EMPTY_IS_ABSENT = frozenset({"from", "to", "provider", "since", "until", "q", "cursor"})
+_EMPTY_IS_ABSENT = frozenset({"from", "to", "provider", "since", "until", "q", "cursor", "after"})
 
 
 def read_query_string(query_string: bytes) -> dict[str, str]:
@@ -255,6 +295,30 @@ def present_message(message: Message) -> dict[str, Any]:
     if message.extra is not None:
         presented["extra"] = message.extra
     return presented
+
+
+def present_stored(message: StoredMessage) -> dict[str, Any]:
+    """The same for ``orjson``: it writes times as ``format_timestamp`` does, and ``extra`` as the JSON that it is."""
+    presented: dict[str, Any] = {
+        "message_id": message.message_id,
+        "from": message.sender,
+        "to": message.recipient,
+        "ts": message.ts,
+        "text": message.text,
+        "provider": message.provider,
+        "type": message.type,
+        "received_at": message.received_at,
+    }
+    if message.extra is not None:
+        presented["extra"] = orjson.Fragment(message.extra)
+    return presented
+
+
+def encode_feed(messages: Sequence[StoredMessage], place: str) -> bytes:
+    """A part of the feed as JSON."""
+    return orjson.dumps(
+        {"data": [present_stored(message) for message in messages], "next": place}, option=orjson.OPT_UTC_Z
+    )
 
 
 def present_stats(stats: Stats) -> dict[str, Any]:

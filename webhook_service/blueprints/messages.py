@@ -1,16 +1,12 @@
 """Messages out."""
 
-from urllib.parse import quote
-
 from flask import Blueprint, Response, abort, jsonify, request
 
+from webhook_service.blueprints.links import next_link
 from webhook_service.schemas import load_message_query, next_cursor, present_message
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import count_messages, find_message
 from webhook_service.storage.pages import read_page
-
-# What a query string may hold as it is (RFC 3986, section 3.4), and the escapes that are in it already.
-_AS_SENT = "%!$'()*+,;=:@/?-._~"
 
 
 def messages_blueprint(database: Database) -> Blueprint:
@@ -39,7 +35,7 @@ def messages_blueprint(database: Database) -> Blueprint:
             next_cursor=cursor,
         )
         if cursor is not None:
-            response.headers["Link"] = f'<{_with_cursor(cursor)}>; rel="next"'
+            response.headers["Link"] = next_link("cursor", cursor)
         return response
 
     @blueprint.get("/messages/<any_text:message_id>")
@@ -51,10 +47,3 @@ def messages_blueprint(database: Database) -> Blueprint:
         return jsonify(present_message(message))
 
     return blueprint
-
-
-def _with_cursor(cursor: str) -> str:
-    """This request's path and query for the page at a cursor (RFC 8288 takes a relative reference)."""
-    others = [pair for pair in request.query_string.split(b"&") if pair]
-    kept = [quote(pair, safe=_AS_SENT) for pair in others if pair.partition(b"=")[0] not in {b"cursor", b"offset"}]
-    return f"{request.path}?{'&'.join([*kept, f'cursor={cursor}'])}"

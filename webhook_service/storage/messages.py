@@ -1,15 +1,17 @@
 """Messages in and out of their table."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, Text, func, literal, select, tuple_
 from sqlalchemy import Row as ResultRow
+from sqlalchemy import cast as cast_in_sql
 
-from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position
+from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position, StoredMessage
 from webhook_service.storage.insert import Row, insert_new, timestamp_value
 from webhook_service.storage.models import MessageRow, UtcDateTime
 from webhook_service.storage.rollups import count_all, count_between, count_of_sender
@@ -28,6 +30,7 @@ _COLUMNS = (
     "extra",
     "received_at",
 )
+_STORED: Mapping[str, ColumnElement[Any]] = {**_table.columns, "extra": cast_in_sql(MessageRow.extra, Text)}
 
 
 def encode_message(message: Message) -> Row:
@@ -97,6 +100,16 @@ def count_messages(connection: Connection, wanted: MessageFilter) -> int:
         case MessageFilter(recipient=None, provider=None, q=None, sender=str(sender), since=None, until=None):
             return count_of_sender(connection, sender)
     return connection.scalars(select(func.count()).select_from(MessageRow).where(*_conditions(wanted))).one()
+
+
+def select_stored() -> Select[Any]:
+    """A query for messages as ``to_stored`` takes them."""
+    return select(*(_STORED[name] for name in StoredMessage._fields))
+
+
+def to_stored(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
+    """What a query made with ``select_stored`` found."""
+    return list(starmap(StoredMessage, rows))
 
 
 def fold(text: str) -> str:
