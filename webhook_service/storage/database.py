@@ -18,7 +18,7 @@ from webhook_service.domain import ConnectionLost, StorageUnavailable
 from webhook_service.storage.postgresql import PostgresqlBackend
 from webhook_service.storage.sqlite import SqliteBackend
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The migration that this code reads and writes; any other is refused before a row is touched."""
 
 

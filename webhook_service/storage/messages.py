@@ -7,14 +7,16 @@ from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, Text, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, Text, Tuple, func, literal, select, tuple_
 from sqlalchemy import Row as ResultRow
 from sqlalchemy import cast as cast_in_sql
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position, StoredMessage
 from webhook_service.storage.insert import Row, insert_new, timestamp_value
 from webhook_service.storage.models import MessageRow, UtcDateTime
 from webhook_service.storage.rollups import count_all, count_between, count_of_sender
+from webhook_service.storage.trigrams import narrow_down
 
 _table = cast("Table", MessageRow.__table__)
 _KEY = ("message_id",)
@@ -30,6 +32,7 @@ _COLUMNS = (
     "extra",
     "received_at",
 )
+_KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
 _STORED: Mapping[str, ColumnElement[Any]] = {**_table.columns, "extra": cast_in_sql(MessageRow.extra, Text)}
 
 
@@ -68,8 +71,8 @@ def find_message(connection: Connection, message_id: str) -> Message | None:
     """The message with this ID."""
     if "\x00" in message_id:  # no text of a database holds it, and PostgreSQL refuses the question
         return None
-    row = connection.execute(_select().where(MessageRow.message_id == message_id)).one_or_none()
-    return None if row is None else _to_message(row)
+    row = connection.execute(select_messages().where(MessageRow.message_id == message_id)).one_or_none()
+    return None if row is None else to_message(row)
 
 
 def list_messages(
@@ -80,16 +83,20 @@ def list_messages(
     limit: int,
     offset: int = 0,
     after: Position | None = None,
+    last: Position | None = None,
 ) -> list[Message]:
-    """The first messages that pass the filter, by ``ts``, then by ID; of those after a place, if one is given."""
+    """The first messages that pass the filter, by ``ts``, then by ID.
+
+    Only those after a place and up to the last one that is meant, where these are given.
+    """
     page = (
-        _select()
-        .where(*_conditions(_rest(wanted, order, after)), *_beyond(after, order))
-        .order_by(*_sort_keys(order))
+        select_messages()
+        .where(*matching(wanted, order, after), *beyond(after, order), *up_to(last, order))
+        .order_by(*sort_keys(order, _table.c))
         .limit(limit)
         .offset(offset)
     )
-    return [_to_message(row) for row in connection.execute(page)]
+    return [to_message(row) for row in connection.execute(page)]
 
 
 def count_messages(connection: Connection, wanted: MessageFilter) -> int:
@@ -99,7 +106,9 @@ def count_messages(connection: Connection, wanted: MessageFilter) -> int:
             return count_between(connection, since, until) if since or until else count_all(connection)
         case MessageFilter(recipient=None, provider=None, q=None, sender=str(sender), since=None, until=None):
             return count_of_sender(connection, sender)
-    return connection.scalars(select(func.count()).select_from(MessageRow).where(*_conditions(wanted))).one()
+    narrow = [] if wanted.q is None else narrow_down(connection, fold(wanted.q))
+    counted = select(func.count()).select_from(MessageRow).where(*narrow, *_conditions(wanted))
+    return connection.scalars(counted).one()
 
 
 def select_stored() -> Select[Any]:
@@ -123,25 +132,37 @@ def fold(text: str) -> str:
     return folded.replace("i\u0307", "i").replace("\u0131", "i")
 
 
-def _sort_keys(order: Order) -> list[ColumnElement[Any]]:
-    keys: list[ColumnElement[Any]] = [MessageRow.ts.expression, MessageRow.message_id.expression]
+def sort_keys(order: Order, columns: ReadOnlyColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
+    """What a page is ordered by."""
+    keys: list[ColumnElement[Any]] = [columns["ts"], columns["message_id"]]
     return keys if order is Order.ASC else [key.desc() for key in keys]
 
 
-def _beyond(after: Position | None, order: Order) -> list[ColumnElement[bool]]:
-    """A comparison of rows: both databases enter an index at such a place directly."""
+def beyond(after: Position | None, order: Order) -> list[ColumnElement[bool]]:
+    """The condition of coming after a place: a comparison of rows, at which both databases enter an index directly."""
     if after is None:
         return []
-    key = tuple_(MessageRow.ts, MessageRow.message_id)
-    place = tuple_(literal(after.ts, UtcDateTime), literal(after.message_id))
-    return [key > place if order is Order.ASC else key < place]
+    return [_place(after) < _KEY_OF_PAGES if order is Order.ASC else _place(after) > _KEY_OF_PAGES]
 
 
-def _rest(wanted: MessageFilter, order: Order, after: Position | None) -> MessageFilter:
-    """The filter without the bound that a place implies: given both, a database may enter at the wrong one."""
-    if after is None:
-        return wanted
-    return replace(wanted, since=None) if order is Order.ASC else replace(wanted, until=None)
+def up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
+    """The condition of not coming after a place."""
+    if last is None:
+        return []
+    return [_place(last) >= _KEY_OF_PAGES if order is Order.ASC else _place(last) <= _KEY_OF_PAGES]
+
+
+def matching(
+    wanted: MessageFilter, order: Order = Order.ASC, after: Position | None = None
+) -> list[ColumnElement[bool]]:
+    """The conditions of a filter, without the bound that a place implies: given both, a database may enter at it."""
+    if after is not None:
+        wanted = replace(wanted, since=None) if order is Order.ASC else replace(wanted, until=None)
+    return _conditions(wanted)
+
+
+def _place(position: Position) -> Tuple:
+    return tuple_(literal(position.ts, UtcDateTime), literal(position.message_id))
 
 
 def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
@@ -161,7 +182,8 @@ def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _select() -> Select[Any]:
+def select_messages() -> Select[Any]:
+    """A query for messages as ``to_message`` takes them."""
     return select(
         MessageRow.message_id,
         MessageRow.provider,
@@ -175,5 +197,6 @@ def _select() -> Select[Any]:
     )
 
 
-def _to_message(row: ResultRow[Any]) -> Message:
+def to_message(row: ResultRow[Any]) -> Message:
+    """A row of a query made with ``select_messages``."""
     return Message(**row._asdict())

@@ -4,6 +4,7 @@ from sqlalchemy import Connection
 
 from webhook_service.domain import MessageFilter, Order, Page, Position
 from webhook_service.storage.messages import list_messages
+from webhook_service.storage.search import search_messages
 
 
 def read_page(
@@ -16,5 +17,6 @@ def read_page(
     after: Position | None = None,
 ) -> Page:
     """The messages that pass the filter and come after a place, by ``ts``, then by ID; or those after ``offset``."""
-    found = list_messages(connection, wanted, order=order, limit=limit + 1, offset=offset, after=after)
+    read = list_messages if wanted.q is None else search_messages
+    found = read(connection, wanted, order=order, limit=limit + 1, offset=offset, after=after)
     return Page(messages=tuple(found[:limit]), has_more=len(found) > limit)
