@@ -28,11 +28,13 @@ LAYERS = {
     "group_commit": set(),
     "storage": {"domain"},
     "inbox": {"domain", "group_commit", "storage"},
+    "exporting": {"domain", "schemas", "storage"},
+    "importing": {"domain", "schemas", "storage", "strict_json"},
     "logs": {"domain"},
     "metrics": {"domain"},
     "errors": {"domain", "schemas"},
     "access": {"domain", "errors", "metrics"},
-    "blueprints": {"domain", "errors", "inbox", "providers", "schemas", "storage"},
+    "blueprints": {"domain", "errors", "exporting", "inbox", "providers", "schemas", "storage"},
     "sending": {"providers", "schemas"},
 }
 OUTERMOST = {"app", "cli", "commands"}

@@ -8,6 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from webhook_service.access import init_access
+from webhook_service.blueprints.export import export_blueprint
 from webhook_service.blueprints.feed import feed_blueprint
 from webhook_service.blueprints.health import health_blueprint
 from webhook_service.blueprints.messages import messages_blueprint
@@ -64,6 +65,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(webhook_blueprint(providers, inbox))
     app.register_blueprint(messages_blueprint(database))
     app.register_blueprint(feed_blueprint(database))
+    app.register_blueprint(export_blueprint(database))
     app.register_blueprint(stats_blueprint(database))
     app.register_blueprint(health_blueprint(database, has_secret=Native.name in providers))
     return app

@@ -4,7 +4,9 @@ import sys
 
 import click
 
+from webhook_service.commands.export import export
 from webhook_service.commands.failures import plain_failures
+from webhook_service.commands.import_ import import_
 from webhook_service.commands.stats import stats
 from webhook_service.domain import Secrets
 from webhook_service.providers.native import Native
@@ -18,6 +20,8 @@ def main() -> None:
     """A self-hosted inbox for provider messages."""
 
 
+main.add_command(export)
+main.add_command(import_)
 main.add_command(stats)
 
 

@@ -29,6 +29,9 @@ from webhook_service.domain import (
 )
 
 MESSAGE_ID_MAX = 255
+NUMBER_MAX = 255
+PROVIDER_MAX = 32
+TYPE_MAX = 64
 TEXT_MAX = 4096
 PAGE_MAX = 100
 PAGE_DEFAULT = 50
@@ -109,6 +112,15 @@ class MessageQuerySchema(Schema):
     cursor = fields.String(load_default=None)
 
 
+class ExportQuerySchema(MessageQuerySchema):
+    """The query string of ``GET /export``: that of ``GET /messages`` but for what makes a page of it."""
+
+    class Meta:
+        exclude = ("limit", "offset", "order")
+
+    format = fields.String(load_default="ndjson", validate=validate.OneOf(["ndjson", "csv"]))
+
+
 class FeedQuerySchema(Schema):
     """The query string of ``GET /feed``."""
 
@@ -122,6 +134,15 @@ class TimelineQuerySchema(Schema):
     interval = fields.Enum(Interval, by_value=True, load_default=Interval.DAY)
     since = Timestamp(load_default=None)
     until = Timestamp(load_default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportQuery:
+    """What a caller of ``GET /export`` asks for."""
+
+    filter: MessageFilter
+    format: str
+    after: Position | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +162,20 @@ class TimelineQuery:
     until: datetime
 
 
+class ExportedMessageSchema(Schema):
+    """A line of an export, and what an import takes."""
+
+    message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
+    sender = fields.String(required=True, data_key="from", validate=[validate.Length(max=NUMBER_MAX), no_nul])
+    recipient = fields.String(required=True, data_key="to", validate=[validate.Length(max=NUMBER_MAX), no_nul])
+    ts = Timestamp(required=True)
+    text = fields.String(load_default=None, allow_none=True, validate=no_nul)
+    provider = fields.String(load_default="native", validate=[validate.Length(1, PROVIDER_MAX), no_nul])
+    type = fields.String(load_default="text", validate=[validate.Length(1, TYPE_MAX), no_nul])
+    received_at = Timestamp()
+    extra = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
+
+
 @dataclass(frozen=True, slots=True)
 class MessageQuery:
     """One page that a caller of ``GET /messages`` asks for; with a cursor it is the one after a place or the first."""
@@ -157,6 +192,8 @@ _native_payload = NativePayloadSchema(unknown=EXCLUDE)
 _FEED = ("feed",)
 _NATIVE_NAMES = frozenset(field.data_key or name for name, field in _native_payload.fields.items())
 _message_query = MessageQuerySchema(unknown=EXCLUDE)
+_exported_message = ExportedMessageSchema(unknown=EXCLUDE)
+_export_query = ExportQuerySchema(unknown=EXCLUDE)
 _feed_query = FeedQuerySchema(unknown=EXCLUDE)
 _timeline_query = TimelineQuerySchema(unknown=EXCLUDE)
 
@@ -169,6 +206,18 @@ def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
         raise PayloadInvalid(Reason.INVALID_FIELDS, _by_field(invalid)) from None
     extra = {name: value for name, value in payload.items() if name not in _NATIVE_NAMES}
     return {**loaded, "extra": extra or None}
+
+
+def load_exported_message(exported: Mapping[str, Any], received_at: datetime) -> Message:
+    """A message from a line of an export; PayloadInvalid when a field is bad.
+
+    ``received_at`` is for a line that doesn't say it.
+    """
+    try:
+        loaded: dict[str, Any] = _exported_message.load(exported)
+    except ValidationError as invalid:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, _by_field(invalid)) from None
+    return Message(**{"received_at": received_at, **loaded})
 
 
 def load_message_query(query_string: bytes) -> MessageQuery:
@@ -184,29 +233,50 @@ def load_message_query(query_string: bytes) -> MessageQuery:
         return query
     if query.offset:
         raise QueryInvalid({"offset": ["Not with a cursor."]})
-    return query if cursor == FIRST_CURSOR else replace(query, after=_position(query, cursor))
+    if cursor == FIRST_CURSOR:
+        return query
+    return replace(query, after=read_cursor(query.filter, query.order, cursor))
 
 
 def next_cursor(query: MessageQuery, page: Page) -> str | None:
     """The cursor of the page that follows; None when this is the last."""
-    if not page.has_more:
-        return None
-    last = page.messages[-1]
-    return encode_cursor(_scope(query), (format_timestamp(last.ts), last.message_id))
+    return write_cursor(query.filter, query.order, Position.of(page.messages[-1])) if page.has_more else None
 
 
-def _position(query: MessageQuery, cursor: str) -> Position:
+def write_cursor(wanted: MessageFilter, order: Order, position: Position) -> str:
+    """A place in the list of the messages that pass a filter."""
+    return encode_cursor(_scope(wanted, order), (format_timestamp(position.ts), position.message_id))
+
+
+def read_cursor(wanted: MessageFilter, order: Order, cursor: str) -> Position:
+    """The place that ``write_cursor`` wrote; QueryInvalid when it is not one in this list."""
     try:
-        ts, message_id = decode_cursor(_scope(query), cursor)
+        ts, message_id = decode_cursor(_scope(wanted, order), cursor)
     except CursorInvalid:
         raise QueryInvalid({"cursor": ["Not a cursor of this list."]}) from None
     return Position(datetime.fromisoformat(ts), message_id)
 
 
-def _scope(query: MessageQuery) -> tuple[str | None, ...]:
-    wanted = query.filter
+def _scope(wanted: MessageFilter, order: Order) -> tuple[str | None, ...]:
     since, until = (None if end is None else format_timestamp(end) for end in (wanted.since, wanted.until))
-    return ("messages", query.order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q)
+    return ("messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q)
+
+
+def load_export_query(query_string: bytes) -> ExportQuery:
+    """The messages that a query string asks for; QueryInvalid when a parameter is bad."""
+    return load_export_parameters(read_query_string(query_string))
+
+
+def load_export_parameters(parameters: Mapping[str, str]) -> ExportQuery:
+    """The same from parameters by name."""
+    try:
+        loaded = _export_query.load(parameters)
+    except ValidationError as invalid:
+        raise QueryInvalid(_by_field(invalid)) from None
+    format_, cursor = loaded.pop("format"), loaded.pop("cursor")
+    wanted = MessageFilter(**loaded)
+    after = None if cursor in {None, FIRST_CURSOR} else read_cursor(wanted, Order.ASC, cursor)
+    return ExportQuery(wanted, format_, after)
 
 
 def load_feed_query(query_string: bytes) -> FeedQuery:
