@@ -16,8 +16,10 @@ from tests.support.postgresql import fresh_database
 from webhook_service.domain import Interval, MessageFilter, Order, Position
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
+from webhook_service.storage.deletion import count_messages_of
+from webhook_service.storage.feed import read_feed
 from webhook_service.storage.messages import count_messages, encode_message, find_message, insert_messages
-from webhook_service.storage.pages import read_page
+from webhook_service.storage.pages import read_page, read_stored
 from webhook_service.storage.rollups import read_timeline
 from webhook_service.storage.stats import read_stats
 
@@ -142,9 +144,24 @@ def test_a_deep_page_enters_the_index_at_its_place(wanted: MessageFilter, order:
         lambda snapshot: count_messages(snapshot, MessageFilter(since=MOMENT + STEP, until=MIDDLE + STEP)),
         lambda snapshot: count_messages(snapshot, MessageFilter(sender="+7", since=MIDDLE)),
         lambda snapshot: count_messages(snapshot, MessageFilter(recipient="+7")),
+        lambda snapshot: count_messages_of(snapshot, "+7"),
+        lambda snapshot: read_feed(snapshot, MESSAGES // 2, 100),
+        lambda snapshot: read_stored(snapshot, MessageFilter(), after=Position(MIDDLE, "m"), limit=100),
         lambda snapshot: find_message(snapshot, "m"),
     ],
-    ids=["stats", "timeline", "all", "sender", "range", "sender in range", "recipient", "one"],
+    ids=[
+        "stats",
+        "timeline",
+        "all",
+        "sender",
+        "range",
+        "sender in range",
+        "recipient",
+        "of one",
+        "feed",
+        "export",
+        "one",
+    ],
 )
 def test_no_read_goes_through_the_table(read: Read, filled: Database) -> None:
     for plan in plans(filled, read):

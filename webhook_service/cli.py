@@ -7,6 +7,7 @@ import click
 from webhook_service.commands.export import export
 from webhook_service.commands.failures import plain_failures
 from webhook_service.commands.import_ import import_
+from webhook_service.commands.prune import erase, prune
 from webhook_service.commands.stats import stats
 from webhook_service.domain import Secrets
 from webhook_service.providers.native import Native
@@ -22,6 +23,8 @@ def main() -> None:
 
 main.add_command(export)
 main.add_command(import_)
+main.add_command(prune)
+main.add_command(erase)
 main.add_command(stats)
 
 

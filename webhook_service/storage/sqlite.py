@@ -47,6 +47,7 @@ class SqliteBackend:
             cursor.execute("PRAGMA synchronous = FULL")
             cursor.execute("PRAGMA foreign_keys = ON")
             cursor.execute("PRAGMA temp_store = MEMORY")
+            cursor.execute("PRAGMA secure_delete = ON")
             cursor.execute(f"PRAGMA query_only = {int(read_only)}")
             cursor.close()
 
