@@ -7,7 +7,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test test-containers bench lint format lock up up-postgres logs down
+.PHONY: help install install-dev run test test-containers bench bench-reads lint format lock up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,14 @@ lint: install-dev ## ruff and mypy
 format: install-dev ## Let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+BENCH_URL ?= sqlite:///data/benchmark.db
+BENCH_MESSAGES ?= 1000000
+BENCH_SENDERS ?= 2000
+
+bench-reads: install ## Fill a database and measure reads (BENCH_URL, BENCH_MESSAGES, BENCH_SENDERS)
+	@$(BIN)/python benchmarks/fill.py --url $(BENCH_URL) --messages $(BENCH_MESSAGES) --senders $(BENCH_SENDERS)
+	@$(BIN)/python benchmarks/reads.py --url $(BENCH_URL)
 
 lock: ## Renew the locks (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -29,14 +29,16 @@ LAYERS = {
     "storage": {"domain"},
     "inbox": {"domain", "group_commit", "storage"},
     "intake": {"domain", "inbox", "providers"},
+    "exporting": {"domain", "schemas", "storage"},
+    "importing": {"domain", "schemas", "storage", "strict_json"},
     "logs": {"domain"},
     "metrics": {"domain"},
     "errors": {"domain", "schemas"},
     "access": {"domain", "errors", "metrics"},
-    "blueprints": {"domain", "errors", "inbox", "intake", "providers", "schemas", "storage"},
+    "blueprints": {"domain", "errors", "exporting", "inbox", "intake", "providers", "schemas", "storage"},
     "sending": {"domain", "providers"},
 }
-OUTERMOST = {"app", "cli"}
+OUTERMOST = {"app", "cli", "commands"}
 
 
 @cache

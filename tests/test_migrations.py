@@ -61,9 +61,16 @@ def set_version(url: str, version: str) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
 
 
+def is_described_by_models(name: str | None, _kind: str, _parents: object) -> bool:
+    """All but the index for searching, which only some databases have."""
+    return "trigrams" not in (name or "")
+
+
 def test_the_migrations_make_what_the_models_say(database_url: str) -> None:
     with engine(database_url) as made, made.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "include_name": is_described_by_models}
+        )
 
         assert compare_metadata(context, Base.metadata) == []
 

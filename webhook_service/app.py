@@ -9,6 +9,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, IntegerConverter, Map
 
 from webhook_service.access import init_access
+from webhook_service.blueprints.export import export_blueprint
+from webhook_service.blueprints.feed import feed_blueprint
 from webhook_service.blueprints.health import health_blueprint
 from webhook_service.blueprints.messages import messages_blueprint
 from webhook_service.blueprints.quarantine import quarantine_blueprint
@@ -73,6 +75,8 @@ def create_app(settings: Settings | None = None, known_providers: Iterable[type[
     app.register_blueprint(messages_blueprint(database))
     app.register_blueprint(receipts_blueprint(database))
     app.register_blueprint(quarantine_blueprint(database, providers, inbox))
+    app.register_blueprint(feed_blueprint(database))
+    app.register_blueprint(export_blueprint(database))
     app.register_blueprint(stats_blueprint(database))
     app.register_blueprint(health_blueprint(database, has_secret=Native.name in providers))
     return app

@@ -1,41 +1,51 @@
-"""Opaque positions in a list, for its next page.
+"""Places in a list, as text that means something to this service alone.
 
-A cursor holds the position and a digest over it and the list that it belongs to, so that a damaged one, or one of
-another list, is told from a good one instead of giving wrong pages. It grants nothing: it is no secret and needs none.
+A cursor is the base64url form (RFC 4648, section 5, without padding) of a short digest and of the place as compact
+JSON. The digest is over the place and the list that it is a place in, so a cursor that was made up, cut, or taken from
+a list with other filters is refused instead of giving a page that nobody asked for. It keeps no secret and needs none:
+a place in a list opens nothing that the list itself does not.
 """
 
-import binascii
-import hashlib
-import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from hashlib import blake2s
+from typing import Any
 
-Position = list[str | int]
+import orjson
 
-_DIGEST = 8  # bytes
+DIGEST_SIZE = 8  # bytes: a guess is right once in 2**64
 
-
-class CursorInvalid(ValueError):
-    """Not a cursor of this list."""
-
-
-def encode_cursor(scope: str, position: Position) -> str:
-    """The cursor for a position in the list that ``scope`` names: its path and every filter that chose its rows."""
-    packed = json.dumps(position, separators=(",", ":")).encode()
-    return urlsafe_b64encode(_digest(scope, packed) + packed).decode().rstrip("=")
+Place = Sequence[str | int]
+Scope = Sequence[str | None]
 
 
-def decode_cursor(scope: str, cursor: str) -> Position:
-    """The position that a cursor of this list holds; CursorInvalid when it holds none."""
+class CursorInvalid(Exception):
+    """The cursor was not made by ``encode_cursor`` for this list."""
+
+
+def encode_cursor(scope: Scope, place: Place) -> str:
+    """A place in the list that ``scope`` names, as text that a URL may hold as it is."""
+    packed = orjson.dumps(place)
+    return _to_text(_digest(scope, packed) + packed)
+
+
+def decode_cursor(scope: Scope, cursor: str) -> list[Any]:
+    """The place that a cursor of this list stands for."""
     try:
-        decoded = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise CursorInvalid from error
-    digest, packed = decoded[:_DIGEST], decoded[_DIGEST:]
-    if digest != _digest(scope, packed):
+        packed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except ValueError:
+        raise CursorInvalid from None
+    digest, place = packed[:DIGEST_SIZE], packed[DIGEST_SIZE:]
+    # The decoder skips what is not base64; a cursor has one spelling.
+    if digest != _digest(scope, place) or _to_text(packed) != cursor:
         raise CursorInvalid
-    position: Position = json.loads(packed)
-    return position
+    decoded: list[Any] = orjson.loads(place)
+    return decoded
 
 
-def _digest(scope: str, packed: bytes) -> bytes:
-    return hashlib.blake2s(packed, digest_size=_DIGEST, key=hashlib.blake2s(scope.encode()).digest()).digest()
+def _digest(scope: Scope, place: bytes) -> bytes:
+    return blake2s(orjson.dumps(scope) + place, digest_size=DIGEST_SIZE).digest()
+
+
+def _to_text(packed: bytes) -> str:
+    return urlsafe_b64encode(packed).rstrip(b"=").decode()

@@ -1,10 +1,10 @@
 """The words of the service as values: what comes in, what is kept of it, and how it can be refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Headers(Protocol):
@@ -44,6 +44,21 @@ class Message:
     extra: Mapping[str, Any] | None = None
 
 
+class StoredMessage(NamedTuple):
+    """A message as it is read by the thousand: with its place in stored order, and ``extra`` still as JSON."""
+
+    id: int
+    message_id: str
+    sender: str
+    recipient: str
+    ts: datetime
+    text: str | None
+    provider: str
+    type: str
+    received_at: datetime
+    extra: str | None
+
+
 class Order(StrEnum):
     """By the provider's time, oldest or newest first."""
 
@@ -64,6 +79,27 @@ class MessageFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """The place of a message in the order by ``ts``, then by ID; it stays a place when the message is gone."""
+
+    ts: datetime
+    message_id: str
+
+    @classmethod
+    def of(cls, message: Message) -> "Position":
+        """Where this message is."""
+        return cls(message.ts, message.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some messages of a list, and whether others come after them."""
+
+    messages: tuple[Message, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """The totals of the store; ``top_senders`` are (sender, count) pairs, the busiest first."""
 
@@ -72,6 +108,45 @@ class Stats:
     top_senders: tuple[tuple[str, int], ...]
     first_ts: datetime | None
     last_ts: datetime | None
+
+
+class Interval(StrEnum):
+    """An hour or a day, in UTC."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def length(self) -> timedelta:
+        """How long it lasts."""
+        return timedelta(hours=1) if self is Interval.HOUR else timedelta(days=1)
+
+    def start_of(self, moment: datetime) -> datetime:
+        """When the interval began that an aware UTC datetime is in."""
+        hour = moment.replace(minute=0, second=0, microsecond=0)
+        return hour if self is Interval.HOUR else hour.replace(hour=0)
+
+    def number(self, since: datetime, until: datetime) -> int:
+        """How many intervals the time from ``since`` to ``until`` (exclusive) is in."""
+        return -((self.start_of(since) - until) // self.length) if since < until else 0
+
+    def starts(self, since: datetime, until: datetime) -> Iterator[datetime]:
+        """When each of those began."""
+        first = self.start_of(since)
+        return (first + self.length * at for at in range(self.number(since, until)))
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """How many messages have their ``ts`` in each interval from ``since`` (inclusive) to ``until`` (exclusive).
+
+    ``counts`` are (start, count) pairs in order, zeros included; what lies outside the range is not counted.
+    """
+
+    interval: Interval
+    since: datetime
+    until: datetime
+    counts: tuple[tuple[datetime, int], ...]
 
 
 class Reason(StrEnum):

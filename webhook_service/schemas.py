@@ -5,31 +5,45 @@ Rules: E.164 numbers are ITU-T E.164 (`+` and at most 15 digits), timestamps are
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+import orjson
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from webhook_service.cursors import CursorInvalid, decode_cursor, encode_cursor
+from webhook_service.cursors import CursorInvalid, Scope, decode_cursor, encode_cursor
 from webhook_service.domain import (
+    Interval,
     Message,
     MessageFilter,
     Order,
+    Page,
     PayloadInvalid,
+    Position,
     QuarantineEntry,
     Reason,
     Receipt,
     ReceiptFilter,
     Stats,
+    StoredMessage,
+    Timeline,
 )
 
 MESSAGE_ID_MAX = 255
+NUMBER_MAX = 255
+PROVIDER_MAX = 32
+TYPE_MAX = 64
 TEXT_MAX = 4096
 PAGE_MAX = 100
 PAGE_DEFAULT = 50
+FIRST_CURSOR = "*"  # the first page, without its total
+FEED_MAX = 1000
+FEED_DEFAULT = 100
+TIMELINE_MAX = 1000
+TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
 OFFSET_MAX = 2**63 - 1 - PAGE_MAX
 
 _TIMESTAMP = re.compile(
@@ -99,6 +113,71 @@ class MessageQuerySchema(Schema):
     until = Timestamp(load_default=None)
     q = fields.String(load_default=None, validate=[validate.Length(max=TEXT_MAX), no_nul])
     order = fields.Enum(Order, by_value=True, load_default=Order.ASC)
+    cursor = fields.String(load_default=None)
+
+
+class ExportQuerySchema(MessageQuerySchema):
+    """The query string of ``GET /export``: that of ``GET /messages`` but for what makes a page of it."""
+
+    class Meta:
+        exclude = ("limit", "offset", "order")
+
+    format = fields.String(load_default="ndjson", validate=validate.OneOf(["ndjson", "csv"]))
+
+
+class FeedQuerySchema(Schema):
+    """The query string of ``GET /feed``."""
+
+    after = fields.String(load_default=None)
+    limit = AsciiInteger(load_default=FEED_DEFAULT, validate=validate.Range(1, FEED_MAX))
+
+
+class TimelineQuerySchema(Schema):
+    """The query string of ``GET /stats/timeline``."""
+
+    interval = fields.Enum(Interval, by_value=True, load_default=Interval.DAY)
+    since = Timestamp(load_default=None)
+    until = Timestamp(load_default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportQuery:
+    """What a caller of ``GET /export`` asks for."""
+
+    filter: MessageFilter
+    format: str
+    after: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedQuery:
+    """The part of the feed that a caller of ``GET /feed`` asks for; ``after_id`` 0 is the beginning."""
+
+    after_id: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineQuery:
+    """The part of the timeline that a caller of ``GET /stats/timeline`` asks for."""
+
+    interval: Interval
+    since: datetime
+    until: datetime
+
+
+class ExportedMessageSchema(Schema):
+    """A line of an export, and what an import takes."""
+
+    message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
+    sender = fields.String(required=True, data_key="from", validate=[validate.Length(max=NUMBER_MAX), no_nul])
+    recipient = fields.String(required=True, data_key="to", validate=[validate.Length(max=NUMBER_MAX), no_nul])
+    ts = Timestamp(required=True)
+    text = fields.String(load_default=None, allow_none=True, validate=no_nul)
+    provider = fields.String(load_default="native", validate=[validate.Length(1, PROVIDER_MAX), no_nul])
+    type = fields.String(load_default="text", validate=[validate.Length(1, TYPE_MAX), no_nul])
+    received_at = Timestamp()
+    extra = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
 
 
 class ReceiptQuerySchema(Schema):
@@ -144,19 +223,26 @@ class QuarantineQuery:
 
 @dataclass(frozen=True, slots=True)
 class MessageQuery:
-    """One page that a caller of ``GET /messages`` asks for."""
+    """One page that a caller of ``GET /messages`` asks for; with a cursor it is the one after a place or the first."""
 
     filter: MessageFilter
     order: Order
     limit: int
     offset: int
+    by_cursor: bool = False
+    after: Position | None = None
 
 
 _native_payload = NativePayloadSchema(unknown=EXCLUDE)
+_FEED = ("feed",)
 _NATIVE_NAMES = frozenset(field.data_key or name for name, field in _native_payload.fields.items())
 _message_query = MessageQuerySchema(unknown=EXCLUDE)
 _receipt_query = ReceiptQuerySchema(unknown=EXCLUDE)
 _quarantine_query = QuarantineQuerySchema(unknown=EXCLUDE)
+_exported_message = ExportedMessageSchema(unknown=EXCLUDE)
+_export_query = ExportQuerySchema(unknown=EXCLUDE)
+_feed_query = FeedQuerySchema(unknown=EXCLUDE)
+_timeline_query = TimelineQuerySchema(unknown=EXCLUDE)
 
 
 def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
@@ -169,11 +255,109 @@ def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
     return {**loaded, "extra": extra or None}
 
 
+def load_exported_message(exported: Mapping[str, Any], received_at: datetime) -> Message:
+    """A message from a line of an export; PayloadInvalid when a field is bad.
+
+    ``received_at`` is for a line that doesn't say it.
+    """
+    try:
+        loaded: dict[str, Any] = _exported_message.load(exported)
+    except ValidationError as invalid:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, _by_field(invalid)) from None
+    return Message(**{"received_at": received_at, **loaded})
+
+
 def load_message_query(query_string: bytes) -> MessageQuery:
     """The page that a query string asks for; QueryInvalid when a parameter is bad."""
     loaded = _load_query(_message_query, query_string)
     page = {name: loaded.pop(name) for name in ("limit", "offset", "order")}
-    return MessageQuery(filter=MessageFilter(**loaded), **page)
+    cursor: str | None = loaded.pop("cursor")
+    query = MessageQuery(filter=MessageFilter(**loaded), **page, by_cursor=cursor is not None)
+    if cursor is None:
+        return query
+    if query.offset:
+        raise QueryInvalid({"offset": ["Not with a cursor."]})
+    if cursor == FIRST_CURSOR:
+        return query
+    return replace(query, after=read_cursor(query.filter, query.order, cursor))
+
+
+def next_cursor(query: MessageQuery, page: Page) -> str | None:
+    """The cursor of the page that follows; None when this is the last."""
+    return write_cursor(query.filter, query.order, Position.of(page.messages[-1])) if page.has_more else None
+
+
+def write_cursor(wanted: MessageFilter, order: Order, position: Position) -> str:
+    """A place in the list of the messages that pass a filter."""
+    return encode_cursor(_scope(wanted, order), (format_timestamp(position.ts), position.message_id))
+
+
+def read_cursor(wanted: MessageFilter, order: Order, cursor: str) -> Position:
+    """The place that ``write_cursor`` wrote; QueryInvalid when it is not one in this list."""
+    try:
+        ts, message_id = decode_cursor(_scope(wanted, order), cursor)
+    except CursorInvalid:
+        raise QueryInvalid({"cursor": ["Not a cursor of this list."]}) from None
+    return Position(datetime.fromisoformat(ts), message_id)
+
+
+def _scope(wanted: MessageFilter, order: Order) -> tuple[str | None, ...]:
+    since, until = (None if end is None else format_timestamp(end) for end in (wanted.since, wanted.until))
+    return ("messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q)
+
+
+def load_export_query(query_string: bytes) -> ExportQuery:
+    """The messages that a query string asks for; QueryInvalid when a parameter is bad."""
+    return load_export_parameters(read_query_string(query_string))
+
+
+def load_export_parameters(parameters: Mapping[str, str]) -> ExportQuery:
+    """The same from parameters by name."""
+    try:
+        loaded = _export_query.load(parameters)
+    except ValidationError as invalid:
+        raise QueryInvalid(_by_field(invalid)) from None
+    format_, cursor = loaded.pop("format"), loaded.pop("cursor")
+    wanted = MessageFilter(**loaded)
+    after = None if cursor in {None, FIRST_CURSOR} else read_cursor(wanted, Order.ASC, cursor)
+    return ExportQuery(wanted, format_, after)
+
+
+def load_feed_query(query_string: bytes) -> FeedQuery:
+    """The part of the feed that a query string asks for; QueryInvalid when a parameter is bad."""
+    loaded = _load_query(_feed_query, query_string)
+    after: str | None = loaded["after"]
+    try:
+        after_id = 0 if after is None else decode_cursor(_FEED, after)[0]
+    except CursorInvalid:
+        raise QueryInvalid({"after": ["Not a place in the feed."]}) from None
+    return FeedQuery(after_id, loaded["limit"])
+
+
+def next_in_feed(query: FeedQuery, messages: Sequence[StoredMessage]) -> str:
+    """What to ask for after these messages; the same place again when there are none."""
+    return encode_cursor(_FEED, (messages[-1].id if messages else query.after_id,))
+
+
+def load_timeline_query(query_string: bytes, now: datetime) -> TimelineQuery:
+    """The part of the timeline that a query string asks for; QueryInvalid when a parameter is bad.
+
+    Without ``until`` it ends now; without ``since`` it is the last day by the hour, or the last 30 days by the day.
+    """
+    loaded = _load_query(_timeline_query, query_string)
+    interval: Interval = loaded["interval"]
+    until: datetime = loaded["until"] or now
+    since: datetime = loaded["since"] or _intervals_before(until, interval)
+    if interval.number(since, until) > TIMELINE_MAX:
+        raise QueryInvalid({"since": [f"Must be at most {TIMELINE_MAX} intervals before until."]})
+    return TimelineQuery(interval, since, until)
+
+
+def _intervals_before(until: datetime, interval: Interval) -> datetime:
+    try:
+        return until - interval.length * TIMELINE_DEFAULT[interval]
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def load_receipt_query(query_string: bytes) -> ReceiptQuery:
@@ -197,7 +381,7 @@ def _load_query(schema: Schema, query_string: bytes) -> dict[str, Any]:
     return loaded
 
 
-def _position(scope: str, cursor: str | None) -> int:
+def _position(scope: Scope, cursor: str | None) -> int:
     if cursor is None:
         return 0
     try:
@@ -207,11 +391,11 @@ def _position(scope: str, cursor: str | None) -> int:
     return int(position)
 
 
-_QUARANTINE_SCOPE = "/quarantine"
+_QUARANTINE_SCOPE = ("quarantine",)
 
 
-def _receipts_scope(wanted: ReceiptFilter) -> str:
-    return repr(("/receipts", wanted.message_id, wanted.status))
+def _receipts_scope(wanted: ReceiptFilter) -> Scope:
+    return ("receipts", wanted.message_id, wanted.status)
 
 
 def _by_field(invalid: ValidationError) -> dict[str, list[str]]:
@@ -221,7 +405,9 @@ def _by_field(invalid: ValidationError) -> dict[str, list[str]]:
 
 # In these a plus is far likelier a phone number's or a zone's than a form's idea of a space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
-_EMPTY_IS_ABSENT = frozenset({"from", "to", "provider", "since", "until", "q", "cursor", "message_id", "status"})
+_EMPTY_IS_ABSENT = frozenset(
+    {"from", "to", "provider", "since", "until", "q", "cursor", "after", "message_id", "status"}
+)
 
 
 def read_query_string(query_string: bytes) -> dict[str, str]:
@@ -259,6 +445,30 @@ def present_message(message: Message) -> dict[str, Any]:
     return presented
 
 
+def present_stored(message: StoredMessage) -> dict[str, Any]:
+    """The same for ``orjson``: it writes times as ``format_timestamp`` does, and ``extra`` as the JSON that it is."""
+    presented: dict[str, Any] = {
+        "message_id": message.message_id,
+        "from": message.sender,
+        "to": message.recipient,
+        "ts": message.ts,
+        "text": message.text,
+        "provider": message.provider,
+        "type": message.type,
+        "received_at": message.received_at,
+    }
+    if message.extra is not None:
+        presented["extra"] = orjson.Fragment(message.extra)
+    return presented
+
+
+def encode_feed(messages: Sequence[StoredMessage], place: str) -> bytes:
+    """A part of the feed as JSON."""
+    return orjson.dumps(
+        {"data": [present_stored(message) for message in messages], "next": place}, option=orjson.OPT_UTC_Z
+    )
+
+
 def present_stats(stats: Stats) -> dict[str, Any]:
     """The totals of the store as their JSON object; times are null while it is empty."""
     return {
@@ -267,6 +477,16 @@ def present_stats(stats: Stats) -> dict[str, Any]:
         "messages_per_sender": [{"from": sender, "count": count} for sender, count in stats.top_senders],
         "first_message_ts": stats.first_ts and format_timestamp(stats.first_ts),
         "last_message_ts": stats.last_ts and format_timestamp(stats.last_ts),
+    }
+
+
+def present_timeline(timeline: Timeline) -> dict[str, Any]:
+    """Counts over time as their JSON object."""
+    return {
+        "interval": timeline.interval.value,
+        "since": format_timestamp(timeline.since),
+        "until": format_timestamp(timeline.until),
+        "data": [{"start": format_timestamp(start), "count": count} for start, count in timeline.counts],
     }
 
 

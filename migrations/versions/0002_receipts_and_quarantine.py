@@ -36,6 +36,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_receipts_status_id"), "receipts", ["status", "id"])
     op.create_index(op.f("ix_receipts_message_id_id"), "receipts", ["message_id", "id"])
+    op.create_index(op.f("ix_receipts_recipient"), "receipts", ["recipient"])
+    op.create_index(op.f("ix_receipts_ts"), "receipts", ["ts"])
     op.create_table(
         "quarantine",
         growing_id(),

@@ -2,10 +2,12 @@
 
 from flask import Blueprint, Response, abort, jsonify, request
 
+from webhook_service.blueprints.links import next_link
 from webhook_service.domain import ReceiptFilter
-from webhook_service.schemas import load_message_query, present_message, present_receipt
+from webhook_service.schemas import load_message_query, next_cursor, present_message, present_receipt
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import count_messages, find_message, list_messages
+from webhook_service.storage.messages import count_messages, find_message
+from webhook_service.storage.pages import read_page
 from webhook_service.storage.receipts import list_receipts
 
 RECEIPTS_SHOWN = 100  # with a message; `/receipts` pages through more
@@ -19,15 +21,26 @@ def messages_blueprint(database: Database) -> Blueprint:
     def list_() -> Response:
         query = load_message_query(request.query_string)
         with database.snapshot() as snapshot:
-            page = list_messages(snapshot, query.filter, order=query.order, limit=query.limit, offset=query.offset)
-            total = count_messages(snapshot, query.filter)
-        return jsonify(
-            data=[present_message(message) for message in page],
+            page = read_page(
+                snapshot,
+                query.filter,
+                order=query.order,
+                limit=query.limit,
+                offset=query.offset,
+                after=query.after,
+            )
+            total = None if query.by_cursor else count_messages(snapshot, query.filter)
+        cursor = next_cursor(query, page)
+        response = jsonify(
+            data=[present_message(message) for message in page.messages],
             total=total,
             limit=query.limit,
             offset=query.offset,
-            next_cursor=None,
+            next_cursor=cursor,
         )
+        if cursor is not None:
+            response.headers["Link"] = next_link("cursor", cursor)
+        return response
 
     @blueprint.get("/messages/<any_text:message_id>")
     def show(message_id: str) -> Response:

@@ -1,9 +1,12 @@
 """Totals out."""
 
-from flask import Blueprint, Response, jsonify
+from datetime import UTC, datetime
 
-from webhook_service.schemas import present_stats
+from flask import Blueprint, Response, jsonify, request
+
+from webhook_service.schemas import load_timeline_query, present_stats, present_timeline
 from webhook_service.storage.database import Database
+from webhook_service.storage.rollups import read_timeline
 from webhook_service.storage.stats import read_stats
 
 
@@ -16,5 +19,12 @@ def stats_blueprint(database: Database) -> Blueprint:
         with database.snapshot() as snapshot:
             stats = read_stats(snapshot)
         return jsonify(present_stats(stats))
+
+    @blueprint.get("/stats/timeline")
+    def show_timeline() -> Response:
+        query = load_timeline_query(request.query_string, datetime.now(UTC))
+        with database.snapshot() as snapshot:
+            timeline = read_timeline(snapshot, query.since, query.until, query.interval)
+        return jsonify(present_timeline(timeline))
 
     return blueprint

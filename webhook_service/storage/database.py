@@ -18,7 +18,7 @@ from webhook_service.domain import ConnectionLost, StorageUnavailable
 from webhook_service.storage.postgresql import PostgresqlBackend
 from webhook_service.storage.sqlite import SqliteBackend
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0005"
 """The migration that this code reads and writes; any other is refused before a row is touched."""
 
 
@@ -36,6 +36,7 @@ class Backend(Protocol):
     def turn_to_write(self) -> AbstractContextManager[None]: ...
     def queue_in_transaction(self, connection: Connection) -> None: ...
     def is_stale(self) -> bool: ...
+    def lift_time_limit(self, connection: Connection) -> None: ...
     def writing_problem(self, connection: Connection) -> str | None: ...
     def forget(self) -> None: ...
 
@@ -75,6 +76,13 @@ class Database:
         """A connection whose statements can only read; StorageUnavailable when there is none to be had."""
         self._renew_if_stale()
         with _domain_errors(), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def long_snapshot(self) -> Iterator[Connection]:
+        """A snapshot for work that takes as long as it takes, such as reading the whole store."""
+        with self.snapshot() as connection:
+            self._backend.lift_time_limit(connection)
             yield connection
 
     def problems(self) -> list[str]:

@@ -1,16 +1,22 @@
 """Messages in and out of their table."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, Text, Tuple, func, literal, select, tuple_
 from sqlalchemy import Row as ResultRow
+from sqlalchemy import cast as cast_in_sql
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from webhook_service.domain import Message, MessageFilter, Order, Outcome
+from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position, StoredMessage
 from webhook_service.storage.insert import Row, insert_new, timestamp_value
-from webhook_service.storage.models import MessageRow
+from webhook_service.storage.models import MessageRow, UtcDateTime
+from webhook_service.storage.rollups import count_all, count_between, count_of_sender
+from webhook_service.storage.trigrams import narrow_down
 
 _table = cast("Table", MessageRow.__table__)
 _COLUMNS = (
@@ -26,6 +32,8 @@ _COLUMNS = (
     "received_at",
 )
 _KEY = _COLUMNS[:1]
+_KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
+_STORED: Mapping[str, ColumnElement[Any]] = {**_table.columns, "extra": cast_in_sql(MessageRow.extra, Text)}
 
 
 def encode_message(message: Message) -> Row:
@@ -53,24 +61,54 @@ def find_message(connection: Connection, message_id: str) -> Message | None:
     """The message with this ID."""
     if "\x00" in message_id:  # no text of a database holds it, and PostgreSQL refuses the question
         return None
-    row = connection.execute(_select().where(MessageRow.message_id == message_id)).one_or_none()
-    return None if row is None else _to_message(row)
+    row = connection.execute(select_messages().where(MessageRow.message_id == message_id)).one_or_none()
+    return None if row is None else to_message(row)
 
 
 def list_messages(
-    connection: Connection, wanted: MessageFilter, *, order: Order, limit: int, offset: int
+    connection: Connection,
+    wanted: MessageFilter,
+    *,
+    order: Order,
+    limit: int,
+    offset: int = 0,
+    after: Position | None = None,
+    last: Position | None = None,
 ) -> list[Message]:
-    """One page of the messages that pass the filter, by ``ts``, then by ID."""
-    keys: list[ColumnElement[Any]] = [MessageRow.ts.expression, MessageRow.message_id.expression]
-    if order is Order.DESC:
-        keys = [key.desc() for key in keys]
-    page = _select().where(*_conditions(wanted)).order_by(*keys).limit(limit).offset(offset)
-    return [_to_message(row) for row in connection.execute(page)]
+    """The first messages that pass the filter, by ``ts``, then by ID.
+
+    Only those after a place and up to the last one that is meant, where these are given.
+    """
+    page = (
+        select_messages()
+        .where(*matching(wanted, order, after), *beyond(after, order), *up_to(last, order))
+        .order_by(*sort_keys(order, _table.c))
+        .limit(limit)
+        .offset(offset)
+    )
+    return [to_message(row) for row in connection.execute(page)]
 
 
 def count_messages(connection: Connection, wanted: MessageFilter) -> int:
-    """How many messages pass the filter."""
-    return connection.scalars(select(func.count()).select_from(MessageRow).where(*_conditions(wanted))).one()
+    """How many messages pass the filter; those of the filters that come often are kept ready."""
+    match wanted:
+        case MessageFilter(recipient=None, provider=None, q=None, sender=None, since=since, until=until):
+            return count_between(connection, since, until) if since or until else count_all(connection)
+        case MessageFilter(recipient=None, provider=None, q=None, sender=str(sender), since=None, until=None):
+            return count_of_sender(connection, sender)
+    narrow = [] if wanted.q is None else narrow_down(connection, fold(wanted.q))
+    counted = select(func.count()).select_from(MessageRow).where(*narrow, *_conditions(wanted))
+    return connection.scalars(counted).one()
+
+
+def select_stored() -> Select[Any]:
+    """A query for messages as ``to_stored`` takes them."""
+    return select(*(_STORED[name] for name in StoredMessage._fields))
+
+
+def to_stored(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
+    """What a query made with ``select_stored`` found."""
+    return list(starmap(StoredMessage, rows))
 
 
 def fold(text: str) -> str:
@@ -82,6 +120,39 @@ def fold(text: str) -> str:
         return text.lower()
     folded = normalize("NFC", normalize("NFC", text).casefold())
     return folded.replace("i\u0307", "i").replace("\u0131", "i")
+
+
+def sort_keys(order: Order, columns: ReadOnlyColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
+    """What a page is ordered by."""
+    keys: list[ColumnElement[Any]] = [columns["ts"], columns["message_id"]]
+    return keys if order is Order.ASC else [key.desc() for key in keys]
+
+
+def beyond(after: Position | None, order: Order) -> list[ColumnElement[bool]]:
+    """The condition of coming after a place: a comparison of rows, at which both databases enter an index directly."""
+    if after is None:
+        return []
+    return [_place(after) < _KEY_OF_PAGES if order is Order.ASC else _place(after) > _KEY_OF_PAGES]
+
+
+def up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
+    """The condition of not coming after a place."""
+    if last is None:
+        return []
+    return [_place(last) >= _KEY_OF_PAGES if order is Order.ASC else _place(last) <= _KEY_OF_PAGES]
+
+
+def matching(
+    wanted: MessageFilter, order: Order = Order.ASC, after: Position | None = None
+) -> list[ColumnElement[bool]]:
+    """The conditions of a filter, without the bound that a place implies: given both, a database may enter at it."""
+    if after is not None:
+        wanted = replace(wanted, since=None) if order is Order.ASC else replace(wanted, until=None)
+    return _conditions(wanted)
+
+
+def _place(position: Position) -> Tuple:
+    return tuple_(literal(position.ts, UtcDateTime), literal(position.message_id))
 
 
 def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
@@ -101,7 +172,8 @@ def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _select() -> Select[Any]:
+def select_messages() -> Select[Any]:
+    """A query for messages as ``to_message`` takes them."""
     return select(
         MessageRow.message_id,
         MessageRow.provider,
@@ -115,5 +187,6 @@ def _select() -> Select[Any]:
     )
 
 
-def _to_message(row: ResultRow[Any]) -> Message:
+def to_message(row: ResultRow[Any]) -> Message:
+    """A row of a query made with ``select_messages``."""
     return Message(**row._asdict())

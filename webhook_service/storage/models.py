@@ -1,4 +1,7 @@
-"""The tables. The schema itself comes from ``migrations/``; a test holds the two against each other."""
+"""The tables. The schema itself comes from ``migrations/``; a test holds the two against each other.
+
+The counts are kept by triggers on ``messages``, so nothing here ever writes them.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -67,6 +70,8 @@ class MessageRow(Base):
         UniqueConstraint("message_id"),
         Index(None, "ts", "message_id"),
         Index(None, "sender", "ts", "message_id"),
+        Index(None, "recipient", "ts", "message_id"),
+        Index(None, "provider", "ts", "message_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -91,6 +96,8 @@ class ReceiptRow(Base):
         UniqueConstraint("message_id", "status", "recipient"),
         Index(None, "status", "id"),
         Index(None, "message_id", "id"),
+        Index(None, "recipient"),
+        Index(None, "ts"),
         {"sqlite_autoincrement": True},
     )
 
@@ -122,3 +129,37 @@ class QuarantineRow(Base):
     first_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
     count: Mapped[int] = mapped_column(BigInteger)
+
+
+class SenderCountRow(Base):
+    """How many messages a sender has sent; there is a row only for a sender with at least one."""
+
+    __tablename__ = "sender_counts"
+
+    sender: Mapped[str] = mapped_column(bytewise(255), primary_key=True)
+    messages: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_sender_counts_by_messages", messages.desc(), sender),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class HourCountRow(Base):
+    """How many messages have their ``ts`` in the hour that begins at ``hour``; there is no row for an empty hour."""
+
+    __tablename__ = "hour_counts"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    hour: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    messages: Mapped[int] = mapped_column(BigInteger)
+
+
+class TotalsRow(Base):
+    """How many messages and senders there are: one row, with ``id`` 1."""
+
+    __tablename__ = "totals"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    messages: Mapped[int] = mapped_column(BigInteger)
+    senders: Mapped[int] = mapped_column(BigInteger)

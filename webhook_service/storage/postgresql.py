@@ -17,6 +17,7 @@ WRITE_TIMEOUT = 3000  # milliseconds for one statement of a writer, its wait for
 READ_TIMEOUT = 30_000  # milliseconds for one statement of a reader
 
 _take_turn = text("SELECT pg_advisory_xact_lock(:key)")
+_lift_time_limit = text("SET LOCAL statement_timeout = 0")
 _is_read_only = text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool")
 
 
@@ -34,6 +35,8 @@ class PostgresqlBackend:
             "statement_timeout": READ_TIMEOUT if read_only else WRITE_TIMEOUT,
             "idle_in_transaction_session_timeout": READ_TIMEOUT,
             "default_transaction_read_only": "on" if read_only else "off",
+            # What a reader reads in one snapshot() is of one moment, as on SQLite.
+            "default_transaction_isolation": "repeatable\\ read" if read_only else "read\\ committed",
         }
         return create_engine(
             self._url,
@@ -63,6 +66,10 @@ class PostgresqlBackend:
     def is_stale(self) -> bool:
         """Never by itself: a connection that broke says so when it is used."""
         return False
+
+    def lift_time_limit(self, connection: Connection) -> None:
+        """Lets the statements of this transaction take any time."""
+        connection.execute(_lift_time_limit)
 
     def writing_problem(self, connection: Connection) -> str | None:
         """What would keep the next message from being stored, if anything."""

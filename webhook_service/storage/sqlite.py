@@ -47,6 +47,7 @@ class SqliteBackend:
             cursor.execute("PRAGMA synchronous = FULL")
             cursor.execute("PRAGMA foreign_keys = ON")
             cursor.execute("PRAGMA temp_store = MEMORY")
+            cursor.execute("PRAGMA secure_delete = ON")
             cursor.execute(f"PRAGMA query_only = {int(read_only)}")
             cursor.close()
 
@@ -75,6 +76,9 @@ class SqliteBackend:
     def is_stale(self) -> bool:
         """Whether connections are open to a file that is no longer the one at the path."""
         return self._opened is not None and self._opened != self._identity()
+
+    def lift_time_limit(self, connection: Connection) -> None:
+        """Nothing to lift: a statement may take any time."""
 
     def writing_problem(self, _connection: Connection) -> str | None:
         """What would keep the next message from being stored, if anything."""

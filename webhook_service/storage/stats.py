@@ -3,26 +3,25 @@
 from sqlalchemy import Connection, func, select
 
 from webhook_service.domain import Stats
-from webhook_service.storage.models import MessageRow
+from webhook_service.storage.models import MessageRow, SenderCountRow, TotalsRow
 
 TOP_SENDERS = 10
 
 
 def read_stats(connection: Connection) -> Stats:
     """The totals and the busiest senders; equally busy ones by name."""
-    total, senders, first_ts, last_ts = connection.execute(
-        select(
-            func.count(),
-            func.count(MessageRow.sender.distinct()),
-            func.min(MessageRow.ts),
-            func.max(MessageRow.ts),
-        )
-    ).one()
-    count = func.count()
+    first_ts = select(func.min(MessageRow.ts)).scalar_subquery()
+    last_ts = select(func.max(MessageRow.ts)).scalar_subquery()
+    totals = connection.execute(select(TotalsRow.messages, TotalsRow.senders, first_ts, last_ts)).one()
     top = connection.execute(
-        select(MessageRow.sender, count)
-        .group_by(MessageRow.sender)
-        .order_by(count.desc(), MessageRow.sender)
+        select(SenderCountRow.sender, SenderCountRow.messages)
+        .order_by(SenderCountRow.messages.desc(), SenderCountRow.sender)
         .limit(TOP_SENDERS)
     )
-    return Stats(total, senders, tuple((sender, number) for sender, number in top), first_ts, last_ts)
+    return Stats(
+        total_messages=totals[0],
+        senders_count=totals[1],
+        top_senders=tuple((sender, number) for sender, number in top),
+        first_ts=totals[2],
+        last_ts=totals[3],
+    )

@@ -1,0 +1,209 @@
+"""The feed: every message once, in stored order, whoever writes meanwhile."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from tests.support.deliveries import payload
+from tests.support.messages import MOMENT, message
+from tests.support.processes import ROOT
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+from webhook_service.domain import Message
+from webhook_service.settings import parse_url
+from webhook_service.storage.database import Database
+from webhook_service.storage.feed import read_feed
+from webhook_service.storage.messages import encode_message, insert_messages
+
+DOCUMENT = (ROOT / "docs" / "feed.md").read_text()
+
+
+def store(database: Database, *messages: Message) -> None:
+    with database.transaction() as transaction:
+        insert_messages(transaction, [encode_message(each) for each in messages])
+
+
+def ask(client: FlaskClient, **parameters: Any) -> Any:
+    answer = client.get(f"/feed?{urlencode(parameters)}")
+    assert answer.status_code == 200
+    return answer.get_json()
+
+
+def ids(page: Any) -> list[str]:
+    return [each["message_id"] for each in page["data"]]
+
+
+def test_the_feed_is_in_stored_order(client: FlaskClient, database: Database) -> None:
+    store(database, message("c"), message("a"))
+    store(database, message("b", ts=MOMENT.replace(year=1999)), message("a"))
+
+    assert ids(ask(client)) == ["c", "a", "b"]
+
+
+def test_the_feed_goes_on_where_it_stopped(client: FlaskClient, database: Database) -> None:
+    store(database, *(message(str(at)) for at in range(5)))
+
+    first = ask(client, limit=2)
+    second = ask(client, limit=2, after=first["next"])
+    third = ask(client, limit=2, after=second["next"])
+    nothing = ask(client, after=third["next"])
+    store(database, message("new"))
+    new = ask(client, after=nothing["next"])
+
+    assert [ids(page) for page in (first, second, third, nothing, new)] == [["0", "1"], ["2", "3"], ["4"], [], ["new"]]
+
+
+def test_an_empty_feed_has_a_place_too(client: FlaskClient, database: Database) -> None:
+    empty = ask(client, after="")
+    store(database, message("a"))
+
+    assert empty["data"] == []
+    assert ids(ask(client, after=empty["next"])) == ["a"]
+
+
+def test_a_place_stays_good_when_what_is_around_it_is_deleted(client: FlaskClient, database: Database) -> None:
+    store(database, *(message(str(at)) for at in range(4)))
+    place = ask(client, limit=2)["next"]
+
+    with database.transaction() as transaction:
+        transaction.execute(text("DELETE FROM messages"))
+    store(database, message("new"))
+
+    assert ids(ask(client, after=place)) == ["new"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        message(
+            text='Grüße 😀\r\n\t\\ "', type="image", provider="whatsapp", extra={"ä": [1, 2.5, None, {"b": "\u0000"}]}
+        ),
+        message(text=None, extra={}),
+        message(ts=MOMENT.replace(microsecond=120_000), received_at=MOMENT.replace(year=1, microsecond=1)),
+        message(ts=MOMENT.replace(year=9999, microsecond=999_999)),
+    ],
+    ids=["extra", "no text", "fractions", "late"],
+)
+def test_a_message_looks_the_same_in_the_feed(sent: Message, client: FlaskClient, database: Database) -> None:
+    store(database, sent)
+
+    shown = client.get(f"/messages/{sent.message_id}").get_json()
+    del shown["receipts"]
+    assert ask(client)["data"] == [shown]
+
+
+def test_an_answer_holds_100_messages_unless_it_is_asked_for_up_to_1000(
+    client: FlaskClient, database: Database
+) -> None:
+    store(database, *(message() for _ in range(1100)))
+
+    assert [len(ask(client, **limit)["data"]) for limit in ({}, {"limit": 1}, {"limit": 1000})] == [100, 1, 1000]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"),
+        ("after=1", "after"),
+        ("after=WzFd", "after"),
+    ],
+)
+def test_a_place_that_was_made_up_is_refused(query: str, field: str, sqlite_client: FlaskClient) -> None:
+    answer = sqlite_client.get(f"/feed?{query}")
+
+    assert answer.status_code == 422
+    assert list(answer.get_json()["errors"]) == [field]
+
+
+def test_a_cursor_of_the_messages_is_no_place_in_the_feed(client: FlaskClient, database: Database) -> None:
+    store(database, message(), message())
+    cursor = client.get("/messages?limit=1").get_json()["next_cursor"]
+
+    assert client.get(f"/feed?after={cursor}").status_code == 422
+
+
+def test_nodes_that_write_at_once_never_put_a_message_behind_the_reader(database_url: str) -> None:
+    nodes, each = 4, 60
+    url, done = parse_url(database_url), Event()
+
+    def write(node: int) -> None:
+        own = Database(url, pool_size=1)
+        for at in range(each):
+            with own.transaction() as transaction:
+                for part in range(3):
+                    insert_messages(transaction, [encode_message(message(f"{node}-{at}-{part}"))])
+        own.close()
+
+    def read() -> list[str]:
+        own, seen, last = Database(url, pool_size=1), list[str](), 0
+        finished = False
+        while not finished:
+            finished = done.is_set()
+            with own.snapshot() as snapshot:
+                page = read_feed(snapshot, last, 1000)
+            seen += [stored.message_id for stored in page]
+            last = page[-1].id if page else last
+        own.close()
+        return seen
+
+    with ThreadPoolExecutor(nodes + 1) as threads:
+        reader = threads.submit(read)
+        list(threads.map(write, range(nodes)))
+        done.set()
+        seen = reader.result()
+
+    assert sorted(seen) == sorted(
+        f"{node}-{at}-{part}" for node in range(nodes) for at in range(each) for part in range(3)
+    )
+
+
+def code(language: str) -> str:
+    (block,) = re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert isinstance(block, str)
+    return block
+
+
+def consumer(language: str, server: Server) -> Sequence[str]:
+    source = code(language).replace("http://127.0.0.1:8000", server.url)
+    return [sys.executable, "-c", source] if language == "python" else ["sh", "-c", source]
+
+
+@pytest.mark.parametrize("language", ["python", "sh"])
+def test_the_consumer_in_the_documentation_sees_each_message_once(
+    language: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    output, place = tmp_path / "output", tmp_path / "place"
+
+    def consume_all() -> None:
+        end = server.get("/feed?limit=1000").json()["next"]
+        with output.open("a") as stdout:
+            program = subprocess.Popen(consumer(language, server), cwd=tmp_path, stdout=stdout)
+            wait_until(lambda: place.exists() and end in place.read_text(), "the consumer to come to the end")
+            program.kill()
+            program.wait()
+
+    stored = [f"feed-{at}-x" for at in range(25)]
+    with Server(sqlite_url) as server:
+        for part in (stored[:20], stored[20:]):
+            for message_id in part:
+                server.deliver(payload(message_id=message_id))
+            consume_all()
+
+    assert re.findall(r"feed-\d+-x", output.read_text()) == stored
+
+
+@pytest.mark.parametrize("language", ["python", "sh"])
+def test_a_consumer_takes_ten_lines(language: str) -> None:
+    assert len([line for line in code(language).splitlines() if line.strip()]) <= 10

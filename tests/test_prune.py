@@ -1,0 +1,168 @@
+"""Deleting: what is old, and all of one person, while deliveries go on."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.messages import message
+from tests.support.processes import environment, run_cli
+from webhook_service.domain import Contents, Message, MessageFilter, Order, Quarantined, Receipt
+from webhook_service.inbox import Inbox
+from webhook_service.settings import parse_url
+from webhook_service.storage.batches import LARGEST_BATCH, TURN, in_batches, next_size
+from webhook_service.storage.database import Database
+from webhook_service.storage.deletion import delete_old_messages
+from webhook_service.storage.messages import count_messages, encode_message, insert_messages, list_messages
+from webhook_service.storage.quarantine import list_quarantined
+from webhook_service.storage.rollups import count_differences
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+
+
+def store(database: Database, *messages: Message) -> None:
+    with database.transaction() as transaction:
+        insert_messages(transaction, [encode_message(each) for each in messages])
+
+
+def ids(database: Database, **wanted: str) -> list[str]:
+    with database.snapshot() as snapshot:
+        found = list_messages(snapshot, MessageFilter(**wanted), order=Order.ASC, limit=10_000)  # type: ignore[arg-type]  # the tests' filters are texts
+        assert count_messages(snapshot, MessageFilter(**wanted)) == len(found)  # type: ignore[arg-type]  # likewise
+        assert not any(count_differences(snapshot).values())
+    return [each.message_id for each in found]
+
+
+def receipt(**fields: Any) -> Receipt:
+    shared = {"message_id": "out", "provider": "whatsapp", "status": "sent", "recipient": "+1"}
+    return Receipt(**{**shared, "ts": NOW, "received_at": NOW, **fields})
+
+
+def quarantined(raw: bytes, received_at: datetime) -> Quarantined:
+    return Quarantined("whatsapp", raw, {}, "/webhook/whatsapp", "not_json", {}, received_at)
+
+
+def left_in_quarantine(database: Database) -> list[bytes]:
+    with database.snapshot() as snapshot:
+        return [entry.delivery.raw for entry in list_quarantined(snapshot, after=0, limit=100)]
+
+
+def said(what: str, *, messages: int = 0, receipts: int = 0, quarantined: int = 0) -> str:
+    """What the commands print in the end."""
+    return f"{messages:,} messages {what}\n{receipts} receipts {what}\n{quarantined} quarantined deliveries {what}\n"
+
+
+def store_a_year(database: Database, number: int = 2_500) -> Sequence[str]:
+    store(database, *(message(f"{at:05}", ts=NOW - DAY * 365 * at / number, text=f"text {at}") for at in range(number)))
+    return [f"{at:05}" for at in range(number)]
+
+
+def test_pruning_deletes_what_is_older_and_nothing_else(database: Database, database_url: str) -> None:
+    stored = store_a_year(database)
+    older = [message_id for message_id in stored if int(message_id) * 365 / 2_500 > 90]
+
+    pruned = run_cli("prune", "--older-than", "90d", environ=environment(database_url))
+
+    assert (pruned.returncode, pruned.stdout) == (0, said("deleted", messages=len(older)))
+    assert sorted(ids(database)) == stored[: -len(older)]
+    assert ids(database, q="text 2000") == []
+    assert ids(database, q="TEXT 55") == ["00559", *(f"0055{at}" for at in range(8, -1, -1)), "00055"]
+
+
+def test_a_dry_run_deletes_nothing(database: Database, database_url: str) -> None:
+    store(database, message("old", ts=NOW - DAY * 8), message("new", ts=NOW - DAY * 6, sender="+1"))
+
+    week = run_cli("prune", "--older-than", "1w", "--dry-run", environ=environment(database_url))
+    person = run_cli("erase", "--number", "+1", "--dry-run", environ=environment(database_url))
+
+    assert week.stdout == person.stdout == said("would be deleted", messages=1)
+    assert ids(database) == ["old", "new"]
+
+
+@pytest.mark.parametrize("age", ["", "90", "d", "-1d", "1.5d", "90 d", "1y", "100000d", "٣d"])
+def test_an_age_that_is_none_is_refused(age: str, sqlite_url: str) -> None:
+    refused = run_cli("prune", f"--older-than={age}", environ=environment(sqlite_url))
+
+    assert refused.returncode == 2
+    assert "90d" in refused.stderr
+
+
+def test_deliveries_go_on_while_much_is_deleted(database: Database) -> None:
+    store_a_year(database)
+
+    def deliver(turn: int) -> None:
+        for at in range(30):
+            store(database, message(f"new-{turn}-{at}", ts=NOW))
+
+    with ThreadPoolExecutor(3) as threads:
+        delivering = threads.map(deliver, range(2))
+        batches = list(
+            in_batches(database, lambda transaction, size: delete_old_messages(transaction, NOW - DAY, size))
+        )
+        list(delivering)
+
+    assert len(batches) > 2
+    left = ids(database)
+    assert len([message_id for message_id in left if message_id.startswith("new")]) == 60
+    assert sum(batches) == 2_500 + 60 - len(left)
+
+
+def test_a_batch_is_as_large_as_the_turn_allows() -> None:
+    assert next_size(100, TURN) == 100
+    assert next_size(100, TURN * 4) == 25
+    assert next_size(100, TURN / 1.5) == 150
+    assert next_size(100, 0.0) == 200
+    assert next_size(LARGEST_BATCH, 0.0) == LARGEST_BATCH
+    assert next_size(1, 10.0) == 1
+
+
+def test_old_receipts_and_quarantined_deliveries_go_as_well(database: Database, database_url: str) -> None:
+    inbox = Inbox(database)
+    for days in (8, 6):
+        inbox.accept(
+            Contents(receipts=(receipt(ts=NOW - DAY * days, status=f"of {days}"),)),
+            quarantined=quarantined(b"%d" % days, NOW - DAY * days),
+        )
+
+    pruned = run_cli("prune", "--older-than", "1w", environ=environment(database_url))
+
+    assert pruned.stdout == said("deleted", receipts=1, quarantined=1)
+    assert left_in_quarantine(database) == [b"6"]
+
+
+def test_nothing_of_an_erased_person_is_left(database: Database, database_url: str) -> None:
+    inbox = Inbox(database)
+    inbox.accept(Contents(receipts=(receipt(recipient="+4915100"), receipt(recipient="+1"))))
+    for raw in (b"of +4915100", b"From=whatsapp%3A%2B4915100&", b"of +49151001", b"of nobody"):
+        inbox.accept(Contents(), quarantined=quarantined(raw, NOW))
+    store(
+        database,
+        message("sent", sender="+4915100", recipient="+1"),
+        message("got", sender="+1", recipient="+4915100"),
+        message("longer", sender="+49151001", recipient="+1"),
+        message("other", sender="+1", recipient="+2"),
+    )
+
+    erased = run_cli("erase", "--number", "+4915100", environ=environment(database_url))
+
+    assert (erased.returncode, erased.stdout) == (0, said("deleted", messages=2, receipts=1, quarantined=2))
+    assert sorted(ids(database)) == ["longer", "other"]
+    assert left_in_quarantine(database) == [b"of +49151001", b"of nobody"]
+    assert ids(database, sender="+4915100") == ids(database, recipient="+4915100") == []
+
+
+def test_an_erased_text_is_gone_from_the_file(sqlite_url: str) -> None:
+    database = Database(parse_url(sqlite_url), pool_size=1)
+    store(database, *(message(sender="+4915100", text="a very private text") for _ in range(50)), message(sender="+1"))
+
+    run_cli("erase", "--number", "+4915100", environ=environment(sqlite_url))
+    database.close()
+
+    file = Path(parse_url(sqlite_url).database or "")
+    kept = b"".join(path.read_bytes() for path in file.parent.glob("app.db*"))
+    assert b"private" not in kept
+    assert b"+4915100" not in kept

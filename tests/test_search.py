@@ -1,0 +1,177 @@
+"""Searching: the same with an index as without one, for common words and rare ones."""
+
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from tests.support.messages import MOMENT, message
+from tests.support.postgresql import fresh_database
+from webhook_service.domain import Message, MessageFilter, Order, Position
+from webhook_service.settings import parse_url
+from webhook_service.storage.database import Database
+from webhook_service.storage.messages import count_messages, encode_message, fold, insert_messages
+from webhook_service.storage.pages import read_page
+from webhook_service.storage.search import STRETCH
+from webhook_service.storage.trigrams import narrows_down
+
+MESSAGES = STRETCH + 2_500
+WORDS = (
+    "hello",
+    "Straße",
+    "100%",
+    "snake_case",
+    "C:\\temp",
+    'it\'s "so"',
+    "İzmir",
+    "ΣΊΣΥΦΟΣ",
+    "ёлка",
+    "日本語",
+    "😀😀",
+    "a*b",
+)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a database holds, in the order of the pages."""
+
+    database: Database
+    messages: Sequence[Message]
+
+
+def make_messages() -> list[Message]:
+    """Texts of few words, some in every second message, and some in one of a thousand."""
+    chance = random.Random(5)
+    weights = [2.0**-at for at in range(len(WORDS))]
+    texts = [
+        None if chance.random() < 0.05 else " ".join(chance.choices(WORDS, weights, k=chance.randint(0, 4)))
+        for _ in range(MESSAGES)
+    ]
+    return [
+        message(f"{at:05}", ts=MOMENT + timedelta(seconds=at), text=text, sender=f"+{chance.randint(1, 3)}")
+        for at, text in enumerate(texts)
+    ]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """A kind of database."""
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module", params=["indexed", "plain"])
+def url(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A migrated database with the index and one without."""
+    if kind == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        made = f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('search') / 'app.db')}"
+        yield drop_index(made) if request.param == "plain" else made
+    else:
+        server: str = request.getfixturevalue("postgresql_server")
+        with fresh_database(server, request.getfixturevalue("postgresql_template")) as made:
+            yield drop_index(made) if request.param == "plain" else made
+
+
+def drop_index(url: str) -> str:
+    database = Database(parse_url(url), pool_size=1)
+    with database.transaction() as transaction:
+        if transaction.dialect.name == "postgresql":
+            transaction.execute(text("DROP INDEX IF EXISTS ix_messages_text_folded_trigrams"))
+        else:
+            for dropped in (
+                "TRIGGER index_stored_messages",
+                "TRIGGER forget_deleted_message",
+                "TABLE message_trigrams",
+            ):
+                transaction.execute(text(f"DROP {dropped}"))
+        assert not narrows_down(transaction, "abc")
+    database.close()
+    return url
+
+
+@pytest.fixture(scope="module")
+def corpus(url: str) -> Iterator[Corpus]:
+    """Messages in each of these; some were stored after others were deleted."""
+    database = Database(parse_url(url), pool_size=1)
+    stored = make_messages()
+    passing = [message(f"x{at}", text="hello") for at in range(1_200)]
+    shuffled = random.Random(6).sample(stored, len(stored))
+    with database.transaction() as transaction:
+        insert_messages(transaction, [encode_message(each) for each in passing + shuffled])
+        transaction.execute(text("DELETE FROM messages WHERE message_id LIKE 'x%'"))
+    yield Corpus(database, stored)
+    database.close()
+
+
+parts_of_words = st.sampled_from(WORDS).flatmap(
+    lambda word: st.integers(0, len(word) - 1).flatmap(
+        lambda start: st.integers(start + 1, len(word)).map(lambda end: word[start:end])
+    )
+)
+swapped = parts_of_words.map(str.swapcase)
+pairs = st.tuples(st.sampled_from(WORDS), st.sampled_from(WORDS)).map(" ".join)
+anything = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
+made_of_signs = st.text("%_\\*\"'a ", min_size=1, max_size=5)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    q=parts_of_words | swapped | pairs | anything | made_of_signs,
+    order=st.sampled_from(Order),
+    start=st.none() | st.integers(0, MESSAGES - 1),
+    limit=st.integers(1, 30),
+    offset=st.sampled_from([0, 0, 7]),
+    sender=st.none() | st.just("+1"),
+)
+def test_a_search_finds_what_holds_the_text(
+    corpus: Corpus, q: str, order: Order, start: int | None, limit: int, offset: int, sender: str | None
+) -> None:
+    expected = [
+        each
+        for each in corpus.messages
+        if each.text is not None and fold(q) in fold(each.text) and sender in {None, each.sender}
+    ]
+    total = len(expected)
+    after = None if start is None else Position.of(corpus.messages[start])
+    if order is Order.DESC:
+        expected.reverse()
+    if after is not None:
+        expected = [each for each in expected if (each.ts > after.ts if order is Order.ASC else each.ts < after.ts)]
+    wanted = MessageFilter(q=q, sender=sender)
+
+    with corpus.database.snapshot() as snapshot:
+        page = read_page(snapshot, wanted, order=order, limit=limit, offset=offset, after=after)
+        counted = count_messages(snapshot, wanted)
+
+    assert list(page.messages) == expected[offset : offset + limit]
+    assert page.has_more == (len(expected) > offset + limit)
+    assert counted == total
+
+
+def test_the_database_has_the_index(database: Database) -> None:
+    with database.snapshot() as snapshot:
+        if snapshot.dialect.name == "postgresql" and not snapshot.scalar(
+            text("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm'")
+        ):
+            pytest.skip("this PostgreSQL has no pg_trgm")
+
+        assert narrows_down(snapshot, "abc")
+        assert not narrows_down(snapshot, "ab")
+
+
+@pytest.mark.parametrize("stored_at_once", [1, 999, 1000, 1001])
+def test_a_message_is_found_as_soon_as_it_is_stored(stored_at_once: int, database: Database) -> None:
+    with database.transaction() as transaction:
+        insert_messages(transaction, [encode_message(message(text="needle")) for _ in range(stored_at_once)])
+
+    with database.snapshot() as snapshot:
+        assert count_messages(snapshot, MessageFilter(q="NEEDLE")) == stored_at_once

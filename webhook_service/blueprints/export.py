@@ -1,0 +1,33 @@
+"""All messages out, as a stream."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+from flask import Blueprint, Response, request
+
+from webhook_service.domain import StoredMessage
+from webhook_service.exporting import ExportFormat, read_batches
+from webhook_service.schemas import load_export_query
+from webhook_service.storage.database import Database
+
+
+def export_blueprint(database: Database) -> Blueprint:
+    """Routes that stream."""
+    blueprint = Blueprint("export", __name__)
+
+    @blueprint.get("/export")
+    def show() -> Response:
+        query = load_export_query(request.query_string)
+        form = ExportFormat(query.format)
+        batches = _begun(read_batches(database, query.filter, query.after))
+        response = Response(chain([form.header], map(form.lines, batches)), content_type=form.content_type)
+        response.headers["Content-Disposition"] = f'attachment; filename="messages.{form.value}"'
+        return response
+
+    return blueprint
+
+
+def _begun(batches: Iterator[list[StoredMessage]]) -> Iterator[list[StoredMessage]]:
+    """The same batches; the first is read at once, while a database that is away can still be answered with 503."""
+    first = next(batches, None)
+    return chain([first], batches) if first else iter(())

@@ -1,0 +1,1 @@
+"""The commands of ``webhook-service`` that work on the data, one file a subject."""

@@ -1,0 +1,123 @@
+"""``webhook-service export``."""
+
+import os
+import sys
+from dataclasses import dataclass
+from io import BufferedRandom
+from itertools import islice
+from pathlib import Path
+
+import click
+import orjson
+
+from webhook_service.commands.database import open_database
+from webhook_service.commands.failures import plain_failures
+from webhook_service.domain import MessageFilter, Order, Position
+from webhook_service.exporting import ExportFormat, read_batches
+from webhook_service.schemas import QueryInvalid, load_export_parameters, read_cursor, write_cursor
+from webhook_service.storage.database import Database
+from webhook_service.storage.messages import count_messages
+
+BATCHES_A_CHECKPOINT = 20
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([form.value for form in ExportFormat]),
+    help="[default: by the name of the file]",
+)
+@click.option("--from", help="Only messages of this sender.")
+@click.option("--to", help="Only messages to this recipient.")
+@click.option("--provider", help="Only messages of this provider.")
+@click.option("--since", help="Only messages from this time on, ISO 8601 with a zone.")
+@click.option("--until", help="Only messages before this time.")
+@click.option("--q", help="Only messages with this in their text, in any case.")
+def export(file: Path, format_: str | None, **filters: str | None) -> None:
+    """Write messages to FILE, oldest first.
+
+    When it was interrupted, the same command goes on where it stopped: FILE.place says where that was until it is done.
+    """
+    form = ExportFormat(format_ or ("csv" if file.suffix == ".csv" else "ndjson"))
+    parameters = {name: value for name, value in filters.items() if value is not None}
+    with plain_failures(), open_database() as database:
+        _export(database, _Target(file, form, _load_filter(parameters)))
+
+
+def _load_filter(parameters: dict[str, str]) -> MessageFilter:
+    try:
+        return load_export_parameters(parameters).filter
+    except QueryInvalid as invalid:
+        name, reasons = next(iter(invalid.errors.items()))
+        raise click.BadParameter(reasons[0], param_hint=f"--{name}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The file, and beside it the place that the export has reached while it is not done."""
+
+    file: Path
+    form: ExportFormat
+    wanted: MessageFilter
+
+    @property
+    def place(self) -> Path:
+        return self.file.with_name(f"{self.file.name}.place")
+
+    def start(self) -> tuple[int, int, Position | None]:
+        """How long the file is that can be gone on with, how many messages are in it, and the place of the last."""
+        if not self.place.exists():
+            if self.file.exists():
+                raise click.ClickException(f"{self.file} exists")
+            return 0, 0, None
+        reached = orjson.loads(self.place.read_bytes())
+        try:
+            after = read_cursor(self.wanted, Order.ASC, reached["cursor"])
+        except QueryInvalid:
+            raise click.ClickException(f"{self.file} was begun with other filters: remove {self.place}") from None
+        if reached["format"] != self.form:
+            raise click.ClickException(f"{self.file} was begun as {reached['format']}: remove {self.place}")
+        return reached["size"], reached["messages"], after
+
+    def save(self, size: int, messages: int, after: Position) -> None:
+        """Notes how far the file is good."""
+        cursor = write_cursor(self.wanted, Order.ASC, after)
+        unfinished = self.place.with_name(f"{self.place.name}.new")
+        unfinished.write_bytes(
+            orjson.dumps({"cursor": cursor, "format": self.form, "size": size, "messages": messages})
+        )
+        unfinished.replace(self.place)
+
+
+def _export(database: Database, target: _Target) -> None:
+    size, messages, after = target.start()
+    with database.long_snapshot() as snapshot:
+        total = count_messages(snapshot, target.wanted)
+    with target.file.open("r+b" if size else "w+b") as output:
+        output.truncate(size)
+        output.seek(size)
+        if not size:
+            output.write(target.form.header)
+        messages = _write(database, target, output, messages, after, total)
+    target.place.unlink(missing_ok=True)
+    click.echo(f"{messages:,} messages in {target.file}", err=True)
+
+
+def _write(
+    database: Database, target: _Target, output: BufferedRandom, messages: int, after: Position | None, total: int
+) -> int:
+    batches = read_batches(database, target.wanted, after)
+    with click.progressbar(length=total, label="Exporting", file=sys.stderr, show_pos=True) as bar:
+        bar.update(messages)
+        while group := list(islice(batches, BATCHES_A_CHECKPOINT)):
+            for batch in group:
+                output.write(target.form.lines(batch))
+                messages += len(batch)
+                bar.update(len(batch))
+            output.flush()
+            os.fsync(output.fileno())
+            last = group[-1][-1]
+            target.save(output.tell(), messages, Position(last.ts, last.message_id))
+    return messages

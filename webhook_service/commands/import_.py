@@ -1,0 +1,38 @@
+"""``webhook-service import``."""
+
+import sys
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from webhook_service.commands.database import open_database
+from webhook_service.commands.failures import plain_failures
+from webhook_service.domain import Contents, Outcome, PayloadInvalid
+from webhook_service.importing import ImportFile, ImportInvalid
+from webhook_service.inbox import Inbox
+
+BATCH = 500  # messages in one transaction: few enough that deliveries don't wait long for their turn
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_(file: Path) -> None:
+    """Store the messages of FILE: the NDJSON of an export, or the SQLite file of the FastAPI service.
+
+    A message that is there already is left as it is, so an import may be repeated, and goes on where it stopped.
+    """
+    outcomes: Counter[Outcome] = Counter()
+    with plain_failures(), open_database() as database:
+        source, inbox = ImportFile(file), Inbox(database)
+        try:
+            with click.progressbar(length=source.size, label="Importing", file=sys.stderr) as bar:
+                messages = source.read(bar.update)
+                while batch := list(islice(messages, BATCH)):
+                    outcomes.update(inbox.accept(Contents(tuple(batch))).messages)
+        except ImportInvalid as invalid:
+            raise click.ClickException(str(invalid)) from None
+        except PayloadInvalid:
+            raise click.ClickException("the database refuses a message of the file") from None
+    click.echo(f"{outcomes[Outcome.CREATED]:,} stored, {outcomes[Outcome.DUPLICATE]:,} were there already")

@@ -1,0 +1,74 @@
+"""``webhook-service prune`` and ``erase``."""
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from webhook_service.commands.database import open_database
+from webhook_service.commands.failures import plain_failures
+from webhook_service.storage.batches import in_batches
+from webhook_service.storage.database import Database, Transaction
+from webhook_service.storage.deletion import OLD, TRACES
+
+Which = TypeVar("Which")
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+class Age(click.ParamType[timedelta]):
+    """A number of hours, days or weeks: 36h, 90d, 52w."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        spelled = re.fullmatch(r"([0-9]{1,5})([hdw])", value)
+        if spelled is None:
+            self.fail("not a number of hours, days or weeks such as 36h, 90d or 52w", param, ctx)
+        return int(spelled[1]) * _UNITS[spelled[2]]
+
+
+@click.command()
+@click.option("--older-than", "age", type=Age(), required=True, help="Such as 36h, 90d or 52w, by their ts.")
+@click.option("--dry-run", is_flag=True, help="Only say how much would go.")
+def prune(age: timedelta, dry_run: bool) -> None:  # a flag of the command line
+    """Delete what is older than an age, while deliveries go on."""
+    before = datetime.now(UTC) - age
+    with plain_failures(), open_database() as database:
+        for what, (count, delete) in OLD.items():
+            _delete(database, what, count, delete, before, dry_run=dry_run)
+
+
+@click.command()
+@click.option("--number", required=True, help="As it stands in the messages, such as +4915112345678.")
+@click.option("--dry-run", is_flag=True, help="Only say how much would go.")
+def erase(number: str, dry_run: bool) -> None:  # a flag of the command line
+    """Delete every trace of one person: what they sent and what was sent to them."""
+    with plain_failures(), open_database() as database:
+        for what, (count, delete) in TRACES.items():
+            _delete(database, what, count, delete, number, dry_run=dry_run)
+
+
+def _delete(
+    database: Database,
+    what: str,
+    count: Callable[[Transaction, Which], int],
+    delete: Callable[[Transaction, Which, int], int],
+    which: Which,
+    *,
+    dry_run: bool,
+) -> None:
+    with database.long_snapshot() as snapshot:
+        number = count(snapshot, which)
+    if dry_run:
+        click.echo(f"{number:,} {what} would be deleted")
+        return
+    deleted = 0
+    with click.progressbar(length=number, label="Deleting", file=sys.stderr) as bar:
+        for done in in_batches(database, lambda transaction, size: delete(transaction, which, size)):
+            deleted += done
+            bar.update(done)
+    click.echo(f"{deleted:,} {what} deleted")

@@ -1,0 +1,96 @@
+"""``webhook-service quarantine``."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import click
+
+from webhook_service.commands.database import open_database
+from webhook_service.commands.failures import plain_failures
+from webhook_service.domain import Contents, Outcome, QuarantineEntry
+from webhook_service.inbox import Inbox
+from webhook_service.intake import replay
+from webhook_service.providers.base import Provider
+from webhook_service.providers.registry import configured_providers
+from webhook_service.schemas import present_quarantined, present_quarantined_whole
+from webhook_service.settings import Settings
+from webhook_service.storage.database import Database
+from webhook_service.storage.quarantine import find_quarantined, list_quarantined
+
+QUARANTINE_PAGE = 20  # entries read at once: each may be megabytes
+
+
+@click.group()
+def quarantine() -> None:
+    """Authentic deliveries that could not be understood."""
+
+
+@quarantine.command("list")
+def list_quarantine() -> None:
+    """One line each: id, provider, why, how often and when it came."""
+    with plain_failures(), open_database() as database:
+        for entry in _all_quarantined(database):
+            shown = present_quarantined(entry)
+            columns = ("id", "provider", "reason", "count", "first_at", "last_at")
+            click.echo("\t".join(str(shown[name]) for name in columns))
+
+
+@quarantine.command("show")
+@click.argument("entry_id", metavar="ID", type=int)
+def show_quarantined(entry_id: int) -> None:
+    """All that is kept of one, as JSON."""
+    with plain_failures(), open_database() as database:
+        shown = present_quarantined_whole(_find(database, entry_id))
+    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+
+
+@quarantine.command("replay")
+@click.argument("entry_ids", metavar="[ID]...", nargs=-1, type=int)
+def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
+    """Try them again, or all of them; what is understood now leaves the quarantine."""
+    with plain_failures(), open_database() as database:
+        settings = Settings.from_env()
+        providers = configured_providers(settings.provider_secrets, settings.provider_options)
+        inbox = Inbox(database)
+        chosen = (_find(database, entry_id) for entry_id in entry_ids) if entry_ids else _all_quarantined(database)
+        for entry in chosen:
+            click.echo(f"{entry.id}: {_replay(entry, providers, inbox)}")
+
+
+@quarantine.command("drop")
+@click.argument("entry_ids", metavar="ID...", nargs=-1, required=True, type=int)
+def drop_quarantined(entry_ids: tuple[int, ...]) -> None:
+    """Forget them."""
+    with plain_failures(), open_database() as database:
+        inbox = Inbox(database)
+        for entry_id in entry_ids:
+            inbox.accept(Contents(), released=_find(database, entry_id).id)
+            click.echo(f"{entry_id}: dropped")
+
+
+def _replay(entry: QuarantineEntry, providers: Mapping[str, Provider], inbox: Inbox) -> str:
+    provider = providers.get(entry.delivery.provider)
+    if provider is None:
+        return f"provider {entry.delivery.provider} is not configured"
+    outcomes, failure = replay(provider, entry, inbox)
+    stored = f"{outcomes.all().count(Outcome.CREATED)} created, {outcomes.all().count(Outcome.DUPLICATE)} duplicate"
+    return f"{stored}, still {failure.reason.value}" if failure else stored
+
+
+def _all_quarantined(database: Database) -> Iterator[QuarantineEntry]:
+    after = 0
+    while True:
+        with database.snapshot() as snapshot:
+            page = list_quarantined(snapshot, after=after, limit=QUARANTINE_PAGE)
+        if not page:
+            return
+        yield from page
+        after = page[-1].id
+
+
+def _find(database: Database, entry_id: int) -> QuarantineEntry:
+    with database.snapshot() as snapshot:
+        entry = find_quarantined(snapshot, entry_id)
+    if entry is None:
+        raise click.ClickException(f"{entry_id} is not in quarantine")
+    return entry

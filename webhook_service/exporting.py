@@ -1,0 +1,100 @@
+"""Messages out as files: NDJSON or CSV, a batch at a time, so that a store of any size takes the memory of one batch.
+
+Each batch is read in a snapshot of its own, since one that stays open for a whole export keeps the database from
+cleaning up. The order is the pages': every message that was stored before the export began is in it once; of those that
+are stored meanwhile, the ones that belong behind the place reached are in it too.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
+
+import orjson
+
+from webhook_service.domain import MessageFilter, Position, StoredMessage
+from webhook_service.schemas import format_timestamp, present_stored
+from webhook_service.storage.database import Database
+from webhook_service.storage.pages import read_stored
+
+BATCH = 1_000  # messages
+
+CSV_HEADER = ("message_id", "from", "to", "ts", "text", "provider", "type", "received_at", "extra")
+
+# A spreadsheet takes what begins so for a formula: https://owasp.org/www-community/attacks/CSV_Injection
+_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_DEFUSED = "'"
+
+
+class ExportFormat(StrEnum):
+    """What a file of messages looks like; the value is also its usual ending."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+    @property
+    def content_type(self) -> str:
+        """Its media type (RFC 4180 for CSV; NDJSON has none that is registered)."""
+        return "text/csv; charset=utf-8; header=present" if self is ExportFormat.CSV else "application/x-ndjson"
+
+    @property
+    def header(self) -> bytes:
+        """What stands before the first message."""
+        return _csv([CSV_HEADER]) if self is ExportFormat.CSV else b""
+
+    def lines(self, messages: Sequence[StoredMessage]) -> bytes:
+        """These messages as lines."""
+        return _ENCODERS[self](messages)
+
+
+def read_batches(database: Database, wanted: MessageFilter, after: Position | None) -> Iterator[list[StoredMessage]]:
+    """All messages that pass the filter and come after a place, in the order of the pages."""
+    while True:
+        with database.snapshot() as snapshot:
+            batch = read_stored(snapshot, wanted, after=after, limit=BATCH)
+        if not batch:
+            return
+        yield batch
+        after = Position(batch[-1].ts, batch[-1].message_id)
+
+
+def defuse(cell: str | None) -> str | None:
+    """A cell of a CSV file that no spreadsheet runs; a phone number is left as it is, since it calculates nothing."""
+    if cell is None or not cell.startswith(_BEGINS_A_FORMULA) or (cell[0] == "+" and cell[1:].isdecimal()):
+        return cell
+    return _DEFUSED + cell
+
+
+def _encode_ndjson(messages: Sequence[StoredMessage]) -> bytes:
+    lines = (orjson.dumps(present_stored(message), option=_NDJSON) for message in messages)
+    return b"".join(lines)
+
+
+def _encode_csv(messages: Sequence[StoredMessage]) -> bytes:
+    return _csv(
+        (
+            defuse(message.message_id),
+            defuse(message.sender),
+            defuse(message.recipient),
+            format_timestamp(message.ts),
+            defuse(message.text),
+            defuse(message.provider),
+            defuse(message.type),
+            format_timestamp(message.received_at),
+            message.extra,
+        )
+        for message in messages
+    )
+
+
+def _csv(rows: Iterable[Sequence[str | None]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+_NDJSON = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+_ENCODERS: dict[ExportFormat, Callable[[Sequence[StoredMessage]], bytes]] = {
+    ExportFormat.NDJSON: _encode_ndjson,
+    ExportFormat.CSV: _encode_csv,
+}
