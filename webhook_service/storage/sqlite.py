@@ -20,6 +20,26 @@ from webhook_service.storage.writer_lock import WriterLock
 BUSY_TIMEOUT = 5.0  # seconds to wait for a writer that does not take the lock, such as the sqlite3 shell
 ROOM_TO_WRITE = 16 * 2**20  # bytes that must be free for the service to call itself ready
 
+_DETAILS = {
+    sqlite3.SQLITE_BUSY: "another program writes to the database",
+    sqlite3.SQLITE_CANTOPEN: "the database file is missing or can't be opened",
+    sqlite3.SQLITE_CORRUPT: "the database file is damaged",
+    sqlite3.SQLITE_FULL: "no room to write",
+    sqlite3.SQLITE_NOTADB: "the database file is not a database",
+    sqlite3.SQLITE_READONLY: "the database is not writable",
+}
+
+
+def result_code(error: BaseException | None) -> int | None:
+    """The primary result code of a SQLite error (https://www.sqlite.org/rescode.html); None for any other error."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def detail(error: BaseException | None) -> str | None:
+    """What a SQLite error says about the state of the database, in the service's words."""
+    return _DETAILS.get(result_code(error) or sqlite3.SQLITE_OK)
+
 
 class SqliteBackend:
     """Connections to one SQLite file that is never made here: only a migration makes it."""
