@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +18,10 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from webhook_service.domain import StorageUnavailable
 from webhook_service.storage.writer_lock import WriterLock
 
-BUSY_TIMEOUT = 5.0  # seconds to wait for a writer that does not take the lock, such as the sqlite3 shell
+READER_TIMEOUT = 5.0  # seconds that a reader waits for SQLite's own locks
+# Seconds that a writer waits for one that does not take the lock, such as the sqlite3 shell. It holds the turn
+# meanwhile, and each process has its turn, so this is short and the writer tries again.
+WRITER_TIMEOUT = 0.05
 ROOM_TO_WRITE = 16 * 2**20  # bytes that must be free for the service to call itself ready
 
 _DETAILS = {
@@ -53,7 +57,7 @@ class SqliteBackend:
         """An engine whose connections sync every commit, or refuse to write."""
         engine = create_engine(
             "sqlite://",
-            creator=self._connect,
+            creator=partial(self._connect, READER_TIMEOUT if read_only else WRITER_TIMEOUT),
             poolclass=QueuePool,
             pool_size=pool_size,
             max_overflow=0,
@@ -109,14 +113,14 @@ class SqliteBackend:
         """Lets go of what a forked child must not share."""
         self._lock.forget()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, timeout: float) -> sqlite3.Connection:
         self._opened = self._identity()
         # Transactions are begun by the engine's event, so that a writer never has to upgrade a read lock.
         return sqlite3.connect(
             f"file:{quote(str(self._path))}?mode=rw",
             uri=True,
             isolation_level=None,
-            timeout=BUSY_TIMEOUT,
+            timeout=timeout,
             check_same_thread=False,
         )
 
