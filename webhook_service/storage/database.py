@@ -139,6 +139,9 @@ def _domain_errors() -> Iterator[None]:
     except (IntegrityError, DataError) as error:
         # The driver's text and its wrapper's quote the row, which no log may show.
         raise RowRefused(type(error.orig).__name__) from None
+    except UnicodeEncodeError as error:
+        # A lone surrogate, which no driver can send; this text quotes the row too.
+        raise RowRefused(type(error).__name__) from None
     except DBAPIError as error:
         if error.connection_invalidated:
             raise ConnectionLost(_NOT_AVAILABLE) from error.orig
