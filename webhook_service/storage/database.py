@@ -45,7 +45,8 @@ class Backend(Protocol):
 class Database:
     """The one way to the tables: ``transaction()`` to write, ``snapshot()`` to read.
 
-    Nothing connects before the first use, and a forked child starts with connections and locks of its own.
+    Nothing connects before the first use, and a forked child starts with connections and locks of its own. On SQLite
+    it must be forked before that first use: afterwards all the child gets is StorageUnavailable.
     """
 
     def __init__(self, url: URL, *, pool_size: int) -> None:

@@ -52,6 +52,7 @@ class SqliteBackend:
         self._path = Path(url.database or "").absolute()
         self._lock = WriterLock(self._path.with_name(self._path.name + ".lock"))
         self._opened: tuple[int, int] | None = None
+        self._opened_before_fork = False
 
     def create_engine(self, *, pool_size: int, read_only: bool) -> Engine:
         """An engine whose connections sync every commit, or refuse to write."""
@@ -110,10 +111,17 @@ class SqliteBackend:
         return None
 
     def forget(self) -> None:
-        """Lets go of what a forked child must not share."""
+        """Lets go of what a forked child must not share.
+
+        SQLite itself can't: a child's copy of it takes the parent's locks for its own, so a file that was open is
+        out of bounds for the child (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+        """
         self._lock.forget()
+        self._opened_before_fork |= self._opened is not None
 
     def _connect(self, timeout: float) -> sqlite3.Connection:
+        if self._opened_before_fork:
+            raise StorageUnavailable("the database was opened before this process was forked")
         self._opened = self._identity()
         # Transactions are begun by the engine's event, so that a writer never has to upgrade a read lock.
         return sqlite3.connect(
