@@ -7,7 +7,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test test-containers bench bench-reads lint format lock up up-postgres logs down
+.PHONY: help install install-dev run test faults test-containers bench bench-reads lint format lock up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,6 +35,10 @@ run: install ## Serve on 127.0.0.1:8000 from SQLite in data/
 
 test: install-dev ## The whole suite but what needs containers
 	@$(BIN)/pytest -n auto -m 'not containers'
+
+faults: CYCLES = 20
+faults: install-dev ## What kills, fills and cuts, in CYCLES=20 rounds
+	@FAULT_CYCLES=$(CYCLES) $(BIN)/pytest -n auto --timeout 0 tests/faults tests/test_group_commit.py
 
 test-containers: install-dev ## What needs a Docker daemon
 	@$(BIN)/pytest -m containers

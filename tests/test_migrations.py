@@ -23,6 +23,8 @@ from webhook_service.storage.messages import encode_message, find_message, inser
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
 
+NOT_THERE = "the database file is missing or can't be opened"
+
 
 @contextmanager
 def engine(url: str) -> Iterator[Engine]:
@@ -124,8 +126,8 @@ def test_a_missing_sqlite_file_is_not_made_by_the_service(tmp_path: Path) -> Non
     file = tmp_path / "app.db"
 
     with opened(parse_url(f"sqlite:///{file}")) as database:
-        assert refusal_of_a_read(database) == refusal_of_a_write(database) == "the database is not available"
-        assert database.problems() == ["the database is not available"]
+        assert refusal_of_a_read(database) == refusal_of_a_write(database) == NOT_THERE
+        assert database.problems() == [NOT_THERE]
 
     assert not file.exists()
 
@@ -141,7 +143,7 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     file.write_bytes(b"no database" * 1000)
 
     with opened(parse_url(f"sqlite:///{file}")) as database:
-        assert refusal_of_a_read(database) == refusal_of_a_write(database) == "the database is not available"
+        assert refusal_of_a_read(database) == refusal_of_a_write(database) == "the database file is not a database"
     with pytest.raises(StorageUnavailable):
         migrate(parse_url(f"sqlite:///{file}"))
     assert file.read_bytes() == b"no database" * 1000
@@ -182,7 +184,7 @@ def test_a_sqlite_file_that_was_replaced_is_opened_anew(sqlite_url: str, tmp_pat
             insert_messages(transaction, [encode_message(message("a"))])
         for file in tmp_path.glob("app.db*"):
             file.unlink()
-        assert refusal_of_a_write(database) == "the database is not available"
+        assert refusal_of_a_write(database) == NOT_THERE
         migrate(url)
         with database.transaction() as transaction:
             insert_messages(transaction, [encode_message(message("b"))])

@@ -340,6 +340,10 @@ class ConnectionLost(StorageUnavailable):
     """A connection broke in use; another may do."""
 
 
+class StorageBusy(StorageUnavailable):
+    """A program that does not queue for its turn writes to the database now; it may be done soon."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """What became of each item of a delivery, in the order of its messages and of its receipts."""

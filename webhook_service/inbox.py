@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, islice
+from time import monotonic
 
 from webhook_service.domain import (
     ConnectionLost,
@@ -11,6 +12,7 @@ from webhook_service.domain import (
     PayloadInvalid,
     Quarantined,
     Reason,
+    StorageBusy,
     StorageUnavailable,
 )
 from webhook_service.group_commit import CommitFailed, CommitTimedOut, GroupCommit
@@ -22,6 +24,7 @@ from webhook_service.storage.receipts import encode_receipt, insert_receipts
 
 MAX_BATCH = 1024  # deliveries in one transaction: more than a process has threads
 PATIENCE = 4.5  # seconds until a delivery is told that storage is not available
+COMMIT_PATIENCE = 2.0  # seconds that a commit waits for others: no delivery waits for more than two commits
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,16 @@ class Inbox:
         return entered
 
     def _commit(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
+        deadline = monotonic() + COMMIT_PATIENCE
+        while True:
+            try:
+                return self._try_to_commit(take)
+            except StorageBusy:
+                # The turn was given back in between, so that other processes don't wait for this one's patience too.
+                if monotonic() > deadline:
+                    raise
+
+    def _try_to_commit(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
         try:
             return self._enter_together(take)
         except ConnectionLost:

@@ -1,11 +1,11 @@
-"""A PostgreSQL server of the test session's own, started by whichever test process needs one first."""
+"""PostgreSQL servers: one that the test session shares, started by whichever process needs it first, and others."""
 
 import fcntl
 import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,40 +21,87 @@ HOW_TO_ENABLE = (
     "or 'apt-get install postgresql', or 'make install-dev' for the embedded one"
 )
 
-_OPTIONS = {
-    "listen_addresses": "''",
-    "max_connections": "200",
-    "fsync": "off",
-    "full_page_writes": "off",
-    "shared_buffers": "32MB",
-}
+_OPTIONS = {"listen_addresses": "''", "max_connections": "200", "shared_buffers": "32MB"}
+_FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
+
+
+class PostgresqlServer:
+    """A server whose data and socket are in ``directory``; one that is not ``durable`` is faster."""
+
+    def __init__(self, directory: Path, binaries: Path, *, durable: bool) -> None:
+        self.url = f"postgresql://postgres@/postgres?host={directory}"
+        self._directory = directory
+        self._data = directory / "data"
+        self._control = binaries / "pg_ctl"
+        self._initialise = binaries / "initdb"
+        self._options = {**_OPTIONS, **({} if durable else _FORGETFUL), "unix_socket_directories": str(directory)}
+
+    def create(self) -> None:
+        """Makes the data directory."""
+        if os.geteuid() == 0:
+            os.chown(self._directory, _owner().pw_uid, _owner().pw_gid)
+        arguments = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        _run([self._initialise, "--pgdata", self._data, *arguments])
+
+    def start(self) -> None:
+        """Starts the server and returns when it takes connections."""
+        options = " ".join(f"-c {name}={value}" for name, value in self._options.items())
+        _run([self._control, "start", "-D", self._data, "-w", "-l", self._directory / "log", "-o", options])
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stops the server and returns when it is gone: ``immediate`` is a crash, ``fast`` an orderly stop."""
+        _run([self._control, "stop", "-D", self._data, "-m", mode, "-w"])
+
+    def is_running(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return (self._data / "postmaster.pid").exists()
+
+
+@contextmanager
+def own_server(directory: Path) -> Iterator[PostgresqlServer | None]:
+    """A durable server that a test may stop and start; None where there is no PostgreSQL."""
+    binaries = _binaries(directory)
+    if binaries is None:
+        yield None
+        return
+    server = PostgresqlServer(directory, binaries, durable=True)
+    server.create()
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.is_running():
+            server.stop()
 
 
 def shared_server(directory: Path) -> str | None:
     """The URL of a server that lives in ``directory``, started if it isn't yet; None where there is no PostgreSQL."""
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (directory / "data" / "postmaster.pid").exists():
-            binaries = _binaries(directory)
-            if binaries is None:
-                return None
-            _start(binaries, directory)
-    return f"postgresql://postgres@/postgres?host={directory}"
+        binaries = _binaries(directory)
+        if binaries is None:
+            return None
+        server = PostgresqlServer(directory, binaries, durable=False)
+        if not server.is_running():
+            server.create()
+            server.start()
+    return server.url
 
 
 def stop_shared_server(directory: Path) -> None:
     """Stops the server in ``directory``, if one was started there."""
-    if (directory / "data" / "postmaster.pid").exists():
-        binaries = _binaries(directory)
-        assert binaries is not None
-        _run([binaries / "pg_ctl", "stop", "-D", directory / "data", "-m", "immediate", "-w"])
+    binaries = _binaries(directory)
+    if binaries is not None:
+        server = PostgresqlServer(directory, binaries, durable=False)
+        if server.is_running():
+            server.stop()
 
 
 @contextmanager
 def fresh_database(server_url: str, template: str = "template0") -> Iterator[str]:
     """The URL of a new database, a copy of the template, that is dropped when the block is left."""
     name = f"test_{uuid4().hex}"
-    with _administration(server_url) as connection:
+    with administration(server_url) as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(
                 sql.Identifier(name), sql.Identifier(template)
@@ -63,12 +110,13 @@ def fresh_database(server_url: str, template: str = "template0") -> Iterator[str
     try:
         yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
     finally:
-        with _administration(server_url) as connection:
+        with administration(server_url) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @contextmanager
-def _administration(server_url: str) -> Iterator[psycopg.Connection[Any]]:
+def administration(server_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection past the service, each statement a transaction of its own."""
     url = make_url(server_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection
@@ -89,35 +137,7 @@ def _binaries(directory: Path) -> Path | None:
     return newest if _is_readable_by_owner(newest) else _copy(newest, directory)
 
 
-def _start(binaries: Path, directory: Path) -> None:
-    if os.geteuid() == 0:
-        os.chown(directory, _owner().pw_uid, _owner().pw_gid)
-    data = directory / "data"
-    _run(
-        [
-            binaries / "initdb",
-            *("--pgdata", data, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"),
-        ]
-    )
-    options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
-    _run(
-        [
-            binaries / "pg_ctl",
-            *(
-                "start",
-                "-D",
-                data,
-                "-w",
-                "-l",
-                directory / "log",
-                "-o",
-                f"{options} -c unix_socket_directories={directory}",
-            ),
-        ]
-    )
-
-
-def _run(command: list[str | Path]) -> None:
+def _run(command: Sequence[str | Path]) -> None:
     # PostgreSQL refuses to run as root.
     account: dict[str, Any] = {}
     if os.geteuid() == 0:

@@ -43,7 +43,7 @@ class Server:
     def __enter__(self) -> Self:
         self.start()
         try:
-            wait_until(self._is_ready, f"the server to answer\n{self.output()}")
+            self.wait_until_it_answers()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -69,6 +69,19 @@ class Server:
             self._process = subprocess.Popen(
                 [BIN / "gunicorn", "wsgi:app"], cwd=ROOT, env=self.environ, stdout=stdout, stderr=stderr
             )
+
+    def wait_until_it_answers(self) -> None:
+        """Returns once all workers are there."""
+        wait_until(self._answers, "the server to answer")
+
+    def kill(self) -> None:
+        """Ends the arbiter and its workers at once, as a power cut would, and returns when they are gone."""
+        workers = self.worker_pids()
+        for pid in (self.process.pid, *workers):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        wait_until(lambda: not any(is_running(pid) for pid in workers), "the workers to be gone")
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -127,7 +140,7 @@ class Server:
         """A bare connection, for requests that no client library would send."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
-    def _is_ready(self) -> bool:
+    def _answers(self) -> bool:
         if self.process.poll() is not None:
             raise RuntimeError(f"the server ended with {self.process.returncode}\n{self.output()}")
         if len(self.worker_pids()) < int(self.environ["WEB_CONCURRENCY"]):
@@ -138,6 +151,16 @@ class Server:
             return False
 
 
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, other than one that has ended and only waits to be reaped."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    # proc_pid_stat(5): pid (comm) state …, and comm may hold anything.
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -146,10 +169,9 @@ def _free_port() -> int:
 
 
 def _children(parent: int) -> list[int]:
-    children = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            # proc(5): pid (comm) state ppid …, and comm may hold anything.
-            if int(status.read_text().rpartition(")")[2].split()[1]) == parent:
-                children.append(int(status.parent.name))
-    return children
+    """The running children of a process of one thread."""
+    try:
+        listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    except OSError:
+        return []
+    return [pid for pid in map(int, listed.split()) if is_running(pid)]

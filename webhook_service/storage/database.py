@@ -14,15 +14,17 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from webhook_service.domain import ConnectionLost, StorageUnavailable
+from webhook_service.domain import ConnectionLost, StorageBusy, StorageUnavailable
 from webhook_service.storage.postgresql import PostgresqlBackend
-from webhook_service.storage.sqlite import SqliteBackend
+from webhook_service.storage.sqlite import SqliteBackend, detail, result_code
 
 SCHEMA_VERSION = "0005"
 """The migration that this code reads and writes; any other is refused before a row is touched."""
 
 
 Transaction = Connection
+
+_NOT_AVAILABLE = "the database is not available"
 
 
 class RowRefused(Exception):
@@ -44,7 +46,8 @@ class Backend(Protocol):
 class Database:
     """The one way to the tables: ``transaction()`` to write, ``snapshot()`` to read.
 
-    Nothing connects before the first use, and a forked child starts with connections and locks of its own.
+    Nothing connects before the first use, and a forked child starts with connections and locks of its own. On SQLite
+    it must be forked before that first use: afterwards all the child gets is StorageUnavailable.
     """
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
@@ -128,7 +131,9 @@ def _refuse_other_schema(connection: DBAPIConnection, _entry: ConnectionPoolEntr
         row = cursor.fetchone()
         connection.rollback()
     except (sqlite3.OperationalError, psycopg.errors.UndefinedTable) as error:
-        raise StorageUnavailable("the database is not migrated") from error
+        if result_code(error) in {sqlite3.SQLITE_ERROR, None}:  # "no such table" has no code of its own
+            raise StorageUnavailable("the database is not migrated") from error
+        raise
     finally:
         cursor.close()
     if row is None or row[0] != SCHEMA_VERSION:
@@ -143,8 +148,17 @@ def _domain_errors() -> Iterator[None]:
     except (IntegrityError, DataError) as error:
         # The driver's text and its wrapper's quote the row, which no log may show.
         raise RowRefused(type(error.orig).__name__) from None
+    except UnicodeEncodeError as error:
+        # A lone surrogate, which no driver can send; this text quotes the row too.
+        raise RowRefused(type(error).__name__) from None
     except DBAPIError as error:
-        unavailable = ConnectionLost if error.connection_invalidated else StorageUnavailable
-        raise unavailable("the database is not available") from error.orig
+        if error.connection_invalidated:
+            raise ConnectionLost(_NOT_AVAILABLE) from error.orig
+        raise _unavailable(error.orig) from error.orig
     except (PoolTimeout, sqlite3.Error, psycopg.Error) as error:
-        raise StorageUnavailable("the database is not available") from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: BaseException | None) -> StorageUnavailable:
+    kind = StorageBusy if result_code(error) == sqlite3.SQLITE_BUSY else StorageUnavailable
+    return kind(detail(error) or _NOT_AVAILABLE)

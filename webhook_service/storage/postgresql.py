@@ -12,8 +12,11 @@ from sqlalchemy.pool import QueuePool
 # Any number that no other program on the database takes: "webhooks" in ASCII.
 ADVISORY_LOCK = 0x776562686F6F6B73
 
-CONNECT_TIMEOUT = 3  # seconds
-WRITE_TIMEOUT = 3000  # milliseconds for one statement of a writer, its wait for locks included
+# A writer waits for its turn, then for the table, and all of that within inbox.COMMIT_PATIENCE.
+CONNECT_TIMEOUT = 2  # seconds, the least that libpq takes
+LOCK_TIMEOUT = 1000  # milliseconds for each lock that a writer waits for
+WRITE_TIMEOUT = 4000  # milliseconds for one statement of a writer
+POOL_TIMEOUT = 1  # seconds; each thread has a connection to read, and one thread at a time writes
 READ_TIMEOUT = 30_000  # milliseconds for one statement of a reader
 
 _take_turn = text("SELECT pg_advisory_xact_lock(:key)")
@@ -33,6 +36,7 @@ class PostgresqlBackend:
             "timezone": "UTC",
             "synchronous_commit": "on",
             "statement_timeout": READ_TIMEOUT if read_only else WRITE_TIMEOUT,
+            "lock_timeout": READ_TIMEOUT if read_only else LOCK_TIMEOUT,
             "idle_in_transaction_session_timeout": READ_TIMEOUT,
             "default_transaction_read_only": "on" if read_only else "off",
             # What a reader reads in one snapshot() is of one moment, as on SQLite.
@@ -43,12 +47,12 @@ class PostgresqlBackend:
             poolclass=QueuePool,
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=5,
+            pool_timeout=POOL_TIMEOUT,
             pool_pre_ping=read_only,
             hide_parameters=True,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT,
-                "tcp_user_timeout": WRITE_TIMEOUT,
+                "tcp_user_timeout": CONNECT_TIMEOUT * 1000,
                 "application_name": "webhook_service",
                 "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             },

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,8 +18,31 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from webhook_service.domain import StorageUnavailable
 from webhook_service.storage.writer_lock import WriterLock
 
-BUSY_TIMEOUT = 5.0  # seconds to wait for a writer that does not take the lock, such as the sqlite3 shell
+READER_TIMEOUT = 5.0  # seconds that a reader waits for SQLite's own locks
+# Seconds that a writer waits for one that does not take the lock, such as the sqlite3 shell. It holds the turn
+# meanwhile, and each process has its turn, so this is short and the writer tries again.
+WRITER_TIMEOUT = 0.05
 ROOM_TO_WRITE = 16 * 2**20  # bytes that must be free for the service to call itself ready
+
+_DETAILS = {
+    sqlite3.SQLITE_BUSY: "another program writes to the database",
+    sqlite3.SQLITE_CANTOPEN: "the database file is missing or can't be opened",
+    sqlite3.SQLITE_CORRUPT: "the database file is damaged",
+    sqlite3.SQLITE_FULL: "no room to write",
+    sqlite3.SQLITE_NOTADB: "the database file is not a database",
+    sqlite3.SQLITE_READONLY: "the database is not writable",
+}
+
+
+def result_code(error: BaseException | None) -> int | None:
+    """The primary result code of a SQLite error (https://www.sqlite.org/rescode.html); None for any other error."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def detail(error: BaseException | None) -> str | None:
+    """What a SQLite error says about the state of the database, in the service's words."""
+    return _DETAILS.get(result_code(error) or sqlite3.SQLITE_OK)
 
 
 class SqliteBackend:
@@ -28,12 +52,13 @@ class SqliteBackend:
         self._path = Path(url.database or "").absolute()
         self._lock = WriterLock(self._path.with_name(self._path.name + ".lock"))
         self._opened: tuple[int, int] | None = None
+        self._opened_before_fork = False
 
     def create_engine(self, *, pool_size: int, read_only: bool) -> Engine:
         """An engine whose connections sync every commit, or refuse to write."""
         engine = create_engine(
             "sqlite://",
-            creator=self._connect,
+            creator=partial(self._connect, READER_TIMEOUT if read_only else WRITER_TIMEOUT),
             poolclass=QueuePool,
             pool_size=pool_size,
             max_overflow=0,
@@ -90,17 +115,24 @@ class SqliteBackend:
         return None
 
     def forget(self) -> None:
-        """Lets go of what a forked child must not share."""
-        self._lock.forget()
+        """Lets go of what a forked child must not share.
 
-    def _connect(self) -> sqlite3.Connection:
+        SQLite itself can't: a child's copy of it takes the parent's locks for its own, so a file that was open is
+        out of bounds for the child (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+        """
+        self._lock.forget()
+        self._opened_before_fork |= self._opened is not None
+
+    def _connect(self, timeout: float) -> sqlite3.Connection:
+        if self._opened_before_fork:
+            raise StorageUnavailable("the database was opened before this process was forked")
         self._opened = self._identity()
         # Transactions are begun by the engine's event, so that a writer never has to upgrade a read lock.
         return sqlite3.connect(
             f"file:{quote(str(self._path))}?mode=rw",
             uri=True,
             isolation_level=None,
-            timeout=BUSY_TIMEOUT,
+            timeout=timeout,
             check_same_thread=False,
         )
 

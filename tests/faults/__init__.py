@@ -1,0 +1,1 @@
+"""What the service does when something breaks: processes, disks, files, databases, locks."""

@@ -1,0 +1,76 @@
+"""A program that forks, as a preloading server does, uses the database in both copies, and writes what the child got.
+
+Its arguments are the URL of a database and when it forks: ``unused``, or ``inside`` a transaction of the parent.
+"""
+
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.messages import message
+from webhook_service.domain import Contents, StorageUnavailable
+from webhook_service.inbox import Inbox
+from webhook_service.settings import parse_url
+from webhook_service.storage.database import Database
+from webhook_service.storage.messages import encode_message, insert_messages
+
+A_WHILE = 0.3  # seconds in which a child that shares its parent's turn gets on
+
+
+class Child:
+    """A fork of this process that stores a message; ``hear`` gives what became of that."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._heard, told = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                os.write(told, accept(inbox, "child").encode())
+            finally:  # else the copy of the parent's stack would go on with the parent's work
+                os._exit(0)
+        os.close(told)
+
+    def waits(self) -> bool:
+        """Whether nothing became of the message in a while."""
+        return not select.select([self._heard], [], [], A_WHILE)[0]
+
+    def hear(self) -> str:
+        """What became of the message, once the child has ended."""
+        os.waitpid(self._pid, 0)
+        return os.read(self._heard, 1000).decode()
+
+
+def accept(inbox: Inbox, message_id: str) -> str:
+    """Stores a message and says what became of it."""
+    try:
+        return inbox.accept(Contents(messages=(message(message_id),))).messages[0].value
+    except StorageUnavailable as unavailable:
+        return unavailable.detail
+
+
+@contextmanager
+def turn(database: Database) -> Iterator[None]:
+    """A transaction of the parent that stores a message."""
+    with database.transaction() as transaction:
+        insert_messages(transaction, [encode_message(message("parent"))])
+        yield
+
+
+def main() -> None:
+    """Forks when it is told to."""
+    database = Database(parse_url(sys.argv[1]), pool_size=2)
+    inbox = Inbox(database)
+    if sys.argv[2] == "unused":
+        child = Child(inbox)
+    else:
+        with turn(database):
+            child = Child(inbox)
+            print("waits" if child.waits() else "does not wait")
+    print(child.hear())
+    print(accept(inbox, "after"))
+
+
+if __name__ == "__main__":
+    main()

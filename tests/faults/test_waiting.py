@@ -1,0 +1,95 @@
+"""Whatever holds the database: 503 within 5 seconds, and on with the work once it lets go."""
+
+import signal
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import pytest
+
+from tests.faults.holding import held_turn
+from tests.support.deliveries import payload
+from tests.support.load import SENDERS, Load
+from tests.support.postgresql import administration
+from tests.support.server import Server
+from tests.support.stored import stored_ids
+from webhook_service.settings import parse_url
+
+PROMISE = 5.0  # seconds until a delivery that can't be stored is told so
+WORKERS = 2
+
+
+@contextmanager
+def another_writer(url: str) -> Iterator[sqlite3.Connection]:
+    """A program that writes to the SQLite file without queueing for its turn, as the sqlite3 shell does."""
+    path = parse_url(url).database
+    assert path is not None
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+
+
+def test_another_program_that_writes_for_long_makes_no_delivery_wait_over_5_seconds(sqlite_url: str) -> None:
+    with Server(sqlite_url) as server, Load(server) as load:
+        load.wait_for_every_sender(200)
+        with another_writer(sqlite_url):
+            load.wait_for_every_sender(503, times=3)
+            read = server.get("/stats").status
+        load.wait_for_every_sender(200)
+
+    assert load.slowest() < PROMISE
+    assert load.statuses() == {200, 503}
+    assert read == 200
+    assert sorted(stored_ids(sqlite_url)) == sorted(load.acknowledged())
+
+
+def test_another_program_that_writes_for_a_moment_is_waited_for(sqlite_url: str) -> None:
+    with Server(sqlite_url) as server, ThreadPoolExecutor(1) as threads:
+        with another_writer(sqlite_url):
+            answer = threads.submit(server.deliver, payload())
+            with pytest.raises(TimeoutError):
+                answer.result(timeout=0.5)
+
+        assert answer.result().status == 200
+
+
+def test_a_stuck_writer_on_postgresql_makes_no_delivery_wait_over_5_seconds(postgresql_url: str) -> None:
+    with Server(postgresql_url) as server, Load(server) as load:
+        with held_turn(postgresql_url, "stuck") as holder:
+            holder.send_signal(signal.SIGSTOP)
+            load.wait_for_every_sender(503, times=3)
+        load.wait_for_every_sender(200)
+
+    assert load.slowest() < PROMISE
+    assert load.statuses() == {200, 503}
+    assert sorted(stored_ids(postgresql_url)) == sorted(load.acknowledged())
+
+
+def test_a_stuck_writer_on_sqlite_holds_up_one_delivery_a_worker_and_only_while_it_lives(sqlite_url: str) -> None:
+    with Server(sqlite_url) as server, Load(server) as load:
+        load.wait_for_every_sender(200)
+        with held_turn(sqlite_url, "stuck") as holder:
+            holder.send_signal(signal.SIGSTOP)
+            load.wait_for(2 * SENDERS, 503)
+            told = [answer for answer in load.answers if answer.status == 503]
+        load.wait_for_every_sender(200)
+
+    assert max(answer.seconds for answer in told) < PROMISE
+    assert len({answer.sender for answer in told}) >= SENDERS - WORKERS
+    assert sum(answer.seconds >= PROMISE for answer in load.answers) <= WORKERS
+    assert load.statuses() == {200, 503}
+    assert sorted(stored_ids(sqlite_url)) == sorted(load.acknowledged())
+
+
+def test_a_locked_table_makes_no_delivery_wait_over_5_seconds(postgresql_url: str) -> None:
+    with Server(postgresql_url) as server, Load(server) as load:
+        load.wait_for_every_sender(200)
+        with administration(postgresql_url) as connection, connection.transaction():
+            connection.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+            load.wait_for_every_sender(503, times=3)  # about 10 seconds
+        load.wait_for_every_sender(200)
+
+    assert load.slowest() < PROMISE
+    assert load.statuses() == {200, 503}
+    assert sorted(stored_ids(postgresql_url)) == sorted(load.acknowledged())

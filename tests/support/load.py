@@ -1,0 +1,115 @@
+"""Senders that deliver new messages one after another, and remember what each was answered."""
+
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import urllib3
+
+from tests.support.deliveries import payload
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+SENDERS = 8
+PAUSE = 0.01  # seconds between two deliveries of a sender, so that other tests get on beside this one
+PAUSE_AFTER_FAILURE = 0.05  # likewise
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a sender got: the status, None when the connection broke instead, and the seconds that it took."""
+
+    sender: int
+    content: dict[str, Any]
+    status: int | None
+    retry_after: str | None
+    seconds: float
+
+
+class Load:
+    """Deliveries to these servers in turn, from the block's beginning to its end."""
+
+    def __init__(self, *servers: Server) -> None:
+        self.answers: list[Answer] = []
+        self._servers = servers
+        self._stopped = Event()
+        self._threads = ThreadPoolExecutor(SENDERS)
+        self._senders: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        self._senders = [self._threads.submit(self._send, number) for number in range(SENDERS)]
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._threads.shutdown()
+        for sender in self._senders:
+            sender.result()
+
+    def wait_for(self, number: int, status: int) -> None:
+        """Returns once that many more deliveries got this status."""
+        seen = len(self.answers)
+        wait_until(
+            lambda: sum(answer.status == status for answer in self.answers[seen:]) >= number,
+            f"{number} answers with {status}",
+        )
+
+    def wait_for_every_sender(self, status: int, times: int = 1) -> None:
+        """Returns once each sender got this status that many times more."""
+        seen = len(self.answers)
+
+        def is_reached() -> bool:
+            got = Counter(answer.sender for answer in self.answers[seen:] if answer.status == status)
+            return all(got[sender] >= times for sender in range(SENDERS))
+
+        wait_until(is_reached, f"{status} for every sender")
+
+    def sent(self) -> set[str]:
+        """The IDs of all messages that were sent, whatever the answer."""
+        return _ids(self.answers)
+
+    def acknowledged(self) -> set[str]:
+        """The IDs of those that were answered 200."""
+        return _ids(answer for answer in self.answers if answer.status == 200)
+
+    def statuses(self) -> set[int | None]:
+        """Every status that there was."""
+        return {answer.status for answer in self.answers}
+
+    def slowest(self) -> float:
+        """The seconds that the slowest answer took."""
+        return max(answer.seconds for answer in self.answers)
+
+    def send_the_rest_again(self) -> set[int]:
+        """Delivers once more what was not answered 200, as a provider does, and says what it is answered now."""
+        acknowledged = self.acknowledged()
+        rest = [answer.content for answer in self.answers if answer.content["message_id"] not in acknowledged]
+        return {self._servers[0].deliver(content).status for content in rest}
+
+    def _send(self, sender: int) -> None:
+        server = self._servers[sender % len(self._servers)]
+        while not self._stopped.is_set():
+            answer = _deliver(server, sender)
+            self.answers.append(answer)
+            self._stopped.wait(PAUSE if answer.status == 200 else PAUSE_AFTER_FAILURE)
+
+
+def _deliver(server: Server, sender: int) -> Answer:
+    content = payload()
+    begun = monotonic()
+    try:
+        response = server.deliver(content)
+    except urllib3.exceptions.HTTPError:
+        return Answer(sender, content, None, None, monotonic() - begun)
+    return Answer(sender, content, response.status, response.headers.get("Retry-After"), monotonic() - begun)
+
+
+def _ids(answers: Iterable[Answer]) -> set[str]:
+    return {answer.content["message_id"] for answer in answers}

@@ -1,0 +1,40 @@
+"""What is in a database, read past the servers that use it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import select, text
+
+from webhook_service.settings import parse_url
+from webhook_service.storage.database import Database
+from webhook_service.storage.models import MessageRow, ReceiptRow
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    """The database, with connections of its own."""
+    database = Database(parse_url(url), pool_size=2)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def stored_ids(url: str) -> list[str]:
+    """The IDs of all messages, in stored order."""
+    with opened(url) as database, database.snapshot() as snapshot:
+        return list(snapshot.scalars(select(MessageRow.message_id).order_by(MessageRow.id)))
+
+
+def stored_receipt_ids(url: str) -> list[str]:
+    """The IDs that all receipts are about, in stored order."""
+    with opened(url) as database, database.snapshot() as snapshot:
+        return list(snapshot.scalars(select(ReceiptRow.message_id).order_by(ReceiptRow.id)))
+
+
+def is_intact(url: str) -> bool:
+    """Whether the database finds nothing wrong with its own files; PostgreSQL is taken at its word that it runs."""
+    with opened(url) as database, database.snapshot() as snapshot:
+        if snapshot.dialect.name == "postgresql":
+            return True
+        return snapshot.scalars(text("PRAGMA integrity_check")).all() == ["ok"]
