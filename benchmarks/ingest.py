@@ -202,7 +202,7 @@ def main() -> None:
         parser.error(f"no such part: {', '.join(unknown)}")
     if not shutil.which("wrk"):
         sys.exit("wrk is needed: apt-get install wrk")
-    size = (3, 3.0, 200_000, 50_000) if options.quick else (5, 8.0, 5_000_000, 500_000)
+    size = (5, 3.0, 200_000, 60_000) if options.quick else (7, 8.0, 5_000_000, 500_000)
     with tempfile.TemporaryDirectory(prefix="webhook_service-bench-") as folder:
         bench = Bench(Path(folder), *size)
         for name in options.parts or PARTS:

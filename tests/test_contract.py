@@ -336,7 +336,7 @@ def test_without_a_database_it_is_live_but_not_ready(tmp_path: Path) -> None:
         assert client.get("/health/live").status_code == 200
 
     assert [answer.status_code for answer in answers] == [503] * 4
-    assert [answer.json for answer in answers] == [{"detail": "the database is not available"}] * 4
+    assert [answer.json for answer in answers] == [{"detail": "the database file is missing or can't be opened"}] * 4
     assert answers[1].headers["Retry-After"].isdecimal()
 
 

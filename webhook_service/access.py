@@ -8,8 +8,9 @@ import re
 from base64 import b64decode
 from ipaddress import IPv6Address, ip_address
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response
 
+from webhook_service.current import current_request
 from webhook_service.domain import Secrets
 from webhook_service.errors import problem
 from webhook_service.metrics import METRICS_PATH
@@ -29,6 +30,7 @@ def init_access(app: Flask, token: Secrets | None) -> None:
 
     @app.before_request
     def guard() -> Response | None:
+        request = current_request()
         path = request.path
         if path == "/webhook" or path.startswith(("/webhook/", "/health/")):
             return None

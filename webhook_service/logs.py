@@ -4,6 +4,7 @@ Never in a line: message text, phone numbers, secrets, query strings.
 """
 
 import logging
+import os
 import re
 import time
 from datetime import UTC, datetime
@@ -11,13 +12,15 @@ from random import getrandbits
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
+from webhook_service.current import current_notes, current_request
 from webhook_service.domain import Outcome, Verdict
 
 REQUEST_ID_HEADER = "X-Request-ID"
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_STDOUT = 1
 _log = logging.getLogger("webhook_service.request")
 
 
@@ -68,14 +71,14 @@ def _collect_only_what_is_written() -> None:
 
 
 def _start() -> None:
-    g.started = time.perf_counter()
-    claimed = request.headers.get(REQUEST_ID_HEADER)
-    g.request_id = claimed if claimed and _SANE_REQUEST_ID.fullmatch(claimed) else f"{getrandbits(128):032x}"
+    notes = current_notes()
+    notes.started = time.perf_counter()
+    claimed = current_request().headers.get(REQUEST_ID_HEADER)
+    notes.request_id = claimed if claimed and _SANE_REQUEST_ID.fullmatch(claimed) else f"{getrandbits(128):032x}"
 
 
 def _finish(response: Response) -> Response:
-    # Each look through Flask's proxies costs as much as a line here, so each is looked through once.
-    current, notes = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    current, notes = current_request(), current_notes()
     response.headers[REQUEST_ID_HEADER] = notes.request_id
     fields = {
         "request_id": notes.request_id,
@@ -89,8 +92,24 @@ def _finish(response: Response) -> Response:
         fields.update(_delivery_fields(notes.verdict))
     if "failure" in notes:
         fields["failure"] = notes.failure
-    _log.info("request", extra={"fields": fields})
+    if _log.isEnabledFor(logging.INFO):
+        _write_request_line(fields)
     return response
+
+
+def _write_request_line(fields: dict[str, Any]) -> None:
+    """Writes the line that the logger would write, in a third of the time: there is one for each delivery.
+
+    One write of a whole line needs no lock. A line that can't be written goes the logger's way, which says so.
+    """
+    line = orjson.dumps(
+        {"ts": datetime.now(UTC), "level": "INFO", "logger": _log.name, "message": "request", **fields},
+        option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE,
+    )
+    try:
+        os.write(_STDOUT, line)
+    except OSError:
+        _log.info("request", extra={"fields": fields})
 
 
 def _delivery_fields(verdict: Verdict) -> dict[str, Any]:

@@ -5,17 +5,17 @@ the values are this process's own. Multiprocess mode: https://prometheus.github.
 """
 
 import time
-from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache, wraps
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
-from webhook_service.domain import StorageUnavailable, Verdict
+from webhook_service.current import current_notes, current_request
+from webhook_service.domain import Outcome, StorageUnavailable, Verdict
 
 METRICS_PATH = "/metrics"
 
@@ -98,7 +98,7 @@ class Metrics:
         return look_and_expose
 
     def _observe(self, response: Response) -> Response:
-        current, notes = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        current, notes = current_request(), current_notes()
         method = current.method if current.method in _METHODS else _OTHER_METHOD
         path = current.url_rule.rule if current.url_rule else UNMATCHED
         requests, duration = self._request_series(method, path, response.status_code)
@@ -116,8 +116,9 @@ class Metrics:
         if verdict.reason is not None:
             self._series(self._refusals, provider, verdict.reason).inc()
         for kind, outcomes in (("message", verdict.outcomes.messages), ("receipt", verdict.outcomes.receipts)):
-            for outcome, number in Counts(outcomes).items():
-                self._series(self._items, provider, kind, outcome).inc(number)
+            for outcome in Outcome:
+                if outcome in outcomes:
+                    self._series(self._items, provider, kind, outcome).inc(outcomes.count(outcome))
 
     @cache  # noqa: B019  # lives as long as the application, and holds no more than there are series
     def _request_series(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from flask import Blueprint, Response, abort, g, request
+from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
+from webhook_service.current import current_notes, current_request
 from webhook_service.domain import BodyTooLarge, Delivery, Reason, ServiceUnavailable, Verdict
 from webhook_service.inbox import Inbox
 from webhook_service.intake import take_in
@@ -54,10 +55,12 @@ def _receive(provider: Provider, inbox: Inbox) -> Response:
 
 
 def _read_delivery() -> Delivery:
-    return Delivery(raw=_read_body(), headers=request.headers, target=_target(), received_at=datetime.now(UTC))
+    request = current_request()
+    raw = _read_body(request)
+    return Delivery(raw=raw, headers=request.headers, target=_target(request), received_at=datetime.now(UTC))
 
 
-def _read_body() -> bytes:
+def _read_body(request: Request) -> bytes:
     try:
         raw = request.get_data(cache=False)
         # A chunked body has no length to judge it by: werkzeug cuts it off at the limit and says nothing.
@@ -73,13 +76,13 @@ def _read_body() -> bytes:
     return raw
 
 
-def _target() -> str:
+def _target(request: Request) -> str:
     """The path and query as the provider wrote them, which a signature may cover; gunicorn keeps them as RAW_URI."""
-    raw = request.environ.get("RAW_URI", "")
+    raw: str = request.environ.get("RAW_URI", "")
     return raw if raw.startswith("/") else request.full_path.removesuffix("?")
 
 
 def _conclude(verdict: Verdict) -> None:
-    g.verdict = verdict
+    current_notes().verdict = verdict
     if verdict.refusal is not None:
         raise verdict.refusal

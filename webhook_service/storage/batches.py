@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 
+from webhook_service.domain import StorageBusy
 from webhook_service.storage.database import Database, Transaction
 
 TURN = 0.04  # seconds to hold the turn to write: less than half of what a delivery may be made to wait
@@ -18,9 +19,12 @@ def in_batches(database: Database, work: Callable[[Transaction, int], int]) -> I
     """
     size = FIRST_BATCH
     while True:
-        with database.transaction() as transaction:
-            began = time.monotonic()
-            done = work(transaction, size)
+        try:
+            with database.transaction() as transaction:
+                began = time.monotonic()
+                done = work(transaction, size)
+        except StorageBusy:
+            continue  # another program writes; each try has waited for it already
         held = time.monotonic() - began
         yield done
         if done < size:

@@ -22,6 +22,8 @@ SCHEMA_VERSION = "0005"
 """The migration that this code reads and writes; any other is refused before a row is touched."""
 
 
+WRITER_CONNECTIONS = 2  # the leader's, and one for a look at what would keep it from writing
+
 Transaction = Connection
 
 _NOT_AVAILABLE = "the database is not available"
@@ -52,7 +54,7 @@ class Database:
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
         self._backend = _backend(url)
-        self._writer = self._engine(pool_size=2, read_only=False)
+        self._writer = self._engine(pool_size=WRITER_CONNECTIONS, read_only=False)
         self._reader = self._engine(pool_size=pool_size, read_only=True)
         forget_parent = WeakMethod(self._forget_parent)
         os.register_at_fork(after_in_child=lambda: (method := forget_parent()) and method())
