@@ -94,9 +94,10 @@ def server(app: str, database_url: str, *, workers: int = 2, threads: int | None
 
 
 def wrk(url: str, deliveries: Path, *, connections: int, seconds: float) -> Measured:
-    """Sends deliveries as fast as they are answered."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(ROOT / "benchmarks" / "wrk.lua"), url]
-    finished = subprocess.run([*command, "--", str(deliveries)], capture_output=True, text=True, check=True)
+    """Sends deliveries as fast as they are answered, for whole seconds: wrk knows no parts of them."""
+    options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(ROOT / "benchmarks" / "wrk.lua")]
+    command = ["wrk", *options, url, "--", str(deliveries)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
     found = _RESULT.search(finished.stdout)
     if found is None:
         raise RuntimeError(f"wrk said nothing of its result: {finished.stdout}")
