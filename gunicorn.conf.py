@@ -66,6 +66,7 @@ def when_ready(server: Any) -> None:
 
 def child_exit(_server: Any, worker: Any) -> None:
     """Drops the gauges of a worker that is gone."""
+    # Imported only now, since it looks for the metrics directory when it is imported.
     from prometheus_client import multiprocess
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
