@@ -56,6 +56,14 @@ def test_the_same_status_again_is_a_duplicate_and_the_first_stays(client: FlaskC
     assert receipt["ts"] == "2026-03-01T11:53:20Z"
 
 
+def test_two_statuses_of_one_message_in_one_delivery_are_both_new(client: FlaskClient) -> None:
+    post(client, of_values(a_value(statuses=[a_status("wamid.1", "sent"), a_status("wamid.1", "delivered")])))
+
+    metrics = client.get("/metrics").text
+    assert 'webhook_items_total{kind="receipt",outcome="created",provider="whatsapp"} 2.0' in metrics
+    assert 'kind="receipt",outcome="duplicate"' not in metrics
+
+
 def test_every_recipient_of_a_message_has_a_receipt(client: FlaskClient) -> None:
     both = [a_status("wamid.1", recipient_id=number) for number in ("4915112345678", "4915187654321")]
 

@@ -1,0 +1,79 @@
+"""The providers as they and their operator meet the service: a real server and the console script."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.processes import run_cli
+from tests.support.server import Server
+from webhook_service.providers.registry import PROVIDERS
+
+SETTINGS = {
+    "STANDARD_WEBHOOKS_SECRET": "whsec_c3RhbmRhcmQtc2VjcmV0",
+    "WHATSAPP_APP_SECRET": "app-secret",
+    "WHATSAPP_VERIFY_TOKEN": "verify-token",
+    "TWILIO_AUTH_TOKEN": "auth-token",
+    "PUBLIC_URL": "https://inbox.example.com",
+}
+
+
+@pytest.fixture(scope="module")
+def server(shared_sqlite_url: str) -> Iterator[Server]:
+    with Server(shared_sqlite_url, **SETTINGS) as running:
+        yield running
+
+
+def handshake(server: Server, token: str) -> tuple[int, str, str]:
+    """What Meta gets to see: status, content type and text."""
+    query = f"hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1158201444"
+    response = server.get(f"/webhook/whatsapp?{query}")
+    return response.status, response.headers["Content-Type"].partition(";")[0], response.data.decode()
+
+
+@pytest.mark.parametrize("provider", [provider.name for provider in PROVIDERS])
+def test_send_signs_for_every_provider(provider: str, server: Server) -> None:
+    sent = run_cli("send", "--provider", provider, "--message-id", f"sent-{provider}", environ=server.environ)
+
+    assert (sent.returncode, sent.stdout[:4]) == (0, "200 ")
+    assert json.loads(server.get(f"/messages/sent-{provider}").data)["provider"] == provider
+
+
+def test_meta_gets_its_challenge_back_as_text(server: Server) -> None:
+    assert handshake(server, "verify-token") == (200, "text/plain", "1158201444")
+
+
+def test_a_handshake_with_another_token_is_refused(server: Server) -> None:
+    status, content_type, text = handshake(server, "guessed")
+
+    assert (status, content_type) == (403, "application/json")
+    assert "1158201444" not in text
+
+
+def test_the_log_says_what_would_have_matched_and_the_caller_is_not_told(server: Server) -> None:
+    elsewhere = {**server.environ, "PUBLIC_URL": "http://inbox.example.com"}
+
+    refused = run_cli("send", "--provider", "twilio", environ=elsewhere)
+
+    last = [line for line in server.request_lines() if line["path"] == "/webhook/twilio"][-1]
+    assert refused.stdout.strip() == '401 {"detail":"invalid signature"}'
+    assert (last["status"], last["reason"], last["hint"]) == (401, "wrong_signature", "other_scheme")
+
+
+def test_the_quarantine_is_listed_shown_tried_again_and_dropped(server: Server) -> None:
+    server.deliver(b"not json at all")
+    (entry,) = json.loads(server.get("/quarantine").data)["data"]
+    entry_id = str(entry["id"])
+
+    listed = run_cli("quarantine", "list", environ=server.environ)
+    shown = run_cli("quarantine", "show", entry_id, environ=server.environ)
+    replayed = run_cli("quarantine", "replay", environ=server.environ)
+    dropped = run_cli("quarantine", "drop", entry_id, environ=server.environ)
+    again = run_cli("quarantine", "drop", entry_id, environ=server.environ)
+
+    assert listed.stdout.split("\t")[:4] == [entry_id, "native", "not_json", "1"]
+    assert json.loads(shown.stdout)["body"] == "not json at all"
+    assert replayed.stdout == f"{entry_id}: 0 created, 0 duplicate, still not_json\n"
+    assert dropped.stdout == f"{entry_id}: dropped\n"
+    assert (again.returncode, again.stderr) == (1, f"Error: {entry_id} is not in quarantine\n")
+    assert json.loads(server.get("/quarantine").data)["data"] == []
