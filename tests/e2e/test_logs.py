@@ -102,3 +102,11 @@ def test_the_settings_in_effect_are_logged_masked(server: Server) -> None:
 
     assert starting["settings"]["bind"] == f"127.0.0.1:{server.port}"
     assert starting["settings"]["providers"] == ["native"]
+
+
+def test_a_higher_level_leaves_the_lines_of_requests_out(sqlite_url: str) -> None:
+    with Server(sqlite_url, LOG_LEVEL="WARNING") as quiet:
+        delivered = quiet.deliver(payload())
+
+        assert delivered.status == 200
+        assert quiet.log_lines() == []
