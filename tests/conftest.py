@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import make_url
 
 from tests.support.app import application
-from tests.support.postgresql import HOW_TO_ENABLE, fresh_database, shared_server, stop_shared_server
+from tests.support.postgresql import HOW_TO_ENABLE, fresh_database, programs, shared_server, stop_shared_server
 from tests.support.server import Server
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
@@ -42,6 +42,15 @@ def postgresql_server() -> str:
     if url is None:
         pytest.skip(HOW_TO_ENABLE)
     return url
+
+
+@pytest.fixture(scope="session")
+def postgresql_programs() -> Path:
+    """The folder of ``pg_dump``, ``psql`` and the like."""
+    folder = programs(Path(os.environ[SESSION_DIRECTORY]))
+    if folder is None:
+        pytest.skip(HOW_TO_ENABLE)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ class PostgresqlServer:
 @contextmanager
 def own_server(directory: Path) -> Iterator[PostgresqlServer | None]:
     """A durable server that a test may stop and start; None where there is no PostgreSQL."""
-    binaries = _binaries(directory)
+    binaries = programs(directory)
     if binaries is None:
         yield None
         return
@@ -78,7 +78,7 @@ def shared_server(directory: Path) -> str | None:
     """The URL of a server that lives in ``directory``, started if it isn't yet; None where there is no PostgreSQL."""
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        binaries = _binaries(directory)
+        binaries = programs(directory)
         if binaries is None:
             return None
         server = PostgresqlServer(directory, binaries, durable=False)
@@ -90,7 +90,7 @@ def shared_server(directory: Path) -> str | None:
 
 def stop_shared_server(directory: Path) -> None:
     """Stops the server in ``directory``, if one was started there."""
-    binaries = _binaries(directory)
+    binaries = programs(directory)
     if binaries is not None:
         server = PostgresqlServer(directory, binaries, durable=False)
         if server.is_running():
@@ -122,7 +122,7 @@ def administration(server_url: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def _binaries(directory: Path) -> Path | None:
+def programs(directory: Path) -> Path | None:
     """The folder of the newest PostgreSQL of the system, or of the embedded one."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if installed:
