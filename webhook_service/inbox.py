@@ -17,8 +17,8 @@ from webhook_service.domain import (
 )
 from webhook_service.group_commit import CommitFailed, CommitTimedOut, GroupCommit
 from webhook_service.storage.database import Database, RowRefused, Transaction
-from webhook_service.storage.insert import Row
-from webhook_service.storage.messages import encode_message, insert_messages
+from webhook_service.storage.insert import Executor, Row
+from webhook_service.storage.messages import MESSAGES_IN_A_STATEMENT, encode_message, insert_messages
 from webhook_service.storage.quarantine import keep, release
 from webhook_service.storage.receipts import encode_receipt, insert_receipts
 
@@ -35,6 +35,9 @@ class _Entry:
     receipts: list[Row]
     quarantined: Quarantined | None
     released: int | None
+
+    def holds_only_messages(self) -> bool:
+        return not self.receipts and self.quarantined is None and self.released is None
 
 
 _Entered = Outcomes | RowRefused
@@ -95,8 +98,13 @@ class Inbox:
             return self._enter_apart(take)
 
     def _enter_together(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
-        with self._database.transaction() as transaction:
-            return _enter(transaction, take())
+        with self._database.turn_to_write() as turn:
+            entries = take()
+            if _fit_in_one_statement(entries):
+                with turn.statement() as statement:
+                    return _enter_messages(statement, entries)
+            with turn.transaction() as transaction:
+                return _enter(transaction, entries)
 
     def _enter_apart(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
         with self._database.transaction() as transaction:
@@ -108,6 +116,17 @@ class Inbox:
                 return _enter(transaction, [entry])[0]
         except RowRefused as refused:
             return refused
+
+
+def _fit_in_one_statement(entries: list[_Entry]) -> bool:
+    number = sum(len(entry.messages) for entry in entries)
+    return number <= MESSAGES_IN_A_STATEMENT and all(entry.holds_only_messages() for entry in entries)
+
+
+def _enter_messages(executor: Executor, entries: list[_Entry]) -> list[_Entered]:
+    messages = list(chain.from_iterable(entry.messages for entry in entries))
+    outcomes = iter(insert_messages(executor, messages))
+    return [Outcomes(tuple(islice(outcomes, len(entry.messages)))) for entry in entries]
 
 
 def _enter(transaction: Transaction, entries: list[_Entry]) -> list[_Entered]:

@@ -4,17 +4,18 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakMethod
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, event, literal, select
+from sqlalchemy import URL, Connection, Dialect, Engine, event, literal, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from webhook_service.domain import ConnectionLost, StorageBusy, StorageUnavailable
+from webhook_service.storage.insert import Answer
 from webhook_service.storage.postgresql import PostgresqlBackend
 from webhook_service.storage.sqlite import SqliteBackend, detail, result_code
 
@@ -38,11 +39,52 @@ class Backend(Protocol):
 
     def create_engine(self, *, pool_size: int, read_only: bool) -> Engine: ...
     def turn_to_write(self) -> AbstractContextManager[None]: ...
-    def queue_in_transaction(self, connection: Connection) -> None: ...
     def is_stale(self) -> bool: ...
     def lift_time_limit(self, connection: Connection) -> None: ...
     def writing_problem(self, connection: Connection) -> str | None: ...
     def forget(self) -> None: ...
+
+
+class Autocommit:
+    """A driver's own connection, on which each statement is a transaction: it is on disk when it returns.
+
+    It takes a statement as a Transaction does. What SQLAlchemy does around one costs more than what SQLite does in it.
+    """
+
+    def __init__(self, connection: PoolProxiedConnection, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._driver: Any = connection.driver_connection
+
+    def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> Answer:
+        answer: Answer = self._driver.execute(statement, parameters)
+        return answer
+
+
+class Turn:
+    """The turn to write, in one statement or in a transaction of many."""
+
+    def __init__(self, writer: Engine) -> None:
+        self._writer = writer
+
+    @contextmanager
+    def statement(self) -> Iterator[Autocommit]:
+        """For one statement that is a transaction by itself."""
+        connection = self._writer.raw_connection()
+        try:
+            yield Autocommit(connection, self._writer.dialect)
+        except psycopg.OperationalError as error:
+            if not connection.driver_connection.closed:  # type: ignore[union-attr]  # psycopg's, as its error shows
+                raise
+            connection.invalidate(error)
+            raise ConnectionLost(_NOT_AVAILABLE) from error
+        finally:
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A transaction, committed when the block is left."""
+        with self._writer.begin() as connection:
+            yield connection
 
 
 class Database:
@@ -60,15 +102,20 @@ class Database:
         os.register_at_fork(after_in_child=lambda: (method := forget_parent()) and method())
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """A transaction that holds the turn to write and is on disk when the block is left.
+    def turn_to_write(self) -> Iterator[Turn]:
+        """The turn to write, which one process has at a time.
 
-        Raises StorageUnavailable when it can't be begun or committed, RowRefused when a row is to blame.
+        Raises StorageUnavailable when what is written in it can't be committed, RowRefused when a row is to blame.
         """
         self._renew_if_stale()
-        with _domain_errors(), self._backend.turn_to_write(), self._writer.begin() as connection:
-            self._backend.queue_in_transaction(connection)
-            yield connection
+        with _domain_errors(), self._backend.turn_to_write():
+            yield Turn(self._writer)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A transaction that holds the turn to write and is on disk when the block is left; raises what a turn does."""
+        with self.turn_to_write() as turn, turn.transaction() as transaction:
+            yield transaction
 
     @contextmanager
     def savepoint(self, transaction: Transaction) -> Iterator[None]:
@@ -150,6 +197,8 @@ def _domain_errors() -> Iterator[None]:
     except (IntegrityError, DataError) as error:
         # The driver's text and its wrapper's quote the row, which no log may show.
         raise RowRefused(type(error.orig).__name__) from None
+    except (sqlite3.IntegrityError, sqlite3.DataError, psycopg.IntegrityError, psycopg.DataError) as error:
+        raise RowRefused(type(error).__name__) from None
     except UnicodeEncodeError as error:
         # A lone surrogate, which no driver can send; this text quotes the row too.
         raise RowRefused(type(error).__name__) from None

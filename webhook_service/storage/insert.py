@@ -8,14 +8,33 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import chain, islice
+from typing import Any, Protocol
 
-from sqlalchemy import JSON, Connection, Table
+from sqlalchemy import JSON, Dialect, Table
 
 from webhook_service.domain import Outcome
 from webhook_service.storage.models import UtcDateTime
+from webhook_service.storage.postgresql import TAKE_TURN
 
 Value = str | int | None
 Row = tuple[Value, ...]
+
+
+class Answer(Protocol):
+    """What a statement came to: rows, or how many it changed."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Executor(Protocol):
+    """What carries out a statement in the driver's own words: a transaction, or a connection that commits each."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+    def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> Answer: ...
+
 
 # A statement takes 32,766 parameters: https://www.sqlite.org/limits.html#max_variable_number
 SQLITE_PARAMETERS = 32_766
@@ -26,8 +45,13 @@ def timestamp_value(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
+def rows_in_a_statement(columns: tuple[str, ...]) -> int:
+    """How many rows ``insert_new`` stores by one statement, on either database; more of them need a transaction."""
+    return SQLITE_PARAMETERS // len(columns)
+
+
 def insert_new(
-    connection: Connection, table: Table, columns: tuple[str, ...], key_length: int, rows: Sequence[Row]
+    executor: Executor, table: Table, columns: tuple[str, ...], key_length: int, rows: Sequence[Row]
 ) -> list[Outcome]:
     """Inserts the rows that no unique constraint forbids and tells what became of each, in order.
 
@@ -37,7 +61,8 @@ def insert_new(
     """
     if not rows:
         return []
-    created = set(_insert_new(connection, table, columns, key_length, rows))
+    insert = _insert_on_postgresql if executor.dialect.name == "postgresql" else _insert_on_sqlite
+    created = insert(executor, table, columns, columns[:key_length], rows)
     outcomes = []
     for row in rows:
         key = row[:key_length]
@@ -46,39 +71,50 @@ def insert_new(
     return outcomes
 
 
-def _insert_new(
-    connection: Connection, table: Table, columns: tuple[str, ...], key_length: int, rows: Sequence[Row]
-) -> Iterator[Row]:
-    key = columns[:key_length]
-    if connection.dialect.name == "postgresql":
-        by_column = tuple(list(values) for values in zip(*rows, strict=True))
-        yield from _inserted(connection, _from_arrays(table, columns, key), by_column)
-        return
+def _insert_on_postgresql(
+    executor: Executor, table: Table, columns: tuple[str, ...], key: tuple[str, ...], rows: Sequence[Row]
+) -> set[Row]:
+    by_column = tuple(list(values) for values in zip(*rows, strict=True))
+    return set(map(tuple, executor.exec_driver_sql(_from_arrays(table, columns, key), by_column)))
+
+
+def _insert_on_sqlite(
+    executor: Executor, table: Table, columns: tuple[str, ...], key: tuple[str, ...], rows: Sequence[Row]
+) -> set[Row]:
+    created: set[Row] = set()
     remaining = iter(rows)
-    while chunk := list(islice(remaining, SQLITE_PARAMETERS // len(columns))):
-        statement = _from_values(table, columns, key, len(chunk))
-        yield from _inserted(connection, statement, tuple(chain.from_iterable(chunk)))
-
-
-def _inserted(connection: Connection, statement: str, parameters: tuple[object, ...]) -> Iterator[Row]:
-    return (tuple(row) for row in connection.exec_driver_sql(statement, parameters))
+    while chunk := list(islice(remaining, rows_in_a_statement(columns))):
+        values = tuple(chain.from_iterable(chunk))
+        inserted = executor.exec_driver_sql(_from_values(table, columns, len(chunk)), values).rowcount
+        if inserted == len(chunk):
+            created.update(row[: len(key)] for row in chunk)
+        elif inserted:
+            created.update(map(tuple, executor.exec_driver_sql(_last(table, key), (inserted,))))
+    return created
 
 
 @cache
 def _from_arrays(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
     arrays = ", ".join(f"%s::{_postgresql_type(table, name)}[]" for name in columns)
-    return _insert(table, columns, key, source=f"SELECT * FROM unnest({arrays})")  # noqa: S608  # names of our own
+    # The turn comes first in the join, so that an id is given only to who has it: ids grow in the order of commits.
+    source = f"SELECT new.* FROM turn, unnest({arrays}) AS new"  # noqa: S608  # names of our own
+    return f"WITH turn AS MATERIALIZED ({TAKE_TURN}) {_insert(table, columns, source)} RETURNING {', '.join(key)}"
+
+
+# SQLite gives the rows that RETURNING asks for one by one, and the driver lets go of the interpreter for each.
+@cache
+def _from_values(table: Table, columns: tuple[str, ...], number: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return _insert(table, columns, f"VALUES {', '.join([row] * number)}")
 
 
 @cache
-def _from_values(table: Table, columns: tuple[str, ...], key: tuple[str, ...], number: int) -> str:
-    row = f"({', '.join('?' * len(columns))})"
-    return _insert(table, columns, key, source=f"VALUES {', '.join([row] * number)}")
+def _last(table: Table, key: tuple[str, ...]) -> str:
+    return f"SELECT {', '.join(key)} FROM {table.name} ORDER BY id DESC LIMIT ?"  # noqa: S608  # names of our own
 
 
-def _insert(table: Table, columns: tuple[str, ...], key: tuple[str, ...], *, source: str) -> str:
-    names, keys = ", ".join(columns), ", ".join(key)
-    return f"INSERT INTO {table.name} ({names}) {source} ON CONFLICT DO NOTHING RETURNING {keys}"
+def _insert(table: Table, columns: tuple[str, ...], source: str) -> str:
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) {source} ON CONFLICT DO NOTHING"
 
 
 def _postgresql_type(table: Table, name: str) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import cast as cast_in_sql
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position, StoredMessage
-from webhook_service.storage.insert import Row, insert_new, timestamp_value
+from webhook_service.storage.insert import Executor, Row, insert_new, rows_in_a_statement, timestamp_value
 from webhook_service.storage.models import MessageRow, UtcDateTime
 from webhook_service.storage.rollups import count_all, count_between, count_of_sender
 from webhook_service.storage.trigrams import narrow_down
@@ -32,6 +32,7 @@ _COLUMNS = (
     "received_at",
 )
 _KEY = _COLUMNS[:1]
+MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 _KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
 _STORED: Mapping[str, ColumnElement[Any]] = {**_table.columns, "extra": cast_in_sql(MessageRow.extra, Text)}
 
@@ -52,9 +53,9 @@ def encode_message(message: Message) -> Row:
     )
 
 
-def insert_messages(connection: Connection, rows: Sequence[Row]) -> list[Outcome]:
+def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
     """Stores each message whose ID is new and tells what became of each, in order."""
-    return insert_new(connection, _table, _COLUMNS, len(_KEY), rows)
+    return insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
 
 
 def find_message(connection: Connection, message_id: str) -> Message | None:

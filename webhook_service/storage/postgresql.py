@@ -6,7 +6,7 @@ Connection parameters: https://www.postgresql.org/docs/current/libpq-connect.htm
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.pool import QueuePool
 
 # Any number that no other program on the database takes: "webhooks" in ASCII.
@@ -19,7 +19,10 @@ WRITE_TIMEOUT = 4000  # milliseconds for one statement of a writer
 POOL_TIMEOUT = 1  # seconds; each thread has a connection to read, and one thread at a time writes
 READ_TIMEOUT = 30_000  # milliseconds for one statement of a reader
 
-_take_turn = text("SELECT pg_advisory_xact_lock(:key)")
+TAKE_TURN = f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
+"""Waits until no other process writes; the turn ends with the transaction."""
+
+_take_turn = text(TAKE_TURN)
 _lift_time_limit = text("SET LOCAL statement_timeout = 0")
 _is_read_only = text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool")
 
@@ -42,8 +45,10 @@ class PostgresqlBackend:
             # What a reader reads in one snapshot() is of one moment, as on SQLite.
             "default_transaction_isolation": "repeatable\\ read" if read_only else "read\\ committed",
         }
-        return create_engine(
+        engine = create_engine(
             self._url,
+            # A writer begins its transactions itself, or sends one statement that is its own transaction.
+            isolation_level=None if read_only else "AUTOCOMMIT",
             poolclass=QueuePool,
             pool_size=pool_size,
             max_overflow=0,
@@ -57,15 +62,20 @@ class PostgresqlBackend:
                 "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             },
         )
+        if not read_only:
+
+            @event.listens_for(engine, "begin")
+            def begin(connection: Connection) -> None:
+                connection.exec_driver_sql("BEGIN")
+                connection.execute(_take_turn)
+
+        return engine
 
     @contextmanager
     def turn_to_write(self) -> Iterator[None]:
-        """Nothing to wait for before the transaction: the turn is taken inside it."""
+        """Nothing to wait for before the transaction: the turn is taken inside it, so that ids are committed in the
+        order in which they are given."""
         yield
-
-    def queue_in_transaction(self, connection: Connection) -> None:
-        """Waits until no other process writes, so that ids are committed in the order in which they are given."""
-        connection.execute(_take_turn, {"key": ADVISORY_LOCK})
 
     def is_stale(self) -> bool:
         """Never by itself: a connection that broke says so when it is used."""

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, select
 from sqlalchemy import Row as ResultRow
 
 from webhook_service.domain import Outcome, Receipt, ReceiptFilter
-from webhook_service.storage.insert import Row, insert_new, timestamp_value
+from webhook_service.storage.insert import Executor, Row, insert_new, timestamp_value
 from webhook_service.storage.models import ReceiptRow
 
 _table = cast("Table", ReceiptRow.__table__)
@@ -31,9 +31,9 @@ def encode_receipt(receipt: Receipt) -> Row:
     )
 
 
-def insert_receipts(connection: Connection, rows: Sequence[Row]) -> list[Outcome]:
+def insert_receipts(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
     """Stores each receipt that is new by message ID, status and recipient, and tells what became of each, in order."""
-    return insert_new(connection, _table, _COLUMNS, len(_KEY), rows)
+    return insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
 
 
 def list_receipts(
