@@ -42,10 +42,14 @@ class Bench:
     _files: int = 0
     _written: int = 0
 
+    def new_sqlite(self) -> str:
+        """A database that is not there yet."""
+        self._files += 1
+        return f"sqlite:///{self.folder / f'{self._files}.db'}"
+
     def fresh_sqlite(self) -> str:
         """A new migrated database."""
-        self._files += 1
-        url = f"sqlite:///{self.folder / f'{self._files}.db'}"
+        url = self.new_sqlite()
         migrate(url)
         return url
 
@@ -139,7 +143,7 @@ def duplicates(bench: Bench) -> None:
 
 def on_a_full_database(bench: Bench) -> None:
     """The rate with many messages already stored."""
-    full = bench.fresh_sqlite()
+    full = bench.new_sqlite()
     fill(full, bench.stored, senders=2000)
     with serving(empty=(SERVICE, bench.fresh_sqlite()), full=(SERVICE, full)) as servers:
         found = bench.alternate(servers, connections=16)
