@@ -22,7 +22,7 @@ import click
 
 from benchmarks.fill import fill
 from benchmarks.load import ROOT, Measured, Server, migrate, server, write_deliveries, wrk
-from benchmarks.plot import Series, write_plot
+from benchmarks.plot import Chart, Line, write_plot
 from benchmarks.postgresql import postgresql
 
 BASELINE, SERVICE, ALONE = "baseline:app", "wsgi:app", "insert_per_request:app"
@@ -180,10 +180,14 @@ def over_connections(bench: Bench) -> None:
     write_plot(
         ROOT / "docs" / "throughput.svg",
         [
-            Series(names[name], CONNECTIONS, [run.rate for run in runs], [run.p99 for run in runs])
-            for name, runs in found.items()
+            Chart(title, "connections", [_line(names[name], runs, figure) for name, runs in found.items()])
+            for title, figure in (("deliveries a second", "rate"), ("p99 in ms", "p99"))
         ],
     )
+
+
+def _line(name: str, runs: list[Measured], figure: str) -> Line:
+    return Line(name, [(number, getattr(run, figure)) for number, run in zip(CONNECTIONS, runs, strict=True)])
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {
