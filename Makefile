@@ -46,6 +46,9 @@ test-containers: install-dev ## What needs a Docker daemon
 bench: install-dev ## What ingest does a second (needs wrk; BENCH=--quick for a short look)
 	@$(BIN)/python -m benchmarks.ingest $(BENCH)
 
+bench-reads: install ## What reads cost, by number stored (BENCH='--messages 10000,100000 --databases sqlite')
+	@$(BIN)/python -m benchmarks.reads $(BENCH)
+
 lint: install-dev ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -54,14 +57,6 @@ lint: install-dev ## ruff and mypy
 format: install-dev ## Let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-
-BENCH_URL ?= sqlite:///data/benchmark.db
-BENCH_MESSAGES ?= 1000000
-BENCH_SENDERS ?= 2000
-
-bench-reads: install ## Fill a database and measure reads (BENCH_URL, BENCH_MESSAGES, BENCH_SENDERS)
-	@$(BIN)/python benchmarks/fill.py --url $(BENCH_URL) --messages $(BENCH_MESSAGES) --senders $(BENCH_SENDERS)
-	@$(BIN)/python benchmarks/reads.py --url $(BENCH_URL)
 
 lock: ## Renew the locks (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -1,26 +1,30 @@
-"""Fills a migrated database with messages of one year: ``python benchmarks/fill.py --messages 1000000``.
+"""Fills a new database with messages of one year: ``python -m benchmarks.fill --messages 1000000``.
 
-The rows go straight into the table, a batch a transaction, by the statement that the service itself inserts with.
+The migrations take over what they find: they count and index the messages that are there already. So the rows go into
+the table of the first one while it has no index to keep, and then the other migrations are run. What that leaves is
+the schema of the migrations to the letter, and each index is built once instead of row by row.
 """
 
-import itertools
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice, product
+from pathlib import Path
 
 import click
+from sqlalchemy import URL, Connection, create_engine, inspect, text
+from sqlalchemy.pool import NullPool
 
-from webhook_service.domain import Message
 from webhook_service.settings import parse_url
-from webhook_service.storage.database import Database
-from webhook_service.storage.insert import Row
-from webhook_service.storage.messages import encode_message, insert_messages
-from webhook_service.storage.migrate import migrate
+from webhook_service.storage.messages import fold
+from webhook_service.storage.migrate import upgrade
 
-BATCH = 2_000
+BATCH = 10_000
 YEAR = timedelta(days=365)
 END = datetime(2026, 1, 1, tzinfo=UTC)
+LATE = 600  # seconds that a message's ``ts`` may lie behind those stored before it
 
 COMMON_WORD = "hello"  # in every fifth text
 RARE_WORD = "zeppelin"  # in one of 200,000
@@ -28,64 +32,165 @@ ABSENT_WORD = "xylophone"
 RECIPIENTS = [f"+49301234{number:03}" for number in range(50)]
 PROVIDERS = ("native", "whatsapp", "twilio")
 
+FIRST_MIGRATION = "0001"  # makes the table of messages
+COLUMNS = ("message_id", "provider", "sender", "recipient", "ts", "text", "text_folded", "type", "received_at")
+
+Row = tuple[str, ...]
+Write = Callable[[Connection, Sequence[Row]], object]
+
 _syllables = ("ka", "to", "mi", "ren", "sol", "ba", "ne", "tir", "lo", "ve", "da", "gu", "shi", "pra")
-VOCABULARY = ["".join(parts) for size in (2, 3) for parts in itertools.product(_syllables, repeat=size)]
+VOCABULARY = ["".join(parts) for size in (2, 3) for parts in product(_syllables, repeat=size)]
+
+# Nothing is synced, and large steps are sorted in memory: a fill that is interrupted is begun anew.
+_SQLITE_PRAGMAS = ("journal_mode = DELETE", "synchronous = OFF", "cache_size = -1000000")
+_SQLITE_INSERT = f"INSERT INTO messages ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_SQLITE_INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'messages' AND sql NOT NULL"
+
+_POSTGRESQL_SETTINGS = ("timezone = 'UTC'", "maintenance_work_mem = '1GB'", "synchronous_commit = off")
+_POSTGRESQL_COPY = f"COPY messages ({', '.join(COLUMNS)}) FROM STDIN"
+_POSTGRESQL_INDEXES = """
+    SELECT indexrelid::regclass, pg_get_indexdef(indexrelid) FROM pg_index
+    WHERE indrelid = 'messages'::regclass AND indexrelid NOT IN (SELECT conindid FROM pg_constraint)
+"""
 
 
-def messages(number: int, senders: int, first: int = 0) -> Iterator[Message]:
-    """Messages in nearly the order of their ``ts``; a few senders send much, most send little."""
-    chance = random.Random(first)
-    step = YEAR / number
+def rows(number: int, senders: int) -> Iterator[Row]:
+    """The ``COLUMNS`` of messages in nearly the order of their ``ts``; a few senders send much, most send little."""
+    chance = random.Random(1)
+    uniform, random_bits = chance.random, chance.getrandbits
+    beginnings, ends = _beginnings(chance), _ends(chance)
     for at in range(number):
-        sent = END - YEAR + step * at - timedelta(seconds=chance.random() * 600)
-        yield Message(
-            message_id=f"fill-{first + at:09}-{chance.getrandbits(32):08x}",
-            provider=chance.choice(PROVIDERS),
-            sender=f"+4915{int(senders * chance.random() ** 2):08}",
-            recipient=chance.choice(RECIPIENTS),
-            ts=sent,
-            received_at=sent + timedelta(seconds=1),
-            text=_text(chance),
+        words = f"{beginnings[int(uniform() * len(beginnings))]} {ends[int(uniform() * len(ends))]}"
+        if uniform() < 1 / 200_000:
+            words = f"{words.rpartition(' ')[0]} {RARE_WORD}"
+        sent = at / number * _YEAR_SECONDS - uniform() * LATE
+        yield (
+            f"fill-{at:09}-{random_bits(32):08x}",
+            PROVIDERS[int(uniform() * len(PROVIDERS))],
+            sender(int(senders * uniform() ** 2)),
+            RECIPIENTS[int(uniform() * len(RECIPIENTS))],
+            _timestamp(sent),
+            words,
+            fold(words),
+            "text",
+            _timestamp(sent + 1),
         )
 
 
-def _text(chance: random.Random) -> str:
-    words = chance.choices(VOCABULARY, k=chance.randint(3, 12))
-    if chance.random() < 0.2:
-        words[0] = COMMON_WORD.capitalize()
-    if chance.random() < 1 / 200_000:
-        words[-1] = RARE_WORD
-    return " ".join(words)
+def sender(number: int) -> str:
+    """The number of a sender; the smaller, the more it sends."""
+    return f"+4915{number:08}"
 
 
-def rows(number: int, senders: int, first: int = 0) -> Iterator[list[Row]]:
-    """The same in batches, as ``insert_messages`` takes them."""
-    encoded = map(encode_message, messages(number, senders, first))
-    while batch := list(itertools.islice(encoded, BATCH)):
-        yield batch
+# Texts are put together of two parts that were made before, since to choose each word costs more than to store it.
+def _beginnings(chance: random.Random) -> list[str]:
+    parts = [chance.choices(VOCABULARY, k=chance.randint(1, 6)) for _ in range(5_000)]
+    for part in parts[::5]:
+        part[0] = COMMON_WORD.capitalize()
+    return [" ".join(part) for part in parts]
 
 
-def fill(url: str, number: int, senders: int, first: int = 0) -> None:
-    """Stores that many messages, with a progress bar."""
+def _ends(chance: random.Random) -> list[str]:
+    return [" ".join(chance.choices(VOCABULARY, k=chance.randint(2, 6))) for _ in range(5_000)]
+
+
+# The same for times, which are written here as ``storage.insert.timestamp_value`` writes them.
+_FIRST_DAY = END - YEAR - timedelta(days=1)
+_DAYS = [str((_FIRST_DAY + timedelta(days=day)).date()) for day in range(YEAR.days + 2)]
+_SECONDS = [f"{hour:02}:{minute:02}:{second:02}" for hour, minute, second in product(range(24), range(60), range(60))]
+_YEAR_SECONDS = YEAR.total_seconds()
+
+
+def _timestamp(seconds: float) -> str:
+    """A moment so many seconds after the year's begin, or a few before it."""
+    microseconds = int((seconds + 86_400) * 1_000_000)
+    whole, fraction = divmod(microseconds, 1_000_000)
+    day, second = divmod(whole, 86_400)
+    return f"{_DAYS[day]} {_SECONDS[second]}.{fraction:06}"
+
+
+def fill(url: str, number: int, senders: int) -> None:
+    """Makes the tables and stores that many messages, with a progress bar.
+
+    In one transaction, so that nothing is left of a fill that is interrupted. A database that has the tables already is
+    refused.
+    """
     parsed = parse_url(url)
-    migrate(parsed)
-    database = Database(parsed, pool_size=1)
+    if parsed.drivername == "sqlite":
+        with _sqlite(parsed) as connection:
+            _load(connection, number, senders, _insert, _SQLITE_INDEXES)
+    else:
+        with _postgresql(parsed) as connection:
+            _load(connection, number, senders, _copy, _POSTGRESQL_INDEXES)
+
+
+def is_filled(url: str) -> bool:
+    """Whether the database has the tables already."""
+    engine = create_engine(parse_url(url), poolclass=NullPool)
+    with engine.connect() as connection:
+        return inspect(connection).has_table("messages")
+
+
+def _load(connection: Connection, number: int, senders: int, write: Write, list_indexes: str) -> None:
+    if inspect(connection).has_table("messages"):
+        raise click.ClickException("only a new database can be filled, and this one has tables already")
+    upgrade(connection, FIRST_MIGRATION)
+    indexes = connection.execute(text(list_indexes)).all()
+    for name, _ in indexes:
+        connection.exec_driver_sql(f"DROP INDEX {name}")
+    made = rows(number, senders)
     with click.progressbar(length=number, label="Filling", file=sys.stderr, show_pos=True) as bar:
-        for batch in rows(number, senders, first):
-            with database.transaction() as transaction:
-                insert_messages(transaction, batch)
+        while batch := list(islice(made, BATCH)):
+            write(connection, batch)
             bar.update(len(batch))
-    database.close()
+    click.echo("Indexing and counting", err=True)
+    for _, definition in indexes:
+        connection.exec_driver_sql(definition)
+    upgrade(connection)
+
+
+@contextmanager
+def _sqlite(url: URL) -> Iterator[Connection]:
+    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
+    with engine.connect() as connection:
+        for pragma in _SQLITE_PRAGMAS:
+            connection.exec_driver_sql(f"PRAGMA {pragma}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+def _insert(connection: Connection, batch: Sequence[Row]) -> None:
+    connection.exec_driver_sql(_SQLITE_INSERT, list(batch))
+
+
+@contextmanager
+def _postgresql(url: URL) -> Iterator[Connection]:
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        for setting in _POSTGRESQL_SETTINGS:
+            connection.exec_driver_sql(f"SET LOCAL {setting}")
+        yield connection
+    # What autovacuum would do some minutes later.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM (ANALYZE)")
+
+
+def _copy(connection: Connection, batch: Sequence[Row]) -> None:
+    # None of the values holds what COPY would have escaped.
+    with connection.connection.cursor() as cursor, cursor.copy(_POSTGRESQL_COPY) as copy:
+        copy.write("".join(["\t".join(row) + "\n" for row in batch]))
 
 
 @click.command()
-@click.option("--url", default="sqlite:///data/benchmark.db", show_default=True, help="Database to fill.")
+@click.option("--url", default="sqlite:///data/benchmark.db", show_default=True, help="Database to make and fill.")
 @click.option("--messages", "number", default=1_000_000, show_default=True, type=click.IntRange(1))
 @click.option("--senders", default=2_000, show_default=True, type=click.IntRange(1))
-@click.option("--first", default=0, show_default=True, help="Number of the first message, to fill in several runs.")
-def main(url: str, number: int, senders: int, first: int) -> None:
-    """Migrate a database and fill it."""
-    fill(url, number, senders, first)
+def main(url: str, number: int, senders: int) -> None:
+    """Make a database and fill it."""
+    fill(url, number, senders)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import click
 
 from benchmarks.fill import fill
 from benchmarks.load import ROOT, Measured, Server, migrate, server, write_deliveries, wrk
-from benchmarks.plot import Series, write_plot
+from benchmarks.plot import Chart, Line, write_plot
 from benchmarks.postgresql import postgresql
 
 BASELINE, SERVICE, ALONE = "baseline:app", "wsgi:app", "insert_per_request:app"
@@ -42,10 +42,14 @@ class Bench:
     _files: int = 0
     _written: int = 0
 
+    def new_sqlite(self) -> str:
+        """A database that is not there yet."""
+        self._files += 1
+        return f"sqlite:///{self.folder / f'{self._files}.db'}"
+
     def fresh_sqlite(self) -> str:
         """A new migrated database."""
-        self._files += 1
-        url = f"sqlite:///{self.folder / f'{self._files}.db'}"
+        url = self.new_sqlite()
         migrate(url)
         return url
 
@@ -139,7 +143,7 @@ def duplicates(bench: Bench) -> None:
 
 def on_a_full_database(bench: Bench) -> None:
     """The rate with many messages already stored."""
-    full = bench.fresh_sqlite()
+    full = bench.new_sqlite()
     fill(full, bench.stored, senders=2000)
     with serving(empty=(SERVICE, bench.fresh_sqlite()), full=(SERVICE, full)) as servers:
         found = bench.alternate(servers, connections=16)
@@ -176,10 +180,14 @@ def over_connections(bench: Bench) -> None:
     write_plot(
         ROOT / "docs" / "throughput.svg",
         [
-            Series(names[name], CONNECTIONS, [run.rate for run in runs], [run.p99 for run in runs])
-            for name, runs in found.items()
+            Chart(title, "connections", [_line(names[name], runs, figure) for name, runs in found.items()])
+            for title, figure in (("deliveries a second", "rate"), ("p99 in ms", "p99"))
         ],
     )
+
+
+def _line(name: str, runs: list[Measured], figure: str) -> Line:
+    return Line(name, [(number, getattr(run, figure)) for number, run in zip(CONNECTIONS, runs, strict=True)])
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {

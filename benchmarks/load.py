@@ -51,7 +51,11 @@ class Server:
 
     def worker_megabytes(self) -> float:
         """The resident memory of the largest worker."""
-        return max(_resident_megabytes(pid) for pid in self.worker_pids())
+        return max(self.megabytes_by_worker().values())
+
+    def megabytes_by_worker(self) -> dict[int, float]:
+        """The resident memory of each worker."""
+        return {pid: _resident_megabytes(pid) for pid in self.worker_pids()}
 
 
 def write_deliveries(path: Path, count: int, *, first: int = 0) -> None:

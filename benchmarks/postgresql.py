@@ -13,7 +13,10 @@ DATABASE_URL = "BENCH_POSTGRES_URL"
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str | None]:
-    """The URL of an empty database; None where neither DATABASE_URL nor the server's programs are at hand."""
+    """The URL of a database in ``folder``, made if it is not there yet, so empty then.
+
+    That of DATABASE_URL where it is set; None where neither that nor the server's programs are at hand.
+    """
     if os.environ.get(DATABASE_URL):
         yield os.environ[DATABASE_URL]
         return
@@ -22,7 +25,7 @@ def postgresql(folder: Path) -> Iterator[str | None]:
         yield None
         return
     binaries = installed[-1]
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     # The server refuses to run as root, and its account has to reach its folder.
     account: dict[str, Any] = {}
     if os.geteuid() == 0:
@@ -31,7 +34,9 @@ def postgresql(folder: Path) -> Iterator[str | None]:
         folder.parent.chmod(0o755)
         account = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
     data = folder / "data"
-    _run([binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"], account)
+    if not data.exists():
+        as_utf8 = ("--encoding=UTF8", "--locale=C")
+        _run([binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", *as_utf8], account)
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c shared_buffers=512MB"
     _run([binaries / "pg_ctl", "start", "-w", "-D", data, "-l", folder / "log", "-o", options], account)
     try:

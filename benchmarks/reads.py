@@ -1,158 +1,317 @@
-"""What reads cost over HTTP: ``python benchmarks/reads.py --url sqlite:///data/benchmark.db``.
+"""What reads cost over HTTP, with few and with many messages stored.
 
-Starts the service on a database that ``fill.py`` has filled, asks each kind of question over one kept-alive connection,
-and prints a table of percentiles; then reads the whole feed and an export over several.
+    make bench-reads                                    every size on both databases, one or two hours
+    make bench-reads BENCH='--messages 10000,100000 --databases sqlite'
+
+Fills a database of each size, starts the service on it, asks each kind of question over one kept-alive connection, then
+reads the feed and exports. Each result is written down as it is there, so a run that was interrupted goes on where it
+stopped. In the end all results make a table with the goals, and the plots docs/reads-sqlite.svg and
+docs/reads-postgresql.svg. PostgreSQL's server programs are needed for it, or a server's URL in BENCH_POSTGRES_URL.
 """
 
-import os
-import socket
-import subprocess
-import sys
+import statistics
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPConnection, HTTPResponse
+from itertools import product
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import click
-import orjson
-import urllib3
-from fill import ABSENT_WORD, COMMON_WORD, END, RARE_WORD, RECIPIENTS, YEAR
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
 
-ROOT = Path(__file__).resolve().parent.parent
-BIN = Path(sys.executable).parent
+from benchmarks.fill import ABSENT_WORD, COMMON_WORD, END, RARE_WORD, RECIPIENTS, YEAR, fill, is_filled, sender
+from benchmarks.load import ROOT, Server, server
+from benchmarks.postgresql import postgresql
+from benchmarks.reads_report import PAGE, STATS, TIMELINE, Latency, Result, Results, draw, table
+from webhook_service.domain import Order, Position
+from webhook_service.schemas import FeedQuery, load_message_query, next_in_feed, write_cursor
+
+APP = "wsgi:app"
+LIMIT = 100  # messages of a page, the most that there may be
 MIDDLE = END - YEAR / 2
-WORKERS = 2
-LIMIT = 100
+Measured = tuple[dict[str, Latency], dict[str, float]]
 
-FILTERS = {
-    "no filter": {},
-    "from": {"from": "+491500000001"},
-    "to": {"to": RECIPIENTS[7]},
-    "provider": {"provider": "twilio"},
-    "absent provider": {"provider": "standard"},
-    "since, until": {"since": MIDDLE.isoformat(), "until": (MIDDLE + timedelta(days=90)).isoformat()},
-    "q common": {"q": COMMON_WORD},
-    "q rare": {"q": RARE_WORD},
-    "q absent": {"q": ABSENT_WORD},
-}
+WARM_UP = 3  # times that a question is asked before it is measured
+FEED_CONSUMERS, FEED_ROUNDS = 2, 3
 
-Get = Callable[[str], bytes]
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to be measured; those of one ``kind`` have one goal."""
+
+    kind: str
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often each question is asked, and how many seconds each thing may take at most."""
+
+    times: int
+    seconds: float
+
+
+class Client:
+    """One kept-alive connection."""
+
+    def __init__(self, url: str) -> None:
+        address = urlsplit(url)
+        self._connection = HTTPConnection(address.hostname or "", address.port, timeout=600)
+
+    def close(self) -> None:
+        """Closes the connection, whether or not all of the answer was read."""
+        self._connection.close()
+
+    def get(self, path: str) -> bytes:
+        """The whole answer."""
+        return self.open(path).read()
+
+    def open(self, path: str) -> HTTPResponse:
+        """An answer that is still to be read."""
+        self._connection.request("GET", path)
+        answer = self._connection.getresponse()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status} {answer.read()!r}")
+        return answer
+
+
+def questions(senders: int) -> Iterator[Question]:
+    """All that is asked of a database with so many senders."""
+    filters = {
+        "no filter": {},
+        "from a common sender": {"from": sender(0)},
+        "from a rare sender": {"from": sender(senders - 1)},
+        "to": {"to": RECIPIENTS[7]},
+        "provider": {"provider": "twilio"},
+        "absent provider": {"provider": "standard"},
+        "since, until": {"since": MIDDLE.isoformat(), "until": (MIDDLE + YEAR / 4).isoformat()},
+    }
+    for name, wanted in filters.items():
+        yield from _pages(PAGE, name, wanted)
+    for kind, word in {"q rare": RARE_WORD, "q common": COMMON_WORD, "q absent": ABSENT_WORD}.items():
+        yield from _pages(kind, kind, {"q": word})
+    yield Question(STATS, STATS, "/stats")
+    year = urlencode({"interval": "day", "since": (END - YEAR).isoformat(), "until": END.isoformat()})
+    yield Question(TIMELINE, "timeline, a year by day", f"/stats/timeline?{year}")
+
+
+def _pages(kind: str, name: str, wanted: dict[str, str]) -> Iterator[Question]:
+    for order in Order:
+        query = urlencode({**wanted, "order": order, "limit": LIMIT})
+        for place, cursor in {"first": "*", "deep": deep_cursor(query)}.items():
+            yield Question(kind, f"{name}, {order}, {place}", f"/messages?{query}&cursor={cursor}")
+
+
+def deep_cursor(query_string: str) -> str:
+    """A place nine tenths along the list that the query is about."""
+    query = load_message_query(query_string.encode())
+    since, until = query.filter.since or END - YEAR, query.filter.until or END
+    tenth = (until - since) / 10
+    place = until - tenth if query.order is Order.ASC else since + tenth
+    return write_cursor(query.filter, query.order, Position(place, ""))
+
+
+def measure(client: Client, path: str, patience: Patience) -> Latency:
+    """Asks again and again; the first few times don't count."""
+    for _ in range(WARM_UP):
+        client.get(path)
+    milliseconds: list[float] = []
+    while len(milliseconds) < patience.times and sum(milliseconds) < patience.seconds * 1000:
+        started = time.perf_counter()
+        client.get(path)
+        milliseconds.append((time.perf_counter() - started) * 1000)
+    return Latency.of(milliseconds)
+
+
+def feed_rate(url: str, stored: int, patience: Patience) -> float:
+    """Messages a second that consumers read in sum, the first from the beginning, the others from further on.
+
+    The median of some rounds: each has connections of its own, and it is chance which workers they get.
+    """
+    starts = [stored * consumer // FEED_CONSUMERS for consumer in range(FEED_CONSUMERS)]
+    rates = []
+    for _ in range(FEED_ROUNDS):
+        started = time.perf_counter()
+        end = started + patience.seconds
+        with ThreadPoolExecutor(FEED_CONSUMERS) as consumers:
+            read = sum(consumers.map(partial(_consume, url, end), starts))
+        rates.append(read / (time.perf_counter() - started))
+    return statistics.median(rates)
+
+
+def _consume(url: str, end: float, start: int) -> int:
+    """How many messages were read until then; at the feed's end it is begun anew."""
+    read, beginning = 0, next_in_feed(FeedQuery(start, 1), [])
+    after = beginning
+    with closing(Client(url)) as client:
+        while time.perf_counter() < end:
+            page = client.get(f"/feed?limit=1000&after={after}")
+            number = page.count(b'"message_id":')
+            after = page.rpartition(b'"next":"')[2].rstrip(b'"}').decode() if number else beginning
+            read += number
+    return read
+
+
+def export_rate(running: Server, form: str, patience: Patience) -> tuple[float, float]:
+    """Messages a second of exports, the last one cut short, and the most megabytes that a worker grew by meanwhile."""
+    for _ in range(10):  # connections, so that each worker has some
+        with closing(Client(running.url)) as client:
+            client.get(f"/export?format={form}&since={END.isoformat()}")
+    before, growth, lines = running.megabytes_by_worker(), 0.0, 0
+    started = time.perf_counter()
+    end = started + patience.seconds
+    while time.perf_counter() < end:
+        with closing(Client(running.url)) as client:
+            answer = client.open(f"/export?format={form}")
+            while (part := answer.read(2**20)) and time.perf_counter() < end:
+                lines += part.count(b"\n")
+                growth = max(growth, *(now - before[pid] for pid, now in running.megabytes_by_worker().items()))
+    return lines / (time.perf_counter() - started), growth
+
+
+def measure_all(
+    url: str, messages: int, senders: int, patience: Patience
+) -> tuple[dict[str, Latency], dict[str, float]]:
+    """Every latency by its question's kind and name, and the other figures by name."""
+    latencies: dict[str, Latency] = {}
+    figures: dict[str, float] = {}
+    with server(APP, url) as running, closing(Client(running.url)) as client:
+        for question in questions(senders):
+            found = latencies[f"{question.kind}: {question.name}"] = measure(client, question.path, patience)
+            click.echo(f"  {question.name:36} p50 {found.p50:8.1f}  p99 {found.p99:8.1f} ms", err=True)
+        figures["feed"] = feed_rate(running.url, messages, patience)
+    for form in ("ndjson", "csv"):
+        with server(APP, url) as running:
+            figures[f"export {form}"], figures[f"growth {form}"] = export_rate(running, form, patience)
+    for name, figure in figures.items():
+        click.echo(f"  {name:36} {figure:12,.1f}", err=True)
+    return latencies, figures
+
+
+class Databases:
+    """Where the databases of one kind come from, and whether they are kept once they are measured."""
+
+    def __init__(self, kind: str, folder: Path, server_url: str | None, *, keep: bool) -> None:
+        self.kind = kind
+        self._folder = folder
+        self._server_url = server_url
+        self._keep = keep
+
+    @contextmanager
+    def filled(self, messages: int, senders: int) -> Iterator[str]:
+        """A database with so many messages: one that was kept, or a new one."""
+        name = f"reads_{messages}_{senders}"
+        url = self._find_or_make(name)
+        try:
+            if not is_filled(url):
+                fill(url, messages, senders)
+            yield url
+        finally:
+            if not self._keep:
+                self._remove(name)
+
+    def _find_or_make(self, name: str) -> str:
+        if self._server_url is None:
+            return f"sqlite:///{self._folder / name}.db"
+        with self._administration() as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                statement = "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'"
+                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+        return make_url(self._server_url).set(database=name).render_as_string(hide_password=False)
+
+    def _remove(self, name: str) -> None:
+        if self._server_url is None:
+            for file in self._folder.glob(f"{name}.db*"):
+                file.unlink()
+        else:
+            with self._administration() as connection:
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _administration(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self._server_url or "", autocommit=True)
 
 
 @contextmanager
-def server(url: str) -> Iterator[tuple[Get, int]]:
-    """The service on a free port: a way to ask it, and the process id of its arbiter."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    bind = f"127.0.0.1:{port}"
-    settings = {"DATABASE_URL": url, "WEBHOOK_SECRET": "benchmark", "BIND": bind, "WEB_CONCURRENCY": str(WORKERS)}
-    process = subprocess.Popen(
-        [BIN / "gunicorn", "wsgi:app"], cwd=ROOT, env={**os.environ, **settings}, stdout=subprocess.DEVNULL
-    )
-    pool = urllib3.PoolManager(maxsize=8, retries=urllib3.Retry(20, backoff_factor=0.05), timeout=600)
+def databases(kind: str, folder: Path, *, keep: bool) -> Iterator[Databases | None]:
+    """Those of a kind; None where there is no PostgreSQL."""
+    if kind == "sqlite":
+        yield Databases(kind, folder, None, keep=keep)
+        return
+    with postgresql(folder / "postgresql") as url:
+        yield None if url is None else Databases(kind, folder, url, keep=keep)
 
-    def get(path: str) -> bytes:
-        answer = pool.request("GET", f"http://{bind}{path}")
-        if answer.status != 200:
-            raise RuntimeError(f"{path}: {answer.status} {answer.data!r}")
-        return answer.data
 
+def measure_missing(made: Databases, sizes: Iterable[tuple[int, int]], results: Results, patience: Patience) -> None:
+    """Measures each number of messages and senders of which there is no result yet."""
+    for messages, senders in sizes:
+        if results.has(made.kind, messages, senders):
+            continue
+        click.echo(f"{made.kind}, {messages:,} messages, {senders:,} senders", err=True)
+        started = time.monotonic()
+        with made.filled(messages, senders) as url:
+            click.echo(f"  filled in {time.monotonic() - started:.0f} s", err=True)
+            latencies, figures = measure_all(url, messages, senders, patience)
+        results.add(Result(made.kind, messages, senders, latencies, figures))
+
+
+def _numbers(_context: click.Context, _parameter: click.Parameter, value: str) -> list[int]:
     try:
-        get("/health/live")
-        yield get, process.pid
-    finally:
-        process.terminate()
-        process.wait()
+        return [int(number) for number in value.split(",")]
+    except ValueError:
+        raise click.BadParameter("must be numbers with commas between them") from None
 
 
-def questions(get: Get) -> Iterator[tuple[str, str]]:
-    """The name and the path of each thing that is asked."""
-    for name, wanted in FILTERS.items():
-        for order in ("asc", "desc"):
-            path = f"/messages?{urlencode({**wanted, 'order': order, 'limit': LIMIT})}"
-            yield f"{name}, {order}, first", f"{path}&cursor=*"
-            if cursor := deep_cursor(get, path):
-                yield f"{name}, {order}, deep", f"{path}&cursor={cursor}"
-    yield "stats", "/stats"
-    year = urlencode({"interval": "day", "since": (END - YEAR).isoformat(), "until": END.isoformat()})
-    yield "timeline, a year by day", f"/stats/timeline?{year}"
-    yield "feed, 1,000 a call", "/feed?limit=1000"
-
-
-def deep_cursor(get: Get, path: str) -> str | None:
-    """The cursor of a page twenty pages on, if there are so many."""
-    cursor: str | None = "*"
-    for _ in range(20):
-        cursor = orjson.loads(get(f"{path}&cursor={cursor}"))["next_cursor"]
-        if cursor is None:
-            return None
-    return cursor
-
-
-def measure(get: Get, path: str, times: int) -> list[float]:
-    """Milliseconds that each of so many answers took, sorted."""
-    latencies = []
-    for _ in range(times):
-        started = time.perf_counter()
-        get(path)
-        latencies.append((time.perf_counter() - started) * 1000)
-    return sorted(latencies)
-
-
-def percentile(ordered: list[float], percent: int) -> float:
-    """The value that so many percent do not exceed (nearest rank)."""
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
-
-
-def read_feed(get: Get, most: int) -> int:
-    """How many messages a consumer read, from the beginning, stopping after about so many."""
-    after, number = "", 0
-    while number < most:
-        page = get(f"/feed?limit=1000&after={after}")
-        count = page.count(b'"message_id":')
-        after = page.rpartition(b'"next":"')[2].rstrip(b'"}').decode()
-        number += count
-        if not count:
-            break
-    return number
-
-
-def memory(pid: int) -> float:
-    """MiB that the process and its children hold."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(
-        int(line.split()[1]) / 1024
-        for each in (str(pid), *children)
-        for line in Path(f"/proc/{each}/status").read_text().splitlines()
-        if line.startswith("VmRSS:")
-    )
+def _kinds(_context: click.Context, _parameter: click.Parameter, value: str) -> list[str]:
+    kinds = value.split(",")
+    if not set(kinds) <= {"sqlite", "postgresql"}:
+        raise click.BadParameter("must be sqlite, postgresql or both with a comma between them")
+    return kinds
 
 
 @click.command()
-@click.option("--url", default="sqlite:///data/benchmark.db", show_default=True, help="Database that fill.py filled.")
+@click.option("--messages", default="10000,100000,1000000,10000000", show_default=True, callback=_numbers)
+@click.option("--senders", default="2000,200000", show_default=True, callback=_numbers)
+@click.option("--databases", "kinds", default="sqlite,postgresql", show_default=True, callback=_kinds)
 @click.option("--times", default=200, show_default=True, type=click.IntRange(1), help="How often each thing is asked.")
-@click.option("--most", default=200_000, show_default=True, help="Messages that each consumer of the feed reads.")
-def main(url: str, times: int, most: int) -> None:
-    """Print a table of what reads cost."""
-    with server(url) as (get, pid):
-        total = orjson.loads(get("/stats"))["total_messages"]
-        print(f"{total:,} messages, {WORKERS} workers, {times} times each, milliseconds\n")
-        print("| what | p50 | p99 |\n|---|---|---|")
-        for name, path in questions(get):
-            latencies = measure(get, path, times)
-            print(f"| {name} | {percentile(latencies, 50):.1f} | {percentile(latencies, 99):.1f} |", flush=True)
-        started = time.perf_counter()
-        with ThreadPoolExecutor(2) as consumers:
-            read = sum(consumers.map(lambda _: read_feed(get, most), range(2)))
-        print(f"\nfeed, two consumers: {read / (time.perf_counter() - started):,.0f} messages a second")
-        before, started = memory(pid), time.perf_counter()
-        exported = get(f"/export?{urlencode({'until': (END - YEAR + YEAR * most / total).isoformat()})}").count(b"\n")
-        rate = exported / (time.perf_counter() - started)
-        print(f"export: {rate:,.0f} messages a second, {memory(pid) - before:+.1f} MiB in the service")
+@click.option("--seconds", default=5.0, show_default=True, help="How long each thing is measured at most.")
+@click.option(
+    "--results",
+    "file",
+    default=Path("data/reads.json"),
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where results are written; what is in there is not measured again.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder for the databases, to be used again; else each is removed once it is measured.",
+)
+def main(
+    messages: list[int], senders: list[int], kinds: list[str], times: int, seconds: float, file: Path, keep: Path | None
+) -> None:
+    """Measure what is not measured yet, print a table of all results and draw them."""
+    results = Results.read(file)
+    with ExitStack() as stack:
+        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="webhook_service-reads-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in kinds:
+            with databases(kind, folder.absolute(), keep=keep is not None) as made:
+                if made is None:
+                    click.echo("PostgreSQL: left out, there is no server to start", err=True)
+                else:
+                    measure_missing(made, product(messages, senders), results, Patience(times, seconds))
+    print(table(results))
+    draw(results, ROOT / "docs")
 
 
 if __name__ == "__main__":

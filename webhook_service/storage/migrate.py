@@ -39,6 +39,13 @@ def newest_migration() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Runs the migrations up to this one in the transaction of the connection."""
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
 def _migrate_sqlite(url: URL) -> None:
     path = Path(url.database or "").absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +59,7 @@ def _migrate_sqlite(url: URL) -> None:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             connection.exec_driver_sql("PRAGMA synchronous = FULL")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            _upgrade(connection)
+            upgrade(connection)
             connection.exec_driver_sql("COMMIT")
 
 
@@ -60,13 +67,7 @@ def _migrate_postgresql(url: URL) -> None:
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-        _upgrade(connection)
-
-
-def _upgrade(connection: Connection) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+        upgrade(connection)
 
 
 def _config() -> Config:
