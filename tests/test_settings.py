@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from webhook_service.domain import Secrets
-from webhook_service.settings import Settings, SettingsInvalid
+from webhook_service.settings import Settings, SettingsInvalid, parse_url
 
 SECRET = "s3cr3t-value"
 
@@ -160,6 +160,40 @@ def test_a_folder_is_no_secret(tmp_path: Path) -> None:
     assert problems(API_TOKEN_FILE=str(tmp_path)) == ["API_TOKEN_FILE"]
 
 
+def test_reads_have_no_database_of_their_own_unless_it_is_set() -> None:
+    assert Settings.from_env({"READ_DATABASE_URL": " "}).read_database_url is None
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+asyncpg"])
+def test_a_read_database_url_is_taken_in_every_common_spelling(scheme: str, tmp_path: Path) -> None:
+    url, file = f"{scheme}://u:p@replica/d", tmp_path / "url"
+    file.write_text(url)
+
+    by_itself = Settings.from_env({"DATABASE_URL": "postgresql://h/d", "READ_DATABASE_URL": url})
+    by_file = Settings.from_env({"DATABASE_URL": "postgresql://h/d", "READ_DATABASE_URL_FILE": str(file)})
+
+    assert by_itself.read_database_url == by_file.read_database_url == parse_url("postgresql://u:p@replica/d")
+
+
+@pytest.mark.parametrize(
+    ("url", "read_url", "told"),
+    [
+        ("postgresql://h/d", "sqlite:///a.db", "only postgresql:// is supported, as SQLite has no replica"),
+        ("sqlite:///a.db", "sqlite:///a.db", "only postgresql:// is supported, as SQLite has no replica"),
+        ("sqlite:///a.db", "postgresql://h/d", "needs a DATABASE_URL that is postgresql:// too"),
+        ("", "postgresql://h/d", "needs a DATABASE_URL that is postgresql:// too"),
+        ("postgresql://h/d", f"mysql://u:{SECRET}@h/d", "only sqlite:// and postgresql:// are supported"),
+        ("postgresql://h/d", f"{SECRET}", "not a database URL"),
+    ],
+)
+def test_a_replica_is_refused_that_the_database_cannot_have(url: str, read_url: str, told: str) -> None:
+    complained = complaint(DATABASE_URL=url, READ_DATABASE_URL=read_url, LOG_LEVEL="LOUD")
+
+    assert f"READ_DATABASE_URL: {told}\n" in complained
+    assert "LOG_LEVEL" in complained
+    assert SECRET not in complained
+
+
 @pytest.mark.parametrize("name", ["WEBHOOK_SECRET", "API_TOKEN"])
 def test_a_previous_secret_alone_is_a_problem(name: str) -> None:
     assert problems(**{f"{name}_PREVIOUS": SECRET}) == [f"{name}_PREVIOUS"]
@@ -169,6 +203,7 @@ def test_the_settings_in_effect_are_shown_without_secrets() -> None:
     settings = Settings.from_env(
         {
             "DATABASE_URL": f"postgresql://user:{SECRET}@host/db",
+            "READ_DATABASE_URL": f"postgresql://user:{SECRET}@replica/db",
             "WEBHOOK_SECRET": SECRET,
             "WEBHOOK_SECRET_PREVIOUS": SECRET,
             "API_TOKEN": SECRET,
@@ -176,5 +211,6 @@ def test_the_settings_in_effect_are_shown_without_secrets() -> None:
     )
 
     assert SECRET not in f"{settings.masked()} {settings!r} {settings}"
+    assert "replica/db" in str(settings.masked()["read_database_url"])
     assert settings.masked()["providers"] == ["native"]
     assert settings.masked()["api_token"] == "set"

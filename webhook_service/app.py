@@ -53,7 +53,7 @@ class WebhookService(Flask):
 def create_app(settings: Settings | None = None, known_providers: Iterable[type[Provider]] = PROVIDERS) -> Flask:
     """The WSGI application; SettingsInvalid when the environment can't be run with. Connects to nothing."""
     settings = settings or Settings.from_env(providers=known_providers)
-    database = Database(settings.database_url, pool_size=settings.threads)
+    database = Database(settings.database_url, pool_size=settings.threads, read_url=settings.read_database_url)
     inbox = Inbox(database)
     providers = configured_providers(settings.provider_secrets, settings.provider_options, known_providers)
 
@@ -83,5 +83,5 @@ def create_app(settings: Settings | None = None, known_providers: Iterable[type[
 
 
 def _count_quarantined(database: Database) -> dict[str, int]:
-    with database.snapshot() as snapshot:
+    with database.primary_snapshot() as snapshot:
         return count_quarantined(snapshot)

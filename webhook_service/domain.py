@@ -110,6 +110,13 @@ class Stats:
     last_ts: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Age:
+    """How many seconds, at most, a replica's answer is behind the primary; None when that can't be known."""
+
+    seconds: float | None
+
+
 class Interval(StrEnum):
     """An hour or a day, in UTC."""
 

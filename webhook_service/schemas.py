@@ -16,6 +16,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.cursors import CursorInvalid, Scope, decode_cursor, encode_cursor
 from webhook_service.domain import (
+    Age,
     Interval,
     Message,
     MessageFilter,
@@ -462,11 +463,17 @@ def present_stored(message: StoredMessage) -> dict[str, Any]:
     return presented
 
 
-def encode_feed(messages: Sequence[StoredMessage], place: str) -> bytes:
+def encode_feed(messages: Sequence[StoredMessage], place: str, age: Age | None) -> bytes:
     """A part of the feed as JSON."""
     return orjson.dumps(
-        {"data": [present_stored(message) for message in messages], "next": place}, option=orjson.OPT_UTC_Z
+        {"data": [present_stored(message) for message in messages], "next": place, **present_age(age)},
+        option=orjson.OPT_UTC_Z,
     )
+
+
+def present_age(age: Age | None) -> dict[str, Any]:
+    """How old an answer is, for one that comes from a replica."""
+    return {} if age is None else {"age_seconds": age.seconds}
 
 
 def present_stats(stats: Stats) -> dict[str, Any]:

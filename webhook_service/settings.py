@@ -37,6 +37,7 @@ class Settings:
     """Everything that can be set. ``provider_secrets`` are by provider name and hold the configured ones only."""
 
     database_url: URL
+    read_database_url: URL | None = None
     provider_secrets: Mapping[str, Secrets] = field(default_factory=dict)
     provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     api_token: Secrets | None = None
@@ -57,7 +58,8 @@ class Settings:
     def masked(self) -> dict[str, object]:
         """The settings in effect, as they may be logged: no secret, no password."""
         return {
-            "database_url": self.database_url.render_as_string(hide_password=True),
+            "database_url": _masked(self.database_url),
+            "read_database_url": _masked(self.read_database_url) if self.read_database_url else "not set",
             "providers": sorted(self.provider_secrets),
             "api_token": "set" if self.api_token else "not set",
             "log_level": self.log_level,
@@ -86,6 +88,14 @@ def parse_url(url: str) -> URL:
     raise ValueError("only sqlite:// and postgresql:// are supported")
 
 
+def _is_sqlite(url: URL) -> bool:
+    return url.drivername == "sqlite"
+
+
+def _masked(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
 def environment() -> dict[str, str]:
     """The process's environment, filled in from the ``.env`` file where it leaves a name out."""
     from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
@@ -101,8 +111,10 @@ class _Reader:
 
     def read(self, providers: Iterable[type[Provider]]) -> Settings:
         secrets, options = self._providers(providers)
+        database_url = self._database_url("DATABASE_URL") or parse_url("sqlite:///data/app.db")
         settings = Settings(
-            database_url=self._database_url("DATABASE_URL", "sqlite:///data/app.db"),
+            database_url=database_url,
+            read_database_url=self._read_database_url(database_url),
             provider_secrets=secrets,
             provider_options=options,
             api_token=self._secrets("API_TOKEN"),
@@ -166,12 +178,24 @@ class _Reader:
             self._problems.append(f"{name}_FILE: the file is empty")
         return content or None
 
-    def _database_url(self, name: str, default: str) -> URL:
+    def _database_url(self, name: str) -> URL | None:
+        url = self._secret_text(name)
         try:
-            return parse_url(self._secret_text(name) or default)
+            return None if url is None else parse_url(url)
         except ValueError as error:
             self._problems.append(f"{name}: {error}")
-        return parse_url(default)
+            return None
+
+    def _read_database_url(self, database_url: URL) -> URL | None:
+        name = "READ_DATABASE_URL"
+        url = self._database_url(name)
+        if url is None:
+            return None
+        if _is_sqlite(url):
+            self._problems.append(f"{name}: only postgresql:// is supported, as SQLite has no replica")
+        elif _is_sqlite(database_url):
+            self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql:// too")
+        return url
 
     def _choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         value = (self._text(name) or default).upper()

@@ -106,7 +106,7 @@ def own_server(directory: Path) -> Iterator[PostgresqlServer | None]:
 @contextmanager
 def own_replica(directory: Path, primary: PostgresqlServer) -> Iterator[PostgresqlServer]:
     """A hot standby of a server, likewise."""
-    binaries = binaries_of(directory)
+    binaries = programs(directory)
     assert binaries is not None, "the primary has been started from somewhere"
     server = PostgresqlServer(directory, binaries, durable=True)
     server.create_replica_of(primary.url)

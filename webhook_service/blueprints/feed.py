@@ -16,9 +16,10 @@ def feed_blueprint(database: Database) -> Blueprint:
     def show() -> Response:
         query = load_feed_query(request.query_string)
         with database.snapshot() as snapshot:
+            age = database.read_age(snapshot)
             messages = read_feed(snapshot, query.after_id, query.limit)
         place = next_in_feed(query, messages)
-        response = Response(encode_feed(messages, place), content_type="application/json")
+        response = Response(encode_feed(messages, place, age), content_type="application/json")
         response.headers["Link"] = next_link("after", place)
         return response
 

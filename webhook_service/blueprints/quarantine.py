@@ -32,11 +32,14 @@ def quarantine_blueprint(database: Database, providers: Mapping[str, Provider], 
 
     @blueprint.get("/<row_id:entry_id>")
     def show(entry_id: int) -> Response:
-        return jsonify(present_quarantined_whole(_find(entry_id)))
+        with database.snapshot() as snapshot:
+            entry = _found(find_quarantined(snapshot, entry_id))
+        return jsonify(present_quarantined_whole(entry))
 
     @blueprint.post("/<row_id:entry_id>/replay")
     def replay_(entry_id: int) -> Response:
-        entry = _find(entry_id)
+        with database.primary_snapshot() as snapshot:
+            entry = _found(find_quarantined(snapshot, entry_id))
         provider = providers.get(entry.delivery.provider)
         if provider is None:
             return problem(409, f"provider {entry.delivery.provider} is not configured")
@@ -46,11 +49,10 @@ def quarantine_blueprint(database: Database, providers: Mapping[str, Provider], 
             return problem(422, "invalid payload", errors=failure.errors, **numbers)
         return jsonify(status="ok", **numbers)
 
-    def _find(entry_id: int) -> QuarantineEntry:
-        with database.snapshot() as snapshot:
-            entry = find_quarantined(snapshot, entry_id)
-        if entry is None:
-            abort(404)
-        return entry
-
     return blueprint
+
+
+def _found(entry: QuarantineEntry | None) -> QuarantineEntry:
+    if entry is None:
+        abort(404)
+    return entry

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, jsonify, request
 
-from webhook_service.schemas import load_timeline_query, present_stats, present_timeline
+from webhook_service.schemas import load_timeline_query, present_age, present_stats, present_timeline
 from webhook_service.storage.database import Database
 from webhook_service.storage.rollups import read_timeline
 from webhook_service.storage.stats import read_stats
@@ -17,14 +17,16 @@ def stats_blueprint(database: Database) -> Blueprint:
     @blueprint.get("/stats")
     def show() -> Response:
         with database.snapshot() as snapshot:
+            age = database.read_age(snapshot)
             stats = read_stats(snapshot)
-        return jsonify(present_stats(stats))
+        return jsonify(**present_stats(stats), **present_age(age))
 
     @blueprint.get("/stats/timeline")
     def show_timeline() -> Response:
         query = load_timeline_query(request.query_string, datetime.now(UTC))
         with database.snapshot() as snapshot:
+            age = database.read_age(snapshot)
             timeline = read_timeline(snapshot, query.since, query.until, query.interval)
-        return jsonify(present_timeline(timeline))
+        return jsonify(**present_timeline(timeline), **present_age(age))
 
     return blueprint

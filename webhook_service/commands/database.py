@@ -8,9 +8,11 @@ from webhook_service.storage.database import Database
 
 
 @contextmanager
-def open_database() -> Iterator[Database]:
-    """Opens it and closes it again."""
-    database = Database(Settings.from_env().database_url, pool_size=1)
+def open_database(*, only_to_read: bool = False) -> Iterator[Database]:
+    """Opens it and closes it again; where it is only read from, the replica stands in for it, if there is one."""
+    settings = Settings.from_env()
+    replica = settings.read_database_url if only_to_read else None
+    database = Database(replica or settings.database_url, pool_size=1)
     try:
         yield database
     finally:

@@ -42,7 +42,7 @@ def export(file: Path, format_: str | None, **filters: str | None) -> None:
     """
     form = ExportFormat(format_ or ("csv" if file.suffix == ".csv" else "ndjson"))
     parameters = {name: value for name, value in filters.items() if value is not None}
-    with plain_failures(), open_database() as database:
+    with plain_failures(), open_database(only_to_read=True) as database:
         _export(database, _Target(file, form, _load_filter(parameters)))
 
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Protocol
 from weakref import WeakMethod
 
@@ -14,10 +15,12 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from webhook_service.domain import ConnectionLost, StorageBusy, StorageUnavailable
+from webhook_service.domain import Age, ConnectionLost, StorageBusy, StorageUnavailable
+from webhook_service.storage import postgresql, sqlite
 from webhook_service.storage.insert import Answer
-from webhook_service.storage.postgresql import PostgresqlBackend
-from webhook_service.storage.sqlite import SqliteBackend, detail, result_code
+from webhook_service.storage.outage import Outage
+from webhook_service.storage.postgresql import PostgresqlBackend, read_age
+from webhook_service.storage.sqlite import SqliteBackend, result_code
 
 SCHEMA_VERSION = "0005"
 """The migration that this code reads and writes; any other is refused before a row is touched."""
@@ -27,7 +30,8 @@ WRITER_CONNECTIONS = 2  # the leader's, and one for a look at what would keep it
 
 Transaction = Connection
 
-_NOT_AVAILABLE = "the database is not available"
+_PRIMARY = "the database"
+_REPLICA = "the replica"
 
 
 class RowRefused(Exception):
@@ -76,7 +80,7 @@ class Turn:
             if not connection.driver_connection.closed:  # type: ignore[union-attr]  # psycopg's, as its error shows
                 raise
             connection.invalidate(error)
-            raise ConnectionLost(_NOT_AVAILABLE) from error
+            raise ConnectionLost(_not_available(_PRIMARY)) from error
         finally:
             connection.close()
 
@@ -90,14 +94,18 @@ class Turn:
 class Database:
     """The one way to the tables: ``transaction()`` to write, ``snapshot()`` to read.
 
+    With a ``read_url``, of a PostgreSQL replica, ``snapshot()`` reads there, and all else stays where it is written.
+
     Nothing connects before the first use, and a forked child starts with connections and locks of its own. On SQLite
     it must be forked before that first use: afterwards all the child gets is StorageUnavailable.
     """
 
-    def __init__(self, url: URL, *, pool_size: int) -> None:
+    def __init__(self, url: URL, *, pool_size: int, read_url: URL | None = None) -> None:
         self._backend = _backend(url)
         self._writer = self._engine(pool_size=WRITER_CONNECTIONS, read_only=False)
         self._reader = self._engine(pool_size=pool_size, read_only=True)
+        self._replica = _replica(read_url, pool_size=pool_size) if read_url else None
+        self._outage = Outage()
         forget_parent = WeakMethod(self._forget_parent)
         os.register_at_fork(after_in_child=lambda: (method := forget_parent()) and method())
 
@@ -123,24 +131,35 @@ class Database:
         with _domain_errors(), transaction.begin_nested():
             yield
 
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """A connection whose statements can only read; StorageUnavailable when there is none to be had.
+
+        Where there is a replica it is the replica's, and what was just written may not be there yet.
+        """
+        return self._replica_snapshot(self._replica) if self._replica else self.primary_snapshot()
+
     @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
-        """A connection whose statements can only read; StorageUnavailable when there is none to be had."""
+    def primary_snapshot(self) -> Iterator[Connection]:
+        """The same of all that is written: for what decides about a write."""
         self._renew_if_stale()
         with _domain_errors(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def long_snapshot(self) -> Iterator[Connection]:
-        """A snapshot for work that takes as long as it takes, such as reading the whole store."""
-        with self.snapshot() as connection:
+        """A primary snapshot for work that takes as long as it takes, such as reading the whole store."""
+        with self.primary_snapshot() as connection:
             self._backend.lift_time_limit(connection)
             yield connection
+
+    def read_age(self, snapshot: Connection) -> Age | None:
+        """How old the answers of a snapshot are at most, when it is asked first; None when there is no replica."""
+        return read_age(snapshot) if self._replica else None
 
     def problems(self) -> list[str]:
         """What keeps the next message from being stored or read back; empty when nothing does."""
         try:
-            with self.snapshot() as connection:
+            with self.primary_snapshot() as connection:
                 connection.execute(select(literal(1)))
             with _domain_errors(), self._writer.connect() as connection:
                 problem = self._backend.writing_problem(connection)
@@ -150,22 +169,32 @@ class Database:
 
     def close(self) -> None:
         """Closes every connection."""
-        self._writer.dispose()
-        self._reader.dispose()
+        for engine in self._engines():
+            engine.dispose()
 
     def _forget_parent(self) -> None:
         """Lets go of what a forked child inherited, leaving the parent's connections alone."""
-        self._writer.dispose(close=False)
-        self._reader.dispose(close=False)
+        for engine in self._engines():
+            engine.dispose(close=False)
         self._backend.forget()
 
     def _renew_if_stale(self) -> None:
         if self._backend.is_stale():
             self.close()
 
+    def _engines(self) -> list[Engine]:
+        return [engine for engine in (self._writer, self._reader, self._replica) if engine]
+
+    @contextmanager
+    def _replica_snapshot(self, replica: Engine) -> Iterator[Connection]:
+        with self._outage.noticed(), _domain_errors(_REPLICA):
+            connection = replica.connect()
+        with _domain_errors(_REPLICA), connection:
+            yield connection
+
     def _engine(self, *, pool_size: int, read_only: bool) -> Engine:
         engine = self._backend.create_engine(pool_size=pool_size, read_only=read_only)
-        event.listen(engine, "connect", _refuse_other_schema)
+        event.listen(engine, "connect", partial(_refuse_other_schema, _PRIMARY))
         return engine
 
 
@@ -173,7 +202,13 @@ def _backend(url: URL) -> Backend:
     return SqliteBackend(url) if url.drivername == "sqlite" else PostgresqlBackend(url)
 
 
-def _refuse_other_schema(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _replica(url: URL, *, pool_size: int) -> Engine:
+    engine = PostgresqlBackend(url).create_replica_engine(pool_size=pool_size)
+    event.listen(engine, "connect", partial(_refuse_other_schema, _REPLICA))
+    return engine
+
+
+def _refuse_other_schema(server: str, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     try:
         cursor.execute("SELECT version_num FROM alembic_version")
@@ -181,17 +216,17 @@ def _refuse_other_schema(connection: DBAPIConnection, _entry: ConnectionPoolEntr
         connection.rollback()
     except (sqlite3.OperationalError, psycopg.errors.UndefinedTable) as error:
         if result_code(error) in {sqlite3.SQLITE_ERROR, None}:  # "no such table" has no code of its own
-            raise StorageUnavailable("the database is not migrated") from error
+            raise StorageUnavailable(f"{server} is not migrated") from error
         raise
     finally:
         cursor.close()
     if row is None or row[0] != SCHEMA_VERSION:
         found = "none" if row is None else row[0]
-        raise StorageUnavailable(f"the database is at migration {found}, not at {SCHEMA_VERSION}")
+        raise StorageUnavailable(f"{server} is at migration {found}, not at {SCHEMA_VERSION}")
 
 
 @contextmanager
-def _domain_errors() -> Iterator[None]:
+def _domain_errors(server: str = _PRIMARY) -> Iterator[None]:
     try:
         yield
     except (IntegrityError, DataError) as error:
@@ -204,12 +239,16 @@ def _domain_errors() -> Iterator[None]:
         raise RowRefused(type(error).__name__) from None
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise ConnectionLost(_NOT_AVAILABLE) from error.orig
-        raise _unavailable(error.orig) from error.orig
+            raise ConnectionLost(_not_available(server)) from error.orig
+        raise _unavailable(server, error.orig) from error.orig
     except (PoolTimeout, sqlite3.Error, psycopg.Error) as error:
-        raise _unavailable(error) from error
+        raise _unavailable(server, error) from error
 
 
-def _unavailable(error: BaseException | None) -> StorageUnavailable:
+def _unavailable(server: str, error: BaseException | None) -> StorageUnavailable:
     kind = StorageBusy if result_code(error) == sqlite3.SQLITE_BUSY else StorageUnavailable
-    return kind(detail(error) or _NOT_AVAILABLE)
+    return kind(sqlite.detail(error) or postgresql.detail(error) or _not_available(server))
+
+
+def _not_available(server: str) -> str:
+    return f"{server} is not available"

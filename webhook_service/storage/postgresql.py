@@ -5,9 +5,16 @@ Connection parameters: https://www.postgresql.org/docs/current/libpq-connect.htm
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
+from typing import Any
 
+import psycopg
+from psycopg.abc import RV, PQGen
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.engine import Dialect
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from webhook_service.domain import Age
 
 # Any number that no other program on the database takes: "webhooks" in ASCII.
 ADVISORY_LOCK = 0x776562686F6F6B73
@@ -19,12 +26,48 @@ WRITE_TIMEOUT = 4000  # milliseconds for one statement of a writer
 POOL_TIMEOUT = 1  # seconds; each thread has a connection to read, and one thread at a time writes
 READ_TIMEOUT = 30_000  # milliseconds for one statement of a reader
 
+# A replica may stop answering while the primary goes on, and no read that waits for it may keep its thread.
+PING_PATIENCE = 2.0  # seconds for a connection to show that its server answers
+READ_PATIENCE = READ_TIMEOUT / 1000 + PING_PATIENCE  # seconds for a statement: a server that answers has its say first
+
 TAKE_TURN = f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
 """Waits until no other process writes; the turn ends with the transaction."""
 
 _take_turn = text(TAKE_TURN)
 _lift_time_limit = text("SET LOCAL statement_timeout = 0")
 _is_read_only = text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool")
+
+# While a standby is connected to its primary there is a row in pg_stat_wal_receiver. Only a role with pg_read_all_stats
+# sees more than that; for any other `status` and `latest_end_lsn`, where the primary says that its log ends, are null.
+# https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-WAL-RECEIVER-VIEW
+# https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-CONTROL
+_age = text("""
+    SELECT CASE
+        WHEN NOT pg_is_in_recovery() THEN 0
+        WHEN pg_last_wal_replay_lsn() >= (
+            SELECT greatest(latest_end_lsn, pg_last_wal_receive_lsn()) FROM pg_stat_wal_receiver
+            WHERE coalesce(status, 'streaming') = 'streaming'
+        ) THEN 0
+        ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())
+    END
+""")
+
+# https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-CONFLICT
+_CONFLICT_WITH_RECOVERY = "40001"
+
+
+def detail(error: BaseException | None) -> str | None:
+    """What a PostgreSQL error says to whoever reads, in the service's words."""
+    if getattr(error, "sqlstate", None) == _CONFLICT_WITH_RECOVERY:
+        return "the replica gave up the read to keep up with the primary"
+    return None
+
+
+def read_age(connection: Connection) -> Age:
+    """How old, at most, is what this connection reads: a transaction that begins with this reads of that moment."""
+    seconds = connection.scalar(_age)
+    # Negative only where the clock of the primary is ahead of this server's, which then tells nothing.
+    return Age(None if seconds is None or seconds < 0 else float(seconds))
 
 
 class PostgresqlBackend:
@@ -71,6 +114,12 @@ class PostgresqlBackend:
 
         return engine
 
+    def create_replica_engine(self, *, pool_size: int) -> Engine:
+        """An engine to read with, of which no statement waits for a server that has stopped to answer."""
+        engine = self.create_engine(pool_size=pool_size, read_only=True)
+        event.listen(engine, "do_connect", _connect_with_patience)
+        return engine
+
     @contextmanager
     def turn_to_write(self) -> Iterator[None]:
         """Nothing to wait for before the transaction: the turn is taken inside it, so that ids are committed in the
@@ -91,3 +140,32 @@ class PostgresqlBackend:
 
     def forget(self) -> None:
         """Nothing is held outside the engine."""
+
+
+class _PatientConnection(psycopg.Connection[Any]):
+    """Closes itself when its server takes longer than it may: libpq itself would wait for a frozen one for ever."""
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Waits for what a generator of psycopg does on the connection."""
+        # SQLAlchemy pings in autocommit mode and does all else in transactions.
+        patience = PING_PATIENCE if self.autocommit else READ_PATIENCE
+        return super().wait(self._until(monotonic() + patience, gen), interval, timeout)
+
+    def _until(self, deadline: float, gen: PQGen[RV]) -> PQGen[RV]:
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                wanted = gen.send(ready)
+                if monotonic() > deadline:
+                    self.close()
+                    raise psycopg.OperationalError("the server does not answer")
+        except StopIteration as done:
+            result: RV = done.value
+            return result
+
+
+def _connect_with_patience(
+    _dialect: Dialect, _entry: ConnectionPoolEntry, arguments: tuple[Any, ...], parameters: dict[str, Any]
+) -> _PatientConnection:
+    return _PatientConnection.connect(*arguments, **parameters)

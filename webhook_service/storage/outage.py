@@ -1,0 +1,38 @@
+"""While a server is away: one request at a time finds out whether it is back, the others are told at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from webhook_service.domain import StorageUnavailable
+
+PAUSE = 1.0  # seconds from an attempt that failed to the next
+
+
+class Outage:
+    """Whether the last attempt to connect failed, and why.
+
+    If each request waited for a server that does not answer, together they would hold all threads, and deliveries would
+    wait for one.
+    """
+
+    def __init__(self) -> None:
+        self._detail: str | None = None
+        self._next_attempt = 0.0
+
+    @contextmanager
+    def noticed(self) -> Iterator[None]:
+        """For a block that connects; StorageUnavailable in place of it while another request's attempt stands."""
+        if self._detail is not None:
+            if monotonic() < self._next_attempt:
+                raise StorageUnavailable(self._detail)
+            self._next_attempt = float("inf")
+        try:
+            yield
+        except StorageUnavailable as unavailable:
+            self._detail = unavailable.detail
+            raise
+        else:
+            self._detail = None
+        finally:
+            self._next_attempt = monotonic() + PAUSE
