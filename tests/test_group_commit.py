@@ -270,6 +270,38 @@ def test_a_follower_out_of_patience_is_told_so_while_its_batch_is_under_way() ->
     assert committed == [1, 2]
 
 
+def test_who_waits_behind_one_that_lost_patience_is_told_all_the_same() -> None:
+    begun, turn, taken, go_on = Event(), Event(), Event(), Event()
+
+    def commit(take: Take) -> list[int]:
+        begun.set()
+        assert turn.wait(PATIENCE)
+        batch = take()
+        taken.set()
+        assert go_on.wait(PATIENCE)
+        return batch
+
+    group = GroupCommit[int, int](commit, max_batch=10, patience=PATIENCE)
+
+    with threads(4) as pool:
+        leader = pool.submit(group.offer, 1)
+        assert begun.wait(PATIENCE)
+        group._patience = 1.0
+        impatient = [pool.submit(group.offer, number) for number in (2, 3)]
+        wait_until(lambda: len(group._waiting) == 3, "two behind the leader")
+        group._patience = PATIENCE
+        last = pool.submit(group.offer, 4)
+        wait_until(lambda: len(group._waiting) == 4, "the last to wait")
+        turn.set()
+        assert taken.wait(PATIENCE)
+        told = [future.exception() for future in impatient]
+        go_on.set()
+        outcomes = [leader.result(), last.result()]
+
+    assert all(isinstance(error, CommitTimedOut) for error in told)
+    assert outcomes == [1, 4]
+
+
 def test_who_is_called_to_lead_in_the_instant_its_patience_ends_still_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
     group = GroupCommit[int, int](gate.commit, max_batch=1, patience=PATIENCE)

@@ -4,10 +4,14 @@ Threads that offer an item at the same time share the cost of committing. The fi
 transaction, takes everything that waits by then, commits it, and tells the others what became of theirs; whoever came
 too late for that is led by the first among them. There is no thread in the background, so an idle group costs nothing,
 a lonely item is committed at once, and there is nothing to flush when the process stops.
+
+Who was told wakes the next of the batch. If the leader woke them all, they would do nothing but wait for the
+interpreter together, and be woken in vain each time that a thread lets go of it for a moment.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
@@ -27,11 +31,13 @@ class CommitTimedOut(Exception):
 class _Ticket(Generic[Item, Outcome]):
     """One thread's item, and the thread's place to wait."""
 
-    __slots__ = ("_bell", "error", "item", "leads", "outcome")
+    __slots__ = ("_bell", "error", "gone", "item", "leads", "outcome", "successor")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.leads = False
+        self.gone = False
+        self.successor: _Ticket[Item, Outcome] | None = None
         self.error: BaseException | None = None
         self.outcome: Outcome | None = None
         self._bell = Lock()
@@ -80,8 +86,11 @@ class GroupCommit(Generic[Item, Outcome]):
             self._led = True
         if not ticket.leads:
             self._follow(ticket, deadline)
-        if ticket.leads:
-            self._lead()
+        try:
+            if ticket.leads:
+                self._lead()
+        finally:
+            self._wake_successor(ticket)
         if ticket.error is not None:
             raise CommitFailed from ticket.error
         return ticket.outcome  # type: ignore[return-value]  # set, as there was no error
@@ -94,6 +103,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 return
             if ticket in self._waiting:
                 self._waiting.remove(ticket)
+            ticket.gone = True
         raise CommitTimedOut
 
     def _lead(self) -> None:
@@ -118,8 +128,8 @@ class GroupCommit(Generic[Item, Outcome]):
                 raise
         finally:
             self._hand_over()
-            for ticket in batch:
-                ticket.wake()
+            for ticket, successor in pairwise(batch):
+                ticket.successor = successor
 
     def _hand_over(self) -> None:
         with self._mutex:
@@ -129,3 +139,12 @@ class GroupCommit(Generic[Item, Outcome]):
                 heir.wake()
             else:
                 self._led = False
+
+    def _wake_successor(self, ticket: _Ticket[Item, Outcome]) -> None:
+        # The leader is the first of its batch, so all of it are woken in turn; who lost patience is passed over.
+        with self._mutex:
+            successor = ticket.successor
+            while successor and successor.gone:
+                successor = successor.successor
+            if successor:
+                successor.wake()
