@@ -11,6 +11,8 @@ from tests.support.deliveries import payload
 from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid
 from webhook_service.schemas import (
     QueryInvalid,
+    _at_a_glance,
+    _native_payload,
     format_timestamp,
     load_message_query,
     load_native_payload,
@@ -18,6 +20,7 @@ from webhook_service.schemas import (
 )
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
+ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.just([]), st.just({}), st.text(max_size=5))
 
 
 def wrong_fields(content: dict[str, Any]) -> set[str]:
@@ -35,6 +38,25 @@ def wrong_parameters(query: bytes) -> set[str]:
 def read_ts(written: str) -> datetime:
     ts: datetime = load_native_payload(payload(ts=written))["ts"]
     return ts
+
+
+EDGES = {
+    "message_id": ["a" * 255, "a" * 256, "a\x00"],
+    "from": ["+1\n", "1", "+" + "1" * 15, "+" + "1" * 16, "+\u0661"],
+    "ts": ["2025-01-01T00:00:00", "2025-01-01t00:00z", "2025-02-30T00:00:00Z", "0001-01-01T00:00:00+23:59"],
+    "text": ["", "a" * 4096, "a" * 4097, "\x00"],
+}
+
+
+@given(
+    changed=st.fixed_dictionaries({}, optional={name: st.sampled_from(edges) | ODD for name, edges in EDGES.items()}),
+    missing=st.sets(st.sampled_from(["message_id", "from", "to", "ts", "text"]), max_size=1),
+)
+def test_a_glance_at_a_payload_sees_what_the_schema_sees(changed: dict[str, Any], missing: set[str]) -> None:
+    content = {name: value for name, value in {**payload(), **changed}.items() if name not in missing}
+    errors = _native_payload.validate(content)
+
+    assert _at_a_glance(content) == (None if errors else _native_payload.load(content))
 
 
 def test_every_wrong_field_is_named_at_once() -> None:
