@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.messages import MOMENT, message
+from tests.support.stored import opened
 from webhook_service.domain import Message, MessageFilter, Order, Outcome
 from webhook_service.storage.database import Database, RowRefused, Transaction
 from webhook_service.storage.messages import (
@@ -304,3 +305,10 @@ def test_the_stats_tell_totals_and_the_ten_busiest_senders(database: Database) -
         *(("+07", 4), ("+04", 3), ("+05", 3), ("+02", 2), ("+03", 2)),
     )
     assert (stats.first_ts, stats.last_ts) == (MOMENT, MOMENT + tick * (len(senders) - 1))
+
+
+def test_whether_it_is_ready_is_told_while_another_has_the_turn_to_write(database_url: str) -> None:
+    with opened(database_url) as database, opened(database_url) as other, other.transaction():
+        problems = database.problems()
+
+    assert problems == []

@@ -43,6 +43,7 @@ class Backend(Protocol):
 
     def create_engine(self, *, pool_size: int, read_only: bool) -> Engine: ...
     def turn_to_write(self) -> AbstractContextManager[None]: ...
+    def queue_in_transaction(self, connection: Connection) -> None: ...
     def is_stale(self) -> bool: ...
     def lift_time_limit(self, connection: Connection) -> None: ...
     def writing_problem(self, connection: Connection) -> str | None: ...
@@ -67,7 +68,8 @@ class Autocommit:
 class Turn:
     """The turn to write, in one statement or in a transaction of many."""
 
-    def __init__(self, writer: Engine) -> None:
+    def __init__(self, backend: Backend, writer: Engine) -> None:
+        self._backend = backend
         self._writer = writer
 
     @contextmanager
@@ -88,6 +90,7 @@ class Turn:
     def transaction(self) -> Iterator[Transaction]:
         """A transaction, committed when the block is left."""
         with self._writer.begin() as connection:
+            self._backend.queue_in_transaction(connection)
             yield connection
 
 
@@ -117,7 +120,7 @@ class Database:
         """
         self._renew_if_stale()
         with _domain_errors(), self._backend.turn_to_write():
-            yield Turn(self._writer)
+            yield Turn(self._backend, self._writer)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

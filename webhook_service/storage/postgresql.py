@@ -110,7 +110,6 @@ class PostgresqlBackend:
             @event.listens_for(engine, "begin")
             def begin(connection: Connection) -> None:
                 connection.exec_driver_sql("BEGIN")
-                connection.execute(_take_turn)
 
         return engine
 
@@ -122,9 +121,12 @@ class PostgresqlBackend:
 
     @contextmanager
     def turn_to_write(self) -> Iterator[None]:
-        """Nothing to wait for before the transaction: the turn is taken inside it, so that ids are committed in the
-        order in which they are given."""
+        """Nothing to wait for before the transaction: the turn is taken inside it."""
         yield
+
+    def queue_in_transaction(self, connection: Connection) -> None:
+        """Waits until no other process writes, so that ids are committed in the order in which they are given."""
+        connection.execute(_take_turn)
 
     def is_stale(self) -> bool:
         """Never by itself: a connection that broke says so when it is used."""

@@ -95,6 +95,9 @@ class SqliteBackend:
         finally:
             held.__exit__(None, None, None)
 
+    def queue_in_transaction(self, connection: Connection) -> None:
+        """Nothing more to wait for: the turn was taken before the transaction."""
+
     def is_stale(self) -> bool:
         """Whether connections are open to a file that is no longer the one at the path."""
         return self._opened is not None and self._opened != self._identity()
