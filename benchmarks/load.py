@@ -91,7 +91,10 @@ def server(app: str, database_url: str, *, workers: int = 2, threads: int | None
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_until_it_answers(f"http://127.0.0.1:{port}/health/live", process)
-            yield Server(f"http://127.0.0.1:{port}", process.pid)
+            started = Server(f"http://127.0.0.1:{port}", process.pid)
+            while len(started.worker_pids()) < workers:
+                time.sleep(0.05)
+            yield started
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
