@@ -1,5 +1,6 @@
 """gunicorn, from the same settings as the application: https://gunicorn.org/reference/settings/"""
 
+import gc
 import hashlib
 import os
 import shutil
@@ -32,11 +33,6 @@ control_socket_disable = True  # its default path is one for all servers of a us
 logconfig_dict = logging_config(settings.log_level)
 
 
-# A leader that comes back from the disk holds up its whole batch, so it must not wait the default 5 ms for a thread
-# that is busy with another request: docs/performance.md has the figures.
-sys.setswitchinterval(0.0005)
-
-
 def _metrics_directory() -> Path:
     given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if given:
@@ -62,6 +58,15 @@ def when_ready(server: Any) -> None:
         leftover.unlink()
     _owner.write_text(str(os.getpid()))
     server.log.info("starting", extra={"fields": {"settings": settings.masked()}})
+
+
+def pre_fork(_server: Any, _worker: Any) -> None:
+    """Takes what every worker shares out of the garbage collector's sight, which else would look through it forever.
+
+    https://docs.python.org/3/library/gc.html#gc.freeze
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def child_exit(_server: Any, worker: Any) -> None:
