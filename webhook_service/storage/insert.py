@@ -4,6 +4,7 @@ SQLAlchemy's own bulk insert builds its statement anew for each number of rows. 
 the database takes to store them, so the statements are made here, and the driver gets plain values.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import cache
@@ -74,8 +75,9 @@ def insert_new(
 def _insert_on_postgresql(
     executor: Executor, table: Table, columns: tuple[str, ...], key: tuple[str, ...], rows: Sequence[Row]
 ) -> set[Row]:
-    by_column = tuple(list(values) for values in zip(*rows, strict=True))
-    return set(map(tuple, executor.exec_driver_sql(_from_arrays(table, columns, key), by_column)))
+    # One parameter, whatever the number of rows: psycopg takes longer for the values one by one, or in arrays.
+    records = json.dumps([dict(zip(columns, row, strict=True)) for row in rows])
+    return set(map(tuple, executor.exec_driver_sql(_from_records(table, columns, key), (records,))))
 
 
 def _insert_on_sqlite(
@@ -94,10 +96,11 @@ def _insert_on_sqlite(
 
 
 @cache
-def _from_arrays(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
-    arrays = ", ".join(f"%s::{_postgresql_type(table, name)}[]" for name in columns)
+def _from_records(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
+    values = ", ".join(f"new.{name}::{_postgresql_type(table, name)}" for name in columns)
+    record = ", ".join(f"{name} text" for name in columns)
     # The turn comes first in the join, so that an id is given only to who has it: ids grow in the order of commits.
-    source = f"SELECT new.* FROM turn, unnest({arrays}) AS new"  # noqa: S608  # names of our own
+    source = f"SELECT {values} FROM turn, json_to_recordset(%s) AS new ({record})"  # noqa: S608  # names of our own
     return f"WITH turn AS MATERIALIZED ({TAKE_TURN}) {_insert(table, columns, source)} RETURNING {', '.join(key)}"
 
 
