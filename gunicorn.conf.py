@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gunicorn.sock import close_sockets, create_sockets  # type: ignore[import-untyped]  # has no types
+
 from webhook_service.logs import logging_config
 from webhook_service.settings import Settings, SettingsInvalid
 
@@ -19,6 +21,9 @@ except SettingsInvalid as invalid:
 _shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # memory, not a disk
 
 bind = settings.bind
+# A socket for each worker, among which the kernel spreads connections. Of one for all, whichever worker wakes first
+# takes what it can: now and then nearly all of them, and half of the machine stands idle.
+reuse_port = sys.platform == "linux" and not bind.startswith(("unix:", "fd:")) and "LISTEN_FDS" not in os.environ
 workers = settings.workers
 worker_class = "gthread"
 threads = settings.threads
@@ -47,6 +52,17 @@ if metrics_directory.stat().st_uid != os.getuid():
     sys.exit(f"the metrics directory {metrics_directory} belongs to another user")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_directory)
 _owner = metrics_directory / "server.pid"
+
+
+def on_starting(server: Any) -> None:
+    """Stops the start, with gunicorn's own message, when another server has the address.
+
+    The workers' sockets would share it with any other program of the same user, and nobody would notice.
+    """
+    if reuse_port and not server.master_pid:
+        server.cfg.set("reuse_port", False)
+        close_sockets(create_sockets(server.cfg, server.log))
+        server.cfg.set("reuse_port", True)
 
 
 def when_ready(server: Any) -> None:

@@ -2,6 +2,8 @@
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 from threading import Event
 
 import urllib3
@@ -15,6 +17,11 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.messages import list_messages
 
 SENDERS = 12
+
+
+def sockets(pid: int) -> int:
+    """How many a process has open."""
+    return sum(str(file.readlink()).startswith("socket:") for file in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def stored_ids(database: Database) -> set[str]:
@@ -51,6 +58,31 @@ def test_a_graceful_stop_under_load_drops_no_delivery(database_url: str, databas
     assert {status for _, status in answers} == {200}
     assert stored_ids(database) == {message_id for message_id, _ in answers}
     assert len(lines) == len(answers)
+
+
+def test_connections_are_spread_over_the_workers(sqlite_url: str) -> None:
+    with Server(sqlite_url) as server, ExitStack() as stack:
+        before = {pid: sockets(pid) for pid in server.worker_pids()}
+        connections = [stack.enter_context(server.connect()) for _ in range(60)]
+        for connection in connections:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert all(connection.recv(12) == b"HTTP/1.1 200" for connection in connections)
+        accepted = [sockets(pid) - number for pid, number in before.items()]
+
+    assert sum(accepted) == 60
+    assert min(accepted) >= 15
+
+
+def test_a_second_server_on_the_same_address_does_not_start(sqlite_url: str) -> None:
+    with Server(sqlite_url) as server:
+        second = subprocess.run(
+            [BIN / "gunicorn", "wsgi:app"], cwd=ROOT, env=server.environ, capture_output=True, check=False, timeout=60
+        )
+        still_there = server.get("/metrics").status
+
+    assert second.returncode == 1
+    assert b"Connection in use" in second.stdout
+    assert still_there == 200
 
 
 def test_without_a_secret_it_starts_and_says_what_is_missing(sqlite_url: str) -> None:
