@@ -1,7 +1,9 @@
 """The providers as they and their operator meet the service: a real server and the console script."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +21,9 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def server(shared_sqlite_url: str) -> Iterator[Server]:
-    with Server(shared_sqlite_url, **SETTINGS) as running:
+def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    database = shutil.copy(sqlite_template, tmp_path_factory.mktemp("providers") / "app.db")
+    with Server(f"sqlite:///{database}", **SETTINGS) as running:
         yield running
 
 
