@@ -32,7 +32,8 @@ from benchmarks.load import ROOT, Server, server
 from benchmarks.postgresql import postgresql
 from benchmarks.reads_report import PAGE, STATS, TIMELINE, Latency, Result, Results, draw, table
 from webhook_service.domain import Order, Position
-from webhook_service.schemas import FeedQuery, load_message_query, next_in_feed, write_cursor
+from webhook_service.schemas.feed import FeedQuery, next_in_feed
+from webhook_service.schemas.messages import load_message_query, write_cursor
 
 APP = "wsgi:app"
 LIMIT = 100  # messages of a page, the most that there may be

@@ -19,7 +19,7 @@ from tests.support.messages import MOMENT, message
 from tests.support.processes import environment, run_cli
 from webhook_service.domain import Message, MessageFilter, Order, Position
 from webhook_service.exporting import BATCH, defuse
-from webhook_service.schemas import write_cursor
+from webhook_service.schemas.messages import write_cursor
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import encode_message, insert_messages, list_messages

@@ -9,15 +9,10 @@ from hypothesis import strategies as st
 
 from tests.support.deliveries import payload
 from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid
-from webhook_service.schemas import (
-    QueryInvalid,
-    _at_a_glance,
-    _native_payload,
-    format_timestamp,
-    load_message_query,
-    load_native_payload,
-    present_message,
-)
+from webhook_service.schemas.fields import format_timestamp
+from webhook_service.schemas.messages import load_message_query, present_message
+from webhook_service.schemas.native import _at_a_glance, _native_payload, load_native_payload
+from webhook_service.schemas.query import QueryInvalid
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
 ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.just([]), st.just({}), st.text(max_size=5))

@@ -7,7 +7,7 @@ from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
 from webhook_service.domain import BodyTooLarge, PayloadInvalid, ServiceUnavailable, SignatureInvalid
-from webhook_service.schemas import QueryInvalid
+from webhook_service.schemas.query import QueryInvalid
 
 RETRY_AFTER = 5  # seconds; a provider that honours Retry-After comes back when a short outage is over
 

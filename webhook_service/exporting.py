@@ -14,7 +14,7 @@ from enum import StrEnum
 import orjson
 
 from webhook_service.domain import MessageFilter, Position, StoredMessage
-from webhook_service.schemas import present_stored
+from webhook_service.schemas.messages import present_stored
 from webhook_service.storage.database import Database
 from webhook_service.storage.pages import read_stored
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from webhook_service.domain import Message, PayloadInvalid
-from webhook_service.schemas import load_exported_message
+from webhook_service.schemas.export import load_exported_message
 from webhook_service.storage.original import SQLITE_MAGIC, Original
 from webhook_service.strict_json import loads_object
 

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from webhook_service.domain import StoredMessage
 from webhook_service.exporting import ExportFormat, read_batches
-from webhook_service.schemas import load_export_query
+from webhook_service.schemas.export import load_export_query
 from webhook_service.storage.database import Database
 
 

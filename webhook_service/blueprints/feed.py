@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, request
 
 from webhook_service.blueprints.links import next_link
-from webhook_service.schemas import encode_feed, load_feed_query, next_in_feed
+from webhook_service.schemas.feed import encode_feed, load_feed_query, next_in_feed
 from webhook_service.storage.database import Database
 from webhook_service.storage.feed import read_feed
 

@@ -4,7 +4,8 @@ from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.blueprints.links import next_link
 from webhook_service.domain import ReceiptFilter
-from webhook_service.schemas import load_message_query, next_cursor, present_message, present_receipt
+from webhook_service.schemas.messages import load_message_query, next_cursor, present_message
+from webhook_service.schemas.receipts import present_receipt
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import count_messages, find_message
 from webhook_service.storage.pages import read_page

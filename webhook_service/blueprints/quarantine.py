@@ -9,7 +9,7 @@ from webhook_service.errors import problem
 from webhook_service.inbox import Inbox
 from webhook_service.intake import replay
 from webhook_service.providers.base import Provider
-from webhook_service.schemas import load_quarantine_query, present_quarantined, present_quarantined_whole
+from webhook_service.schemas.quarantine import load_quarantine_query, present_quarantined, present_quarantined_whole
 from webhook_service.storage.database import Database
 from webhook_service.storage.quarantine import find_quarantined, list_quarantined
 

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, jsonify, request
 
-from webhook_service.schemas import load_receipt_query, present_receipt
+from webhook_service.schemas.receipts import load_receipt_query, present_receipt
 from webhook_service.storage.database import Database
 from webhook_service.storage.receipts import list_receipts
 

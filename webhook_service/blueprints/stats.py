@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, jsonify, request
 
-from webhook_service.schemas import load_timeline_query, present_age, present_stats, present_timeline
+from webhook_service.schemas.age import present_age
+from webhook_service.schemas.stats import load_timeline_query, present_stats, present_timeline
 from webhook_service.storage.database import Database
 from webhook_service.storage.rollups import read_timeline
 from webhook_service.storage.stats import read_stats

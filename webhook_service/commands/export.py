@@ -14,7 +14,9 @@ from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
 from webhook_service.domain import MessageFilter, Order, Position
 from webhook_service.exporting import ExportFormat, read_batches
-from webhook_service.schemas import QueryInvalid, load_export_parameters, read_cursor, write_cursor
+from webhook_service.schemas.export import load_export_parameters
+from webhook_service.schemas.messages import read_cursor, write_cursor
+from webhook_service.schemas.query import QueryInvalid
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import count_messages
 

@@ -12,7 +12,7 @@ from webhook_service.inbox import Inbox
 from webhook_service.intake import replay
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import configured_providers
-from webhook_service.schemas import present_quarantined, present_quarantined_whole
+from webhook_service.schemas.quarantine import present_quarantined, present_quarantined_whole
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 from webhook_service.storage.quarantine import find_quarantined, list_quarantined

@@ -16,7 +16,7 @@ from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Attempt, Hint, body_attempts, first_match
 from webhook_service.providers.native import native_payload
 from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
-from webhook_service.schemas import load_native_payload
+from webhook_service.schemas.native import load_native_payload
 from webhook_service.strict_json import loads_object
 
 ID_HEADER = "webhook-id"

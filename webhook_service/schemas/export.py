@@ -1,0 +1,79 @@
+"""Exports: which messages are asked for, and the lines of one on their way back in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid, Position, Reason
+from webhook_service.schemas.fields import MESSAGE_ID_MAX, Timestamp, errors_by_field, no_nul
+from webhook_service.schemas.messages import FIRST_CURSOR, MessageQuerySchema, read_cursor
+from webhook_service.schemas.query import load_parameters, read_query_string
+
+NUMBER_MAX = 255
+PROVIDER_MAX = 32
+TYPE_MAX = 64
+
+
+class ExportQuerySchema(MessageQuerySchema):
+    """The query string of ``GET /export``: that of ``GET /messages`` but for what makes a page of it."""
+
+    class Meta:
+        exclude = ("limit", "offset", "order")
+
+    format = fields.String(load_default="ndjson", validate=validate.OneOf(["ndjson", "csv"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ExportQuery:
+    """What a caller of ``GET /export`` asks for."""
+
+    filter: MessageFilter
+    format: str
+    after: Position | None
+
+
+class ExportedMessageSchema(Schema):
+    """A line of an export, and what an import takes."""
+
+    message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
+    sender = fields.String(required=True, data_key="from", validate=[validate.Length(max=NUMBER_MAX), no_nul])
+    recipient = fields.String(required=True, data_key="to", validate=[validate.Length(max=NUMBER_MAX), no_nul])
+    ts = Timestamp(required=True)
+    text = fields.String(load_default=None, allow_none=True, validate=no_nul)
+    provider = fields.String(load_default="native", validate=[validate.Length(1, PROVIDER_MAX), no_nul])
+    type = fields.String(load_default="text", validate=[validate.Length(1, TYPE_MAX), no_nul])
+    received_at = Timestamp()
+    extra = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
+
+
+_export_query = ExportQuerySchema(unknown=EXCLUDE)
+_exported_message = ExportedMessageSchema(unknown=EXCLUDE)
+
+
+def load_export_query(query_string: bytes) -> ExportQuery:
+    """The messages that a query string asks for; QueryInvalid when a parameter is bad."""
+    return load_export_parameters(read_query_string(query_string))
+
+
+def load_export_parameters(parameters: Mapping[str, str]) -> ExportQuery:
+    """The same from parameters by name."""
+    loaded = load_parameters(_export_query, parameters)
+    format_, cursor = loaded.pop("format"), loaded.pop("cursor")
+    wanted = MessageFilter(**loaded)
+    after = None if cursor in {None, FIRST_CURSOR} else read_cursor(wanted, Order.ASC, cursor)
+    return ExportQuery(wanted, format_, after)
+
+
+def load_exported_message(exported: Mapping[str, Any], received_at: datetime) -> Message:
+    """A message from a line of an export; PayloadInvalid when a field is bad.
+
+    ``received_at`` is for a line that doesn't say it.
+    """
+    try:
+        loaded: dict[str, Any] = _exported_message.load(exported)
+    except ValidationError as invalid:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, errors_by_field(invalid)) from None
+    return Message(**{"received_at": received_at, **loaded})
