@@ -15,7 +15,9 @@ from webhook_service.schemas.native import _at_a_glance, _native_payload, load_n
 from webhook_service.schemas.query import QueryInvalid
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
-ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.just([]), st.just({}), st.text(max_size=5))
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.just([]), st.just({}), st.text("a+1:Z\x00", max_size=5)
+)
 
 
 def wrong_fields(content: dict[str, Any]) -> set[str]:
