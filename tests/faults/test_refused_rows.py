@@ -15,6 +15,7 @@ from webhook_service.domain import Contents, Message, Outcome, PayloadInvalid
 from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
+from webhook_service.storage.messages import MESSAGES_IN_A_STATEMENT
 
 REFUSED = "refused"
 OPENER = "opener"
@@ -93,6 +94,16 @@ def test_a_text_that_no_database_can_encode_takes_no_neighbour_along(database_ur
 
     assert became == [(Outcome.CREATED,), "refused_by_database", (Outcome.CREATED,)]
     assert sorted(stored_ids(database_url)) == ["a", "c", OPENER]
+
+
+def test_more_messages_than_a_statement_takes_are_stored_all_or_none(database_url: str) -> None:
+    refuse(database_url)
+    many = tuple(message(f"{number}") for number in range(MESSAGES_IN_A_STATEMENT))
+
+    became = accept_in_one_batch(database_url, [(*many, message(REFUSED)), (message("a"),)])
+
+    assert became == ["refused_by_database", (Outcome.CREATED,)]
+    assert sorted(stored_ids(database_url)) == ["a", OPENER]
 
 
 def test_a_refused_delivery_is_answered_422_and_kept_in_quarantine(database_url: str) -> None:
