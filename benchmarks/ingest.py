@@ -10,15 +10,18 @@ The plot goes to docs/throughput.svg.
 
 import argparse
 import shutil
+import sqlite3
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+import psycopg
+from sqlalchemy import make_url
 
 from benchmarks.fill import fill
 from benchmarks.load import ROOT, Measured, Server, migrate, server, write_deliveries, wrk
@@ -151,6 +154,32 @@ def on_a_full_database(bench: Bench) -> None:
     _ratio(bench, what, found["full"].rate, found["empty"].rate, least=0.8)
 
 
+def what_reads_cost_ingest(bench: Bench) -> None:
+    """The rate with counts and the search index, against that of a database from which both were taken out."""
+    bare = bench.fresh_sqlite()
+    with closing(sqlite3.connect(make_url(bare).database or "")) as file:
+        for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            file.execute(f"DROP TRIGGER {name}")
+    with serving(full=(SERVICE, bench.fresh_sqlite()), bare=(SERVICE, bare)) as servers:
+        found = bench.alternate(servers, connections=16)
+    what = "SQLite, rate with counts and search / without"
+    _ratio(bench, what, found["full"].rate, found["bare"].rate, least=0.85)
+    with postgresql(bench.folder / "postgresql-bare") as url:
+        if url is None:
+            return
+        migrate(url)
+        bare = make_url(url).set(database="bare").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute("CREATE DATABASE bare TEMPLATE postgres")
+        with psycopg.connect(bare, autocommit=True) as server:
+            server.execute("DROP FUNCTION count_messages CASCADE")
+            server.execute("DROP INDEX ix_messages_text_folded_trigrams")
+        with serving(full=(SERVICE, url), bare=(SERVICE, bare)) as servers:
+            found = bench.alternate(servers, connections=16)
+    what = "PostgreSQL, rate with counts and search / without"
+    _ratio(bench, what, found["full"].rate, found["bare"].rate, least=0.85)
+
+
 def memory(bench: Bench) -> None:
     """What a worker's memory comes to, and whether it still grows in the second half."""
     megabytes: list[float] = []
@@ -195,6 +224,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "postgresql": on_postgresql,
     "duplicates": duplicates,
     "full": on_a_full_database,
+    "counts": what_reads_cost_ingest,
     "memory": memory,
     "plot": over_connections,
 }
