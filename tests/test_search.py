@@ -175,3 +175,13 @@ def test_a_message_is_found_as_soon_as_it_is_stored(stored_at_once: int, databas
 
     with database.snapshot() as snapshot:
         assert count_messages(snapshot, MessageFilter(q="NEEDLE")) == stored_at_once
+
+
+def test_the_index_in_sqlite_merges_its_parts_in_the_smallest_steps_that_there_are(sqlite_url: str) -> None:
+    database = Database(parse_url(sqlite_url), pool_size=1)
+
+    with database.snapshot() as snapshot:
+        parts = snapshot.scalar(text("SELECT v FROM message_trigrams_config WHERE k = 'automerge'"))
+    database.close()
+
+    assert parts == 2

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from webhook_service.domain import StorageBusy
 from webhook_service.storage.database import Database, Transaction
 
-TURN = 0.04  # seconds to hold the turn to write: less than half of what a delivery may be made to wait
+TURN = 0.02  # seconds to hold the turn to write: a fifth of what a delivery may be made to wait, as some take longer
 FIRST_BATCH = 20  # rows
 LARGEST_BATCH = 2_000
 

@@ -22,7 +22,7 @@ from webhook_service.storage.outage import Outage
 from webhook_service.storage.postgresql import PostgresqlBackend, read_age
 from webhook_service.storage.sqlite import SqliteBackend, result_code
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """The migration that this code reads and writes; any other is refused before a row is touched."""
 
 
