@@ -1,6 +1,6 @@
 """What ingest does a second, as ratios to a view that stores nothing, on the same gunicorn settings in the same run.
 
-    make bench                      every figure, about 20 minutes
+    make bench                      every figure, about half an hour
     make bench BENCH='--quick'      the same with short rounds and small databases, about 4 minutes
 
 Needs wrk (`apt-get install wrk`), and for PostgreSQL its server programs (`apt-get install postgresql`) or the URL of a
