@@ -18,8 +18,10 @@ from tests.support.deliveries import payload
 from tests.support.messages import MOMENT, message
 from tests.support.processes import ROOT
 from tests.support.server import Server
+from tests.support.stored import opened
 from tests.support.waiting import wait_until
-from webhook_service.domain import Message
+from webhook_service.domain import Contents, Message
+from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.feed import read_feed
@@ -61,6 +63,18 @@ def test_the_feed_goes_on_where_it_stopped(client: FlaskClient, database: Databa
     new = ask(client, after=nothing["next"])
 
     assert [ids(page) for page in (first, second, third, nothing, new)] == [["0", "1"], ["2", "3"], ["4"], [], ["new"]]
+
+
+def test_a_delivery_gets_its_place_only_when_it_has_the_turn_to_write(database_url: str, client: FlaskClient) -> None:
+    with opened(database_url) as database, opened(database_url) as other, ThreadPoolExecutor(1) as threads:
+        with other.transaction() as earlier:
+            accepted = threads.submit(Inbox(database).accept, Contents(messages=(message("later"),)))
+            with pytest.raises(TimeoutError):
+                accepted.result(timeout=0.3)
+            insert_messages(earlier, [encode_message(message("earlier"))])
+        accepted.result()
+
+    assert ids(ask(client)) == ["earlier", "later"]
 
 
 def test_an_empty_feed_has_a_place_too(client: FlaskClient, database: Database) -> None:
