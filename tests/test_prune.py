@@ -1,9 +1,12 @@
 """Deleting: what is old, and all of one person, while deliveries go on."""
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from webhook_service.domain import Contents, Message, MessageFilter, Order, Quar
 from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.batches import LARGEST_BATCH, TURN, in_batches, next_size
-from webhook_service.storage.database import Database
+from webhook_service.storage.database import Database, Transaction
 from webhook_service.storage.deletion import delete_old_messages
 from webhook_service.storage.messages import count_messages, encode_message, insert_messages, list_messages
 from webhook_service.storage.quarantine import list_quarantined
@@ -118,6 +121,20 @@ def test_a_batch_is_as_large_as_the_turn_allows() -> None:
     assert next_size(100, 0.0) == 200
     assert next_size(LARGEST_BATCH, 0.0) == LARGEST_BATCH
     assert next_size(1, 10.0) == 1
+
+
+def test_between_two_batches_others_have_as_long_as_it_held_the_turn(database: Database) -> None:
+    held: list[tuple[float, float]] = []
+
+    def work(_transaction: Transaction, size: int) -> int:
+        began = time.monotonic()
+        Event().wait(TURN)
+        held.append((began, time.monotonic()))
+        return size if len(held) < 4 else 0
+
+    list(in_batches(database, work))
+
+    assert min(later[0] - earlier[1] for earlier, later in pairwise(held)) >= TURN
 
 
 def test_old_receipts_and_quarantined_deliveries_go_as_well(database: Database, database_url: str) -> None:
