@@ -203,7 +203,7 @@ def test_the_settings_in_effect_are_shown_without_secrets() -> None:
     settings = Settings.from_env(
         {
             "DATABASE_URL": f"postgresql://user:{SECRET}@host/db",
-            "READ_DATABASE_URL": f"postgresql://user:{SECRET}@replica/db",
+            "READ_DATABASE_URL": f"postgresql://user@replica/db?password={SECRET}",
             "WEBHOOK_SECRET": SECRET,
             "WEBHOOK_SECRET_PREVIOUS": SECRET,
             "API_TOKEN": SECRET,
@@ -212,5 +212,13 @@ def test_the_settings_in_effect_are_shown_without_secrets() -> None:
 
     assert SECRET not in f"{settings.masked()} {settings!r} {settings}"
     assert "replica/db" in str(settings.masked()["read_database_url"])
+    assert settings.read_database_url is not None
+    assert settings.read_database_url.password == SECRET
     assert settings.masked()["providers"] == ["native"]
     assert settings.masked()["api_token"] == "set"
+
+
+def test_a_password_for_a_key_is_not_shown_either() -> None:
+    settings = Settings.from_env({"DATABASE_URL": f"postgresql://host/db?sslpassword={SECRET}"})
+
+    assert SECRET not in str(settings.masked())

@@ -84,8 +84,16 @@ def parse_url(url: str) -> URL:
                 raise ValueError("SQLite needs a file: workers share nothing else")
             return parsed.set(drivername="sqlite")
         case "postgres" | "postgresql" | "postgresql+psycopg" | "postgresql+asyncpg":
-            return parsed.set(drivername="postgresql+psycopg")
+            return _with_password_in_its_place(parsed.set(drivername="postgresql+psycopg"))
     raise ValueError("only sqlite:// and postgresql:// are supported")
+
+
+def _with_password_in_its_place(url: URL) -> URL:
+    """The same with a password that stands among the parameters, as libpq allows it, where it is hidden in any text."""
+    password = url.query.get("password")
+    if not isinstance(password, str):
+        return url
+    return url.difference_update_query(["password"]).set(password=password)
 
 
 def _is_sqlite(url: URL) -> bool:
@@ -93,7 +101,8 @@ def _is_sqlite(url: URL) -> bool:
 
 
 def _masked(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
+    hidden = {name: "***" for name in url.query if "password" in name}  # such as libpq's sslpassword
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def environment() -> dict[str, str]:
