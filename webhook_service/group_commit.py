@@ -1,8 +1,8 @@
 """Many threads, one transaction.
 
-Threads that offer an item at the same time share the cost of committing. The first to come leads: it opens the
-transaction, takes everything that waits by then, commits it, and tells the others what became of theirs; whoever came
-too late for that is led by the first among them. There is no thread in the background, so an idle group costs nothing,
+Threads that offer an item at the same time share the cost of committing. The first to come leads: it waits for its
+turn, takes everything that waits by then, commits it, and sets down what became of each; whoever came too late for that
+is led by the first among them. There is no thread in the background, so an idle group costs nothing,
 a lonely item is committed at once, and there is nothing to flush when the process stops.
 
 Who was told wakes the next of the batch. If the leader woke them all, they would do nothing but wait for the
@@ -54,8 +54,8 @@ class GroupCommit(Generic[Item, Outcome]):
     """Gathers the items of many threads into batches.
 
     ``commit`` is called by one thread at a time with a function that gives the batch: at most ``max_batch`` items, in
-    the order in which they came. It calls that once its transaction is open, so that whoever came while it waited for
-    locks is aboard, and may call it again to try the same batch anew. It returns the outcomes in the same order when
+    the order in which they came. It calls that as late as it can, so that whoever came while it waited for locks is
+    aboard, and may call it again to try the same batch anew. It returns the outcomes in the same order when
     the transaction is committed, and raises when it is not.
     """
 
