@@ -30,13 +30,13 @@ from webhook_service.providers.base import Acknowledgement, Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Hint
 from webhook_service.providers.fields import (
     ADDRESS_MAX,
-    MESSAGE_ID_MAX,
     WORD_MAX,
     FieldInvalid,
     long_text,
     short_text,
 )
 from webhook_service.providers.signatures import from_base64, signing_secret
+from webhook_service.schemas.fields import MESSAGE_ID_MAX
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 PUBLIC_URL = "PUBLIC_URL"

@@ -26,7 +26,6 @@ from webhook_service.domain import (
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.fields import (
     ADDRESS_MAX,
-    MESSAGE_ID_MAX,
     WORD_MAX,
     FieldInvalid,
     long_text,
@@ -36,6 +35,7 @@ from webhook_service.providers.fields import (
 )
 from webhook_service.providers.native import diagnose_hex_signature
 from webhook_service.providers.signatures import signing_secret
+from webhook_service.schemas.fields import MESSAGE_ID_MAX
 from webhook_service.strict_json import loads_object
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
