@@ -81,24 +81,24 @@ class Inbox:
         deadline = monotonic() + COMMIT_PATIENCE
         while True:
             try:
-                return self._try_to_commit(take)
+                return self._try_to_commit(take, deadline)
             except StorageBusy:
                 # The turn was given back in between, so that other processes don't wait for this one's patience too.
                 if monotonic() > deadline:
                     raise
 
-    def _try_to_commit(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
+    def _try_to_commit(self, take: Callable[[], list[_Entry]], deadline: float) -> list[_Entered]:
         try:
-            return self._enter_together(take)
+            return self._enter_together(take, deadline)
         except ConnectionLost:
             # The database may have been restarted since the connection was made: once more on a new one. What that
             # transaction may have stored after all is a duplicate now.
-            return self._enter_together(take)
+            return self._enter_together(take, deadline)
         except RowRefused:
-            return self._enter_apart(take)
+            return self._enter_apart(take, deadline)
 
-    def _enter_together(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
-        with self._database.turn_to_write() as turn:
+    def _enter_together(self, take: Callable[[], list[_Entry]], deadline: float) -> list[_Entered]:
+        with self._database.turn_to_write(max(0.0, deadline - monotonic())) as turn:
             entries = take()
             if _fit_in_one_statement(entries):
                 with turn.statement() as statement:
@@ -106,8 +106,8 @@ class Inbox:
             with turn.transaction() as transaction:
                 return _enter(transaction, entries)
 
-    def _enter_apart(self, take: Callable[[], list[_Entry]]) -> list[_Entered]:
-        with self._database.transaction() as transaction:
+    def _enter_apart(self, take: Callable[[], list[_Entry]], deadline: float) -> list[_Entered]:
+        with self._database.transaction(max(0.0, deadline - monotonic())) as transaction:
             return [self._enter_alone(transaction, entry) for entry in take()]
 
     def _enter_alone(self, transaction: Transaction, entry: _Entry) -> _Entered:

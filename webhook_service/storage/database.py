@@ -42,7 +42,7 @@ class Backend(Protocol):
     """What differs between the databases besides the dialect of their SQL."""
 
     def create_engine(self, *, pool_size: int, read_only: bool) -> Engine: ...
-    def turn_to_write(self) -> AbstractContextManager[None]: ...
+    def turn_to_write(self, patience: float | None) -> AbstractContextManager[None]: ...
     def queue_in_transaction(self, connection: Connection) -> None: ...
     def is_stale(self) -> bool: ...
     def lift_time_limit(self, connection: Connection) -> None: ...
@@ -113,19 +113,19 @@ class Database:
         os.register_at_fork(after_in_child=lambda: (method := forget_parent()) and method())
 
     @contextmanager
-    def turn_to_write(self) -> Iterator[Turn]:
-        """The turn to write, which one process has at a time.
+    def turn_to_write(self, patience: float | None = None) -> Iterator[Turn]:
+        """The turn to write, which one process has at a time; waits for at most ``patience`` seconds, if given.
 
         Raises StorageUnavailable when what is written in it can't be committed, RowRefused when a row is to blame.
         """
         self._renew_if_stale()
-        with _domain_errors(), self._backend.turn_to_write():
+        with _domain_errors(), self._backend.turn_to_write(patience):
             yield Turn(self._backend, self._writer)
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """A transaction that holds the turn to write and is on disk when the block is left; raises what a turn does."""
-        with self.turn_to_write() as turn, turn.transaction() as transaction:
+    def transaction(self, patience: float | None = None) -> Iterator[Transaction]:
+        """A transaction that has the turn to write and is on disk when the block is left; waits and raises like it."""
+        with self.turn_to_write(patience) as turn, turn.transaction() as transaction:
             yield transaction
 
     @contextmanager

@@ -120,7 +120,7 @@ class PostgresqlBackend:
         return engine
 
     @contextmanager
-    def turn_to_write(self) -> Iterator[None]:
+    def turn_to_write(self, _patience: float | None) -> Iterator[None]:
         """Nothing to wait for before the transaction: the turn is taken inside it."""
         yield
 

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from webhook_service.domain import StorageUnavailable
+from webhook_service.domain import StorageBusy, StorageUnavailable
 from webhook_service.storage.writer_lock import WriterLock
 
 READER_TIMEOUT = 5.0  # seconds that a reader waits for SQLite's own locks
@@ -83,11 +83,13 @@ class SqliteBackend:
         return engine
 
     @contextmanager
-    def turn_to_write(self) -> Iterator[None]:
-        """Waits until no other process writes, and keeps it so."""
+    def turn_to_write(self, patience: float | None) -> Iterator[None]:
+        """Waits until no other process writes, and keeps it so; StorageBusy after ``patience`` seconds."""
         try:
-            held = self._lock.held()
+            held = self._lock.held(patience)
             held.__enter__()
+        except TimeoutError as error:
+            raise StorageBusy(_DETAILS[sqlite3.SQLITE_BUSY]) from error
         except OSError as error:
             raise StorageUnavailable("the folder of the database is not writable") from error
         try:

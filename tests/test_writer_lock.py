@@ -1,0 +1,144 @@
+"""The lock that queues the writers of a SQLite file: between threads, between processes, and for how long."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from tests.support.waiting import wait_until
+from webhook_service.storage.writer_lock import WriterLock
+
+PATIENCE = 60.0  # seconds: never spent unless something is broken
+NO_PATIENCE = 0.01
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "app.db.lock"
+
+
+@contextmanager
+def held_elsewhere(path: Path) -> Iterator[None]:
+    """Held through another open file, as another process holds it."""
+    with WriterLock(path).held():
+        yield
+
+
+def is_free(path: Path) -> bool:
+    try:
+        with WriterLock(path).held(NO_PATIENCE):
+            return True
+    except TimeoutError:
+        return False
+
+
+def hold_briefly(lock: WriterLock, patience: float | None) -> None:
+    with lock.held(patience):
+        pass
+
+
+@pytest.mark.parametrize("patience", [None, PATIENCE], ids=["without a limit", "with patience"])
+def test_who_waits_gets_the_lock_when_its_holder_lets_go(path: Path, patience: float | None) -> None:
+    lock = WriterLock(path)
+
+    with ThreadPoolExecutor(1) as threads:
+        with held_elsewhere(path):
+            waiting = threads.submit(hold_briefly, lock, patience)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.1)
+        waiting.result(PATIENCE)
+
+    assert is_free(path)
+
+
+def test_who_runs_out_of_patience_is_told_and_leaves_the_lock_to_others(path: Path) -> None:
+    lock = WriterLock(path)
+
+    with held_elsewhere(path), pytest.raises(TimeoutError):
+        hold_briefly(lock, NO_PATIENCE)
+
+    wait_until(lambda: is_free(path), "the lock to be free again")
+
+
+def test_who_asks_again_after_giving_up_gets_the_lock(path: Path) -> None:
+    lock = WriterLock(path)
+
+    with ThreadPoolExecutor(1) as threads:
+        with held_elsewhere(path):
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    hold_briefly(lock, NO_PATIENCE)
+            waiting = threads.submit(hold_briefly, lock, PATIENCE)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.1)
+        waiting.result(PATIENCE)
+
+    assert is_free(path)
+
+
+def test_a_lock_got_after_a_wait_is_held_against_all_others(path: Path) -> None:
+    lock = WriterLock(path)
+    got, let_go = Event(), Event()
+
+    def hold() -> None:
+        with lock.held(PATIENCE):
+            got.set()
+            assert let_go.wait(PATIENCE)
+
+    with ThreadPoolExecutor(1) as threads:
+        with held_elsewhere(path):
+            holding = threads.submit(hold)
+        assert got.wait(PATIENCE)
+        assert not is_free(path)
+        with pytest.raises(TimeoutError):
+            hold_briefly(lock, NO_PATIENCE)
+        let_go.set()
+        holding.result(PATIENCE)
+
+    assert is_free(path)
+
+
+def test_one_holds_it_at_a_time_however_many_want_it_and_give_up(path: Path) -> None:
+    locks = [WriterLock(path) for _ in range(3)]
+    holders: list[int] = []
+    most = 0
+    given_up = 0
+
+    def take_often(lock: WriterLock, number: int) -> int:
+        nonlocal most
+        gave_up = 0
+        for turn in range(200):
+            try:
+                with lock.held(PATIENCE if turn % 2 else 0.0001):
+                    holders.append(number)
+                    most = max(most, len(holders))
+                    os.sched_yield()
+                    holders.remove(number)
+            except TimeoutError:
+                gave_up += 1
+        return gave_up
+
+    with ThreadPoolExecutor(6) as threads:
+        given_up = sum(threads.map(take_often, locks * 2, range(6)))
+
+    assert most == 1
+    assert given_up > 0
+    wait_until(lambda: is_free(path), "the lock to be free in the end")
+
+
+def test_a_forked_child_neither_has_its_parents_lock_nor_takes_it_away(path: Path) -> None:
+    lock = WriterLock(path)
+
+    with lock.held():
+        child = os.fork()
+        if not child:
+            lock.forget()
+            os._exit(0 if not is_free(path) else 1)
+        _, status = os.waitpid(child, 0)
+
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert not is_free(path)
