@@ -22,6 +22,7 @@ READER_TIMEOUT = 5.0  # seconds that a reader waits for SQLite's own locks
 # Seconds that a writer waits for one that does not take the lock, such as the sqlite3 shell. It holds the turn
 # meanwhile, and each process has its turn, so this is short and the writer tries again.
 WRITER_TIMEOUT = 0.05
+CHECKPOINT_PAGES = 4000  # 16 MB of log. A page that is written often goes into the database once in all that
 ROOM_TO_WRITE = 16 * 2**20  # bytes that must be free for the service to call itself ready
 
 _DETAILS = {
@@ -70,6 +71,7 @@ class SqliteBackend:
         def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
             cursor = connection.cursor()
             cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             cursor.execute("PRAGMA foreign_keys = ON")
             cursor.execute("PRAGMA temp_store = MEMORY")
             cursor.execute("PRAGMA secure_delete = ON")
