@@ -25,7 +25,8 @@ LAYERS = {
     "schemas": {"domain", "cursors"},
     "providers": {"domain", "schemas", "strict_json"},
     "settings": {"domain", "providers"},
-    "group_commit": set(),
+    "together": set(),
+    "group_commit": {"together"},
     "storage": {"domain"},
     "inbox": {"domain", "group_commit", "storage"},
     "intake": {"domain", "inbox", "providers"},
@@ -38,6 +39,7 @@ LAYERS = {
     "access": {"current", "domain", "errors", "metrics"},
     "blueprints": {"current", "domain", "errors", "exporting", "inbox", "intake", "providers", "schemas", "storage"},
     "sending": {"domain", "providers"},
+    "worker": {"together"},
 }
 OUTERMOST = {"app", "cli", "commands"}
 

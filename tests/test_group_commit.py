@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from threading import Barrier, Event
 
 import pytest
 
 from tests.support.waiting import wait_until
 from webhook_service.group_commit import CommitFailed, CommitTimedOut, GroupCommit, _Ticket
+from webhook_service.together import Rounds
 
 THREADS = 1000
 PATIENCE = 60.0  # seconds: never spent unless something is broken
@@ -71,7 +73,7 @@ def test_a_batch_is_bounded_and_the_rest_follows_in_order() -> None:
 
     with threads(THREADS) as pool:
         offered = offer_behind_a_leader(pool, group, gate, THREADS - 1)
-        queued = [ticket.item for ticket in group._waiting]
+        queued = [item for ticket in group._waiting for item in ticket.items]
         gate.open.set()
         outcomes = [future.result() for future in offered]
 
@@ -165,7 +167,7 @@ def test_a_commit_that_fails_fails_its_batch_and_no_other(took: bool) -> None:
 
     with threads(6) as pool:
         offered = offer_behind_a_leader(pool, group, gate, 5)
-        queued = [ticket.item for ticket in group._waiting]
+        queued = [item for ticket in group._waiting for item in ticket.items]
         gate.open.set()
         errors = {item: future.exception() for item, future in enumerate(offered)}
 
@@ -330,3 +332,66 @@ def test_outcomes_that_do_not_match_the_batch_fail_it() -> None:
         group.offer(1)
 
     assert isinstance(failed.value.__cause__, ValueError)
+
+
+def test_calls_that_run_together_in_one_thread_share_a_commit_and_are_each_told_of_their_own() -> None:
+    batches: list[list[int]] = []
+    told: dict[int, int] = {}
+
+    def commit(take: Take) -> list[int]:
+        batches.append(take())
+        return [-item for item in batches[-1]]
+
+    group = GroupCommit[int, int](commit, max_batch=100, patience=PATIENCE)
+
+    def call(item: int) -> None:
+        told[item] = group.offer(item)
+
+    Rounds().run(partial(call, item) for item in range(50))
+
+    assert batches == [list(range(50))]
+    assert told == {item: -item for item in range(50)}
+
+
+def test_what_one_thread_offers_at_once_stays_together_even_if_it_is_more_than_a_batch() -> None:
+    gate = Gate()
+    group = GroupCommit[int, int](gate.commit, max_batch=4, patience=PATIENCE)
+
+    def offer_together(items: Sequence[int]) -> None:
+        Rounds().run(partial(group.offer, item) for item in items)
+
+    with threads(4) as pool:
+        offered = [pool.submit(group.offer, 0)]
+        assert gate.taken.wait(PATIENCE)
+        for number, items in enumerate([range(10, 13), range(20, 22), range(30, 39)], start=1):
+            offered.append(pool.submit(offer_together, items))  # type: ignore[arg-type]  # no outcome is asked for
+            wait_until(partial(_waits, group, number), "it to wait")
+        gate.open.set()
+        for future in offered:
+            future.result()
+
+    assert gate.batches == [[0], [10, 11, 12], [20, 21], list(range(30, 39))]
+
+
+def test_a_commit_that_fails_fails_all_calls_that_offered_together() -> None:
+    failure = OSError("no room")
+    causes: list[BaseException | None] = []
+
+    def commit(take: Take) -> list[int]:
+        raise failure
+
+    group = GroupCommit[int, int](commit, max_batch=10, patience=PATIENCE)
+
+    def call() -> None:
+        try:
+            group.offer(1)
+        except CommitFailed as failed:
+            causes.append(failed.__cause__)
+
+    Rounds().run([call, call, call])
+
+    assert causes == [failure] * 3
+
+
+def _waits(group: GroupCommit[int, int], number: int) -> bool:
+    return len(group._waiting) == number

@@ -1,9 +1,10 @@
 """Many threads, one transaction.
 
-Threads that offer an item at the same time share the cost of committing. The first to come leads: it waits for its
+Threads that offer items at the same time share the cost of committing. The first to come leads: it waits for its
 turn, takes everything that waits by then, commits it, and sets down what became of each; whoever came too late for that
-is led by the first among them. There is no thread in the background, so an idle group costs nothing,
-a lonely item is committed at once, and there is nothing to flush when the process stops.
+is led by the first among them. Calls that run together in one thread (``together.py``) offer as one. There is no thread
+in the background, so an idle group costs nothing, a lonely item is committed at once, and there is nothing to flush
+when the process stops.
 
 Who was told wakes the next of the batch. If the leader woke them all, they would do nothing but wait for the
 interpreter together, and be woken in vain each time that a thread lets go of it for a moment.
@@ -11,10 +12,12 @@ interpreter together, and be woken in vain each time that a thread lets go of it
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
+
+from webhook_service.together import ask
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -29,17 +32,17 @@ class CommitTimedOut(Exception):
 
 
 class _Ticket(Generic[Item, Outcome]):
-    """One thread's item, and the thread's place to wait."""
+    """The items of one thread, and the thread's place to wait."""
 
-    __slots__ = ("_bell", "error", "gone", "item", "leads", "outcome", "successor")
+    __slots__ = ("_bell", "error", "gone", "items", "leads", "outcomes", "successor")
 
-    def __init__(self, item: Item) -> None:
-        self.item = item
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
         self.leads = False
         self.gone = False
         self.successor: _Ticket[Item, Outcome] | None = None
         self.error: BaseException | None = None
-        self.outcome: Outcome | None = None
+        self.outcomes: Sequence[Outcome] = ()
         self._bell = Lock()
         self._bell.acquire()
 
@@ -53,10 +56,10 @@ class _Ticket(Generic[Item, Outcome]):
 class GroupCommit(Generic[Item, Outcome]):
     """Gathers the items of many threads into batches.
 
-    ``commit`` is called by one thread at a time with a function that gives the batch: at most ``max_batch`` items, in
-    the order in which they came. It calls that as late as it can, so that whoever came while it waited for locks is
-    aboard, and may call it again to try the same batch anew. It returns the outcomes in the same order when
-    the transaction is committed, and raises when it is not.
+    ``commit`` is called by one thread at a time with a function that gives the batch: at most ``max_batch`` items, if
+    one thread alone does not offer more, in the order in which they came. It calls that as late as it can, so that
+    whoever came while it waited for locks is aboard, and may call it again to try the same batch anew. It returns the
+    outcomes in the same order when the transaction is committed, and raises when it is not.
     """
 
     def __init__(
@@ -78,7 +81,10 @@ class GroupCommit(Generic[Item, Outcome]):
 
         Raises CommitFailed when it was not, and CommitTimedOut when ``patience`` seconds passed before that was known.
         """
-        ticket: _Ticket[Item, Outcome] = _Ticket(item)
+        return ask(self._offer_all, item)
+
+    def _offer_all(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        ticket: _Ticket[Item, Outcome] = _Ticket(items)
         deadline = monotonic() + self._patience
         with self._mutex:
             self._waiting.append(ticket)
@@ -93,7 +99,7 @@ class GroupCommit(Generic[Item, Outcome]):
             self._wake_successor(ticket)
         if ticket.error is not None:
             raise CommitFailed from ticket.error
-        return ticket.outcome  # type: ignore[return-value]  # set, as there was no error
+        return ticket.outcomes
 
     def _follow(self, ticket: _Ticket[Item, Outcome], deadline: float) -> None:
         if ticket.wait(deadline - monotonic()):
@@ -111,15 +117,12 @@ class GroupCommit(Generic[Item, Outcome]):
 
         def take() -> list[Item]:
             if not batch:
-                with self._mutex:
-                    while self._waiting and len(batch) < self._max_batch:
-                        batch.append(self._waiting.popleft())
-            return [ticket.item for ticket in batch]
+                batch.extend(self._take())
+            return list(chain.from_iterable(ticket.items for ticket in batch))
 
         try:
             outcomes = self._commit(take)
-            for ticket, outcome in zip(batch, outcomes, strict=True):
-                ticket.outcome = outcome
+            _tell(batch, outcomes)
         except BaseException as error:
             take()
             for ticket in batch:
@@ -130,6 +133,15 @@ class GroupCommit(Generic[Item, Outcome]):
             self._hand_over()
             for ticket, successor in pairwise(batch):
                 ticket.successor = successor
+
+    def _take(self) -> list[_Ticket[Item, Outcome]]:
+        batch: list[_Ticket[Item, Outcome]] = []
+        number = 0
+        with self._mutex:
+            while self._waiting and (not batch or number + len(self._waiting[0].items) <= self._max_batch):
+                batch.append(self._waiting.popleft())
+                number += len(batch[-1].items)
+        return batch
 
     def _hand_over(self) -> None:
         with self._mutex:
@@ -148,3 +160,12 @@ class GroupCommit(Generic[Item, Outcome]):
                 successor = successor.successor
             if successor:
                 successor.wake()
+
+
+def _tell(batch: list[_Ticket[Item, Outcome]], outcomes: Sequence[Outcome]) -> None:
+    items = sum(len(ticket.items) for ticket in batch)
+    if len(outcomes) != items:
+        raise ValueError(f"{len(outcomes)} outcomes of {items} items")
+    remaining = iter(outcomes)
+    for ticket in batch:
+        ticket.outcomes = list(islice(remaining, len(ticket.items)))

@@ -59,7 +59,7 @@ def accept_in_one_batch(url: str, deliveries: list[tuple[Message, ...]]) -> list
                 return refused.reason.value
 
         def waiting() -> set[object]:
-            return {ticket.item.messages[0][0] for ticket in inbox._group._waiting}
+            return {entry.messages[0][0] for ticket in inbox._group._waiting for entry in ticket.items}
 
         with turn_held(other):
             threads.submit(accept, (message(OPENER),))
