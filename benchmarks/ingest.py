@@ -104,12 +104,28 @@ def serving(**databases: tuple[str, str]) -> Iterator[dict[str, Server]]:
 def on_sqlite(bench: Bench) -> None:
     """Distinct deliveries at several numbers of connections, against the view and against insert-per-request."""
     apps = {"view": BASELINE, "service": SERVICE, "alone": ALONE}
-    with serving(**{name: (app, bench.fresh_sqlite()) for name, app in apps.items()}) as servers:
+    threaded = server(BASELINE, bench.fresh_sqlite(), worker_class="gthread")
+    with serving(**{name: (app, bench.fresh_sqlite()) for name, app in apps.items()}) as servers, threaded as view:
+        servers["threaded"] = view
         at16 = bench.alternate(servers, connections=16)
         at64 = bench.alternate({"service": servers["service"]}, connections=64)
         lonely = bench.alternate({name: servers[name] for name in ("service", "alone")}, connections=1)
     _ratio(bench, "SQLite, 16 connections, rate / the view's", at16["service"].rate, at16["view"].rate, least=0.60)
     _ratio(bench, "SQLite, 16 connections, p99 / the view's", at16["service"].p99, at16["view"].p99, most=2.0)
+    _ratio(
+        bench,
+        "SQLite, 16 connections, rate / the view's on gthread",
+        at16["service"].rate,
+        at16["threaded"].rate,
+        least=0.60,
+    )
+    _ratio(
+        bench,
+        "SQLite, 16 connections, p99 / the view's on gthread",
+        at16["service"].p99,
+        at16["threaded"].p99,
+        most=2.0,
+    )
     _ratio(bench, "SQLite, rate at 64 connections / at 16", at64["service"].rate, at16["service"].rate, least=0.9)
     _ratio(bench, "SQLite, rate / insert-per-request's", at16["service"].rate, at16["alone"].rate, least=2.5)
     _ratio(
@@ -124,11 +140,13 @@ def on_postgresql(bench: Bench) -> None:
             click.echo("PostgreSQL: left out, there is no server to start", err=True)
             return
         migrate(url)
-        with serving(view=(BASELINE, bench.fresh_sqlite()), service=(SERVICE, url)) as servers:
+        threaded = server(BASELINE, bench.fresh_sqlite(), worker_class="gthread")
+        with serving(view=(BASELINE, bench.fresh_sqlite()), service=(SERVICE, url)) as servers, threaded as view:
+            servers["threaded"] = view
             found = bench.alternate(servers, connections=16)
-    _ratio(
-        bench, "PostgreSQL, 16 connections, rate / the view's", found["service"].rate, found["view"].rate, least=0.40
-    )
+    rate = found["service"].rate
+    _ratio(bench, "PostgreSQL, 16 connections, rate / the view's", rate, found["view"].rate, least=0.40)
+    _ratio(bench, "PostgreSQL, 16 connections, rate / the view's on gthread", rate, found["threaded"].rate, least=0.40)
 
 
 def duplicates(bench: Bench) -> None:

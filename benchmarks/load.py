@@ -80,12 +80,16 @@ def migrate(database_url: str) -> None:
 
 
 @contextmanager
-def server(app: str, database_url: str, *, workers: int = 2, threads: int | None = None) -> Iterator[Server]:
-    """gunicorn with the project's settings, serving ``app``; stopped at the end."""
+def server(
+    app: str, database_url: str, *, workers: int = 2, threads: int | None = None, worker_class: str | None = None
+) -> Iterator[Server]:
+    """gunicorn with the project's settings, but for what is given, serving ``app``; stopped at the end."""
     port = _free_port()
     environment = _environment(database_url, f"127.0.0.1:{port}") | {"WEB_CONCURRENCY": str(workers)}
     if threads:
         environment["GUNICORN_THREADS"] = str(threads)
+    if worker_class:
+        environment["GUNICORN_CMD_ARGS"] = f"--worker-class {worker_class}"
     with tempfile.TemporaryFile() as log:
         command = [str(BIN / "gunicorn"), "--pythonpath", f"{ROOT},{ROOT / 'benchmarks' / 'apps'}", app]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
