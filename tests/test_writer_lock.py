@@ -1,8 +1,9 @@
 """The lock that queues the writers of a SQLite file: between threads, between processes, and for how long."""
 
+import fcntl
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -41,15 +42,21 @@ def hold_briefly(lock: WriterLock, patience: float | None) -> None:
         pass
 
 
+def wait_for(lock: WriterLock, patience: float | None, threads: ThreadPoolExecutor) -> Future[None]:
+    """A thread that waits for the lock, which another has."""
+    waiting = threads.submit(hold_briefly, lock, patience)
+    with pytest.raises(TimeoutError):
+        waiting.result(timeout=0.1)
+    return waiting
+
+
 @pytest.mark.parametrize("patience", [None, PATIENCE], ids=["without a limit", "with patience"])
 def test_who_waits_gets_the_lock_when_its_holder_lets_go(path: Path, patience: float | None) -> None:
     lock = WriterLock(path)
 
     with ThreadPoolExecutor(1) as threads:
         with held_elsewhere(path):
-            waiting = threads.submit(hold_briefly, lock, patience)
-            with pytest.raises(TimeoutError):
-                waiting.result(timeout=0.1)
+            waiting = wait_for(lock, patience, threads)
         waiting.result(PATIENCE)
 
     assert is_free(path)
@@ -72,12 +79,32 @@ def test_who_asks_again_after_giving_up_gets_the_lock(path: Path) -> None:
             for _ in range(3):
                 with pytest.raises(TimeoutError):
                     hold_briefly(lock, NO_PATIENCE)
-            waiting = threads.submit(hold_briefly, lock, PATIENCE)
-            with pytest.raises(TimeoutError):
-                waiting.result(timeout=0.1)
+            waiting = wait_for(lock, PATIENCE, threads)
         waiting.result(PATIENCE)
 
     assert is_free(path)
+
+
+def test_who_asks_again_does_not_take_the_lock_past_the_deputy_that_still_waits(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = WriterLock(path)
+    tried: list[int] = []
+    flock = fcntl.flock
+
+    def note(descriptor: int, operation: int) -> None:
+        tried.append(operation)
+        flock(descriptor, operation)
+
+    with held_elsewhere(path):
+        with pytest.raises(TimeoutError):
+            hold_briefly(lock, NO_PATIENCE)
+        monkeypatch.setattr("webhook_service.storage.writer_lock.fcntl.flock", note)
+        with pytest.raises(TimeoutError):
+            hold_briefly(lock, NO_PATIENCE)
+        monkeypatch.undo()
+
+    assert tried == []  # both would hold it through one open file, and the deputy would give it away
 
 
 def test_a_lock_got_after_a_wait_is_held_against_all_others(path: Path) -> None:
