@@ -28,7 +28,7 @@ from benchmarks.load import ROOT, Measured, Server, migrate, server, write_deliv
 from benchmarks.plot import Chart, Line, write_plot
 from benchmarks.postgresql import postgresql
 
-BASELINE, SERVICE, ALONE = "baseline:app", "wsgi:app", "insert_per_request:app"
+BASELINE, SERVICE, ALONE, STORE_ONLY = "baseline:app", "wsgi:app", "insert_per_request:app", "store_only:app"
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -131,6 +131,17 @@ def on_sqlite(bench: Bench) -> None:
     _ratio(
         bench, "SQLite, 1 connection, p50 / insert-per-request's", lonely["service"].p50, lonely["alone"].p50, most=1.3
     )
+
+
+def storing_alone(bench: Bench) -> None:
+    """How near to the view a service comes that stores each message as this one does, and does nothing else."""
+    apps = {"view": BASELINE, "store only": STORE_ONLY}
+    with serving(**{name: (app, bench.fresh_sqlite()) for name, app in apps.items()}) as servers:
+        found = bench.alternate(servers, connections=16)
+    rates = {name: measured.rate for name, measured in found.items()}
+    tails = {name: measured.p99 for name, measured in found.items()}
+    _ratio(bench, "SQLite, storing and nothing else, rate / the view's", rates["store only"], rates["view"], least=0.60)
+    _ratio(bench, "SQLite, storing and nothing else, p99 / the view's", tails["store only"], tails["view"], most=2.0)
 
 
 def on_postgresql(bench: Bench) -> None:
@@ -239,6 +250,7 @@ def _line(name: str, runs: list[Measured], figure: str) -> Line:
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     "sqlite": on_sqlite,
+    "storing": storing_alone,
     "postgresql": on_postgresql,
     "duplicates": duplicates,
     "full": on_a_full_database,
