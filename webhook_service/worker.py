@@ -13,12 +13,13 @@ nothing but deliveries come on it.
 import os
 import re
 import selectors
+import struct
 from collections import OrderedDict, deque
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from signal import SIGQUIT, SIGTERM
-from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, SO_RCVLOWAT, SOL_SOCKET
+from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from threading import Lock, Thread
 from time import monotonic
 from types import FrameType
@@ -30,6 +31,8 @@ from webhook_service.together import Rounds
 MAX_DELIVERY = 64 * 1024  # bytes, its head among them: a larger one would keep the others waiting while it is parsed
 MAX_ROUND = 128  # deliveries that are taken in together
 MAX_WAIT = 1.0  # seconds that the loop waits for a delivery before it looks for connections to close
+# Seconds that a thread of the pool waits for a client to send or to take something; nginx has the same for its clients.
+MAX_STANDSTILL = 60.0
 
 _IS_DELIVERY = re.compile(rb"POST /webhook[/? ]")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
@@ -75,6 +78,14 @@ def _is_read_ahead(connection: TConn) -> bool:
     return connection.parser is not None and bool(connection.parser.unreader.buf.getvalue())
 
 
+def _end_standstill(connection: TConn) -> None:
+    """Has the kernel end the wait for a client that neither sends nor takes anything; gunicorn's pool would go on."""
+    seconds, fraction = divmod(MAX_STANDSTILL, 1)
+    limit = struct.pack("@ll", int(seconds), int(fraction * 1_000_000))  # a timeval: socket(7)
+    connection.sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, limit)
+    connection.sock.setsockopt(SOL_SOCKET, SO_SNDTIMEO, limit)
+
+
 def _served(result: object) -> Future[object]:
     """What gunicorn's pool would say of a connection that it has served: keep it, close it, or wait for it."""
     served: Future[object] = Future()
@@ -117,6 +128,15 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.finish_request(conn, _served(_DEFER))
         elif _lacks(conn, arrived or b"") is None or not self._delivery_loop.add(conn):
             super().enqueue_req(conn)
+
+    def handle(self, conn: TConn) -> object:
+        """Serves a connection in a thread of the pool, which no client keeps by standing still."""
+        try:
+            _end_standstill(conn)
+        except OSError as error:  # some systems refuse it on a connection that is closed
+            self.log.debug("a client is gone: %s", error)
+            return False
+        return super().handle(conn)
 
     def serve_in_pool(self, connection: TConn) -> None:
         """Takes a connection from the loop on which something else than a delivery has arrived."""

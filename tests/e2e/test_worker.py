@@ -5,10 +5,10 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from signal import SIGQUIT
-from threading import Event
+from threading import Event, Timer
 from typing import Any
 
 import pytest
@@ -215,6 +215,39 @@ def test_an_answer_for_which_the_client_left_no_room_closes_the_connection() -> 
         assert not worker.answer_delivery(connection)
 
 
+def test_a_client_that_does_not_go_on_sending_loses_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook_service.worker.MAX_STANDSTILL", 0.2)
+
+    with _worker_that_answers(b"") as worker, _connection_with(worker, b"GET / HT") as connection:
+        assert _handles_in_time(worker, connection) is False
+
+
+def test_a_client_that_does_not_take_its_answer_loses_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook_service.worker.MAX_STANDSTILL", 0.2)
+    asked = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    with _worker_that_answers(b"x" * 10_000_000) as worker, _connection_with(worker, asked) as connection:
+        assert _handles_in_time(worker, connection) is False
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook_service.worker.MAX_STANDSTILL", 1.0)
+    answer = b"x" * 10_000_000
+    ours, theirs = socket.socketpair()
+
+    with _worker_that_answers(answer) as worker, ours, theirs, ThreadPoolExecutor(1) as threads:
+        theirs.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        served = threads.submit(worker.handle, TConn(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2)))
+        taken, began = b"", time.monotonic()
+        while not taken.endswith(answer):
+            taken += theirs.recv(100_000)
+            if time.monotonic() - began < 3:
+                time.sleep(0.05)  # the client's own pace, three times as long as it may stand still
+
+        served.result()
+    assert taken.startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_loop_that_fails_takes_its_worker_along(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = Event()
     signals: list[int] = []
@@ -254,11 +287,32 @@ def _worker_that_answers(body: bytes) -> Iterator[InboxWorker]:
     worker.tmp.close()
 
 
+def _handles_in_time(worker: InboxWorker, connection: TConn) -> object:
+    """What the pool makes of a connection; fails when its client could keep the thread for 20 seconds."""
+    late = Event()
+
+    def end() -> None:
+        late.set()
+        connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(20, end)
+    timer.start()
+    try:
+        return worker.handle(connection)
+    finally:
+        timer.cancel()
+        assert not late.is_set()
+
+
+def _connection_with_delivery(worker: InboxWorker) -> AbstractContextManager[TConn]:
+    return _connection_with(worker, HEAD + b"Content-Length: 0\r\n\r\n")
+
+
 @contextmanager
-def _connection_with_delivery(worker: InboxWorker) -> Iterator[TConn]:
+def _connection_with(worker: InboxWorker, sent: bytes) -> Iterator[TConn]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.sendall(HEAD + b"Content-Length: 0\r\n\r\n")
+        theirs.sendall(sent)
         yield TConn(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2))
 
 
