@@ -230,6 +230,13 @@ def test_a_client_that_does_not_take_its_answer_loses_its_thread(monkeypatch: py
         assert _handles_in_time(worker, connection) is False
 
 
+def test_a_connection_that_is_gone_before_it_is_served_is_closed() -> None:
+    with _worker_that_answers(b"") as worker, _connection_with_delivery(worker) as connection:
+        connection.sock.close()
+
+        assert worker.handle(connection) is False
+
+
 def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhook_service.worker.MAX_STANDSTILL", 1.0)
     answer = b"x" * 10_000_000
@@ -240,7 +247,9 @@ def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(monkeypatch: pytes
         served = threads.submit(worker.handle, TConn(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2)))
         taken, began = b"", time.monotonic()
         while not taken.endswith(answer):
-            taken += theirs.recv(100_000)
+            arrived = theirs.recv(100_000)
+            assert arrived, "the answer was cut off"
+            taken += arrived
             if time.monotonic() - began < 3:
                 time.sleep(0.05)  # the client's own pace, three times as long as it may stand still
 
