@@ -138,10 +138,9 @@ def storing_alone(bench: Bench) -> None:
     apps = {"view": BASELINE, "store only": STORE_ONLY}
     with serving(**{name: (app, bench.fresh_sqlite()) for name, app in apps.items()}) as servers:
         found = bench.alternate(servers, connections=16)
-    rates = {name: measured.rate for name, measured in found.items()}
-    tails = {name: measured.p99 for name, measured in found.items()}
-    _ratio(bench, "SQLite, storing and nothing else, rate / the view's", rates["store only"], rates["view"], least=0.60)
-    _ratio(bench, "SQLite, storing and nothing else, p99 / the view's", tails["store only"], tails["view"], most=2.0)
+    alone, view = found["store only"], found["view"]
+    _ratio(bench, "SQLite, storing and nothing else, rate / the view's", alone.rate, view.rate, least=0.60)
+    _ratio(bench, "SQLite, storing and nothing else, p99 / the view's", alone.p99, view.p99, most=2.0)
 
 
 def on_postgresql(bench: Bench) -> None:
