@@ -38,7 +38,7 @@ test: install-dev ## The whole suite but what needs containers
 
 faults: CYCLES = 20
 faults: install-dev ## What kills, fills and cuts, in CYCLES=20 rounds
-	@FAULT_CYCLES=$(CYCLES) $(BIN)/pytest -n auto --timeout 0 tests/faults tests/test_group_commit.py
+	@FAULT_CYCLES=$(CYCLES) $(BIN)/pytest -n auto --timeout 0 tests/faults
 
 test-containers: install-dev ## What needs a Docker daemon
 	@$(BIN)/pytest -m containers

@@ -25,7 +25,7 @@ bind = settings.bind
 # takes what it can: now and then nearly all of them, and half of the machine stands idle.
 reuse_port = sys.platform == "linux" and not bind.startswith(("unix:", "fd:")) and "LISTEN_FDS" not in os.environ
 workers = settings.workers
-worker_class = "webhook_service.worker.InboxWorker"
+worker_class = "webhook_service.serving.worker.InboxWorker"
 threads = settings.threads
 preload_app = True
 keepalive = 75  # seconds: longer than nginx keeps an idle upstream connection (60), so that nginx closes first

@@ -1,21 +1,69 @@
-"""Every endpoint's answers, word by word."""
+"""Every endpoint's answers, word by word: of Flask alone, of the service's worker, and of gunicorn's own."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 
 from tests.support.app import application, deliver
 from tests.support.deliveries import SECRET, payload, signed, to_bytes
+from tests.support.forwarding import client_of
+from tests.support.postgresql import fresh_database
+from tests.support.server import Server
+from tests.support.stored import empty
 from webhook_service.domain import Secrets
+
+WORKERS = {"worker": "webhook_service.serving.worker.InboxWorker", "gthread": "gthread"}
+ON_SQLITE = [("Flask", "sqlite"), ("worker", "sqlite"), ("gthread", "sqlite")]
+EVERYWHERE = [*ON_SQLITE, ("Flask", "postgresql"), ("worker", "postgresql")]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Server]]:
+    """The servers that were started, by worker and kind of database."""
+    started: dict[tuple[str, str], Server] = {}
+    yield started
+    for server in started.values():
+        server.__exit__(None, None, None)
+
+
+def served(request: pytest.FixtureRequest, servers: dict[tuple[str, str], Server]) -> Iterator[Client]:
+    """A client of an empty service, which runs where the parameter says."""
+    where, kind = request.param
+    if where == "Flask":
+        with application(request.getfixturevalue(f"{kind}_url")) as made:
+            yield made
+        return
+    if request.param not in servers:
+        url = request.getfixturevalue(f"contract_{kind}_url")
+        worker = f"--worker-class {WORKERS[where]}"
+        servers[request.param] = Server(url, WEB_CONCURRENCY="1", GUNICORN_CMD_ARGS=worker).__enter__()
+    server = servers[request.param]
+    empty(server.environ["DATABASE_URL"])
+    yield client_of(server)
+
+
+@pytest.fixture(scope="session")
+def contract_sqlite_url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('contract') / 'app.db')}"
+
+
+@pytest.fixture(scope="session")
+def contract_postgresql_url(postgresql_server: str, postgresql_template: str) -> Iterator[str]:
+    with fresh_database(postgresql_server, postgresql_template) as url:
+        yield url
+
+
+client = pytest.fixture(params=EVERYWHERE, ids="-".join)(served)
+sqlite_client = pytest.fixture(params=ON_SQLITE, ids="-".join)(served)
 
 
 @pytest.fixture
-def small_client(sqlite_url: str) -> Iterator[FlaskClient]:
+def small_client(sqlite_url: str) -> Iterator[Client]:
     with application(sqlite_url, max_body_bytes=1024) as made:
         yield made
 
@@ -25,13 +73,13 @@ def ids(response: TestResponse) -> list[str]:
     return [message["message_id"] for message in response.json["data"]]  # type: ignore[index]  # JSON, as Any or None
 
 
-def test_a_delivery_is_answered_ok(client: FlaskClient) -> None:
+def test_a_delivery_is_answered_ok(client: Client) -> None:
     response = deliver(client, payload())
 
     assert (response.status_code, response.data, response.content_type) == (200, b'{"status":"ok"}', "application/json")
 
 
-def test_a_duplicate_is_answered_ok_and_changes_nothing(client: FlaskClient) -> None:
+def test_a_duplicate_is_answered_ok_and_changes_nothing(client: Client) -> None:
     deliver(client, payload(message_id="a", text="first"))
 
     response = deliver(client, payload(message_id="a", text="second"))
@@ -44,14 +92,14 @@ def test_a_duplicate_is_answered_ok_and_changes_nothing(client: FlaskClient) -> 
 @pytest.mark.parametrize("headers", [{}, {"X-Signature": "0" * 64}, {"X-Signature": "é"}, signed(b"other")])
 @pytest.mark.parametrize("raw", [to_bytes(payload()), b"no JSON", b""])
 def test_an_unsigned_delivery_is_401_whatever_it_holds(
-    raw: bytes, headers: dict[str, str], sqlite_client: FlaskClient
+    raw: bytes, headers: dict[str, str], sqlite_client: Client
 ) -> None:
     response = sqlite_client.post("/webhook", data=raw, headers=headers)
 
     assert (response.status_code, response.json) == (401, {"detail": "invalid signature"})
 
 
-def test_whitespace_and_the_order_of_keys_are_signed_too(sqlite_client: FlaskClient) -> None:
+def test_whitespace_and_the_order_of_keys_are_signed_too(sqlite_client: Client) -> None:
     content = payload()
     raw, spaced = to_bytes(content), json.dumps(content, indent=1).encode()
     reordered = to_bytes(dict(reversed(content.items())))
@@ -64,7 +112,7 @@ def test_whitespace_and_the_order_of_keys_are_signed_too(sqlite_client: FlaskCli
 @pytest.mark.parametrize(
     "content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "é"]
 )
-def test_any_content_type_is_taken(content_type: str | None, sqlite_client: FlaskClient) -> None:
+def test_any_content_type_is_taken(content_type: str | None, sqlite_client: Client) -> None:
     raw = to_bytes(payload())
 
     response = sqlite_client.post("/webhook", data=raw, headers=signed(raw), content_type=content_type)
@@ -72,7 +120,7 @@ def test_any_content_type_is_taken(content_type: str | None, sqlite_client: Flas
     assert response.status_code == 200
 
 
-def test_a_payload_that_breaks_the_contract_is_422_naming_the_fields(sqlite_client: FlaskClient) -> None:
+def test_a_payload_that_breaks_the_contract_is_422_naming_the_fields(sqlite_client: Client) -> None:
     response = deliver(sqlite_client, payload(sender="1", ts=0))
 
     assert response.status_code == 422
@@ -86,7 +134,7 @@ def test_a_payload_that_breaks_the_contract_is_422_naming_the_fields(sqlite_clie
 
 
 @pytest.mark.parametrize("raw", [b"", b"no JSON", b"[]", b"\xff", b"[" * 20_000])
-def test_a_body_that_is_no_object_is_422(raw: bytes, sqlite_client: FlaskClient) -> None:
+def test_a_body_that_is_no_object_is_422(raw: bytes, sqlite_client: Client) -> None:
     response = deliver(sqlite_client, raw)
 
     assert response.status_code == 422
@@ -95,7 +143,7 @@ def test_a_body_that_is_no_object_is_422(raw: bytes, sqlite_client: FlaskClient)
 
 
 @pytest.mark.parametrize("depth", [60, 70, 200, 500, *range(700, 1000, 20)])
-def test_nested_extras_are_stored_and_shown_or_refused(depth: int, sqlite_client: FlaskClient) -> None:
+def test_nested_extras_are_stored_and_shown_or_refused(depth: int, sqlite_client: Client) -> None:
     raw = to_bytes(payload())[:-1] + b',"extra":' + b"[" * depth + b"]" * depth + b"}"
 
     response = deliver(sqlite_client, raw)
@@ -104,7 +152,7 @@ def test_nested_extras_are_stored_and_shown_or_refused(depth: int, sqlite_client
     assert sqlite_client.get("/messages").status_code == 200
 
 
-def test_a_body_over_the_limit_is_413_signed_or_not(small_client: FlaskClient) -> None:
+def test_a_body_over_the_limit_is_413_signed_or_not(small_client: Client) -> None:
     raw = to_bytes(payload(text="a" * 1024))
 
     assert deliver(small_client, raw).status_code == 413
@@ -112,7 +160,7 @@ def test_a_body_over_the_limit_is_413_signed_or_not(small_client: FlaskClient) -
     assert small_client.post("/webhook", data=raw).json == {"detail": "body too large"}
 
 
-def test_a_body_at_the_limit_is_taken(small_client: FlaskClient) -> None:
+def test_a_body_at_the_limit_is_taken(small_client: Client) -> None:
     raw = to_bytes(payload()).ljust(1024)
 
     assert deliver(small_client, raw).status_code == 200
@@ -124,13 +172,13 @@ def test_the_previous_secret_is_taken(sqlite_url: str) -> None:
         assert deliver(rotating, payload()).status_code == 200
 
 
-def test_messages_of_nothing_are_an_empty_page(client: FlaskClient) -> None:
+def test_messages_of_nothing_are_an_empty_page(client: Client) -> None:
     response = client.get("/messages")
 
     assert response.json == {"data": [], "total": 0, "limit": 50, "offset": 0, "next_cursor": None}
 
 
-def test_a_message_is_shown_as_it_was_sent(client: FlaskClient) -> None:
+def test_a_message_is_shown_as_it_was_sent(client: Client) -> None:
     sent = payload(ts="2025-01-15T12:00:00.5+02:00", text="Grüße 😀", campaign=7)
     deliver(client, sent)
 
@@ -149,7 +197,7 @@ def test_a_message_is_shown_as_it_was_sent(client: FlaskClient) -> None:
     }
 
 
-def test_messages_are_filtered_searched_ordered_and_paged(client: FlaskClient) -> None:
+def test_messages_are_filtered_searched_ordered_and_paged(client: Client) -> None:
     for number in range(5):
         deliver(
             client,
@@ -165,12 +213,12 @@ def test_messages_are_filtered_searched_ordered_and_paged(client: FlaskClient) -
     assert ids(client.get("/messages?to=+4930123456&provider=native&limit=2&offset=1")) == ["m1", "m2"]
     assert ids(client.get("/messages?to=+1")) == ids(client.get("/messages?provider=twilio")) == []
     assert ids(client.get("/messages?since=2025-01-02T00:00:00+01:00&until=2025-01-03T00:00:00+01:00")) == ["m1"]
-    assert ids(client.get("/messages?q=GRÖSSE+3%25")) == ["m3"]
+    assert ids(client.get("/messages?q=GR%C3%96SSE+3%25")) == ["m3"]
     assert ids(client.get("/messages?order=desc&limit=2")) == ["m4", "m3"]
     assert client.get("/messages?from=+1&limit=1").json["total"] == 2  # type: ignore[index]
 
 
-def test_bad_parameters_are_422_naming_them(sqlite_client: FlaskClient) -> None:
+def test_bad_parameters_are_422_naming_them(sqlite_client: Client) -> None:
     response = sqlite_client.get("/messages?limit=101&since=yesterday")
 
     assert response.status_code == 422
@@ -212,7 +260,7 @@ def test_bad_parameters_are_422_naming_them(sqlite_client: FlaskClient) -> None:
         "a\x7f",
     ],
 )
-def test_a_message_is_found_by_its_id_percent_encoded(message_id: str, sqlite_client: FlaskClient) -> None:
+def test_a_message_is_found_by_its_id_percent_encoded(message_id: str, sqlite_client: Client) -> None:
     deliver(sqlite_client, payload(message_id=message_id))
 
     response = sqlite_client.get(f"/messages/{quote(message_id, safe='')}")
@@ -238,7 +286,7 @@ def test_a_message_is_found_by_its_id_percent_encoded(message_id: str, sqlite_cl
         "/messages/%00",
     ],
 )
-def test_what_is_not_there_is_404(path: str, client: FlaskClient) -> None:
+def test_what_is_not_there_is_404(path: str, client: Client) -> None:
     method = "POST" if path.startswith("/webhook/") else "GET"
 
     response = client.open(path, method=method)
@@ -257,9 +305,7 @@ def test_what_is_not_there_is_404(path: str, client: FlaskClient) -> None:
         ("BREW", "/health/live", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_a_method_that_is_not_there_is_405(
-    method: str, path: str, allowed: set[str], sqlite_client: FlaskClient
-) -> None:
+def test_a_method_that_is_not_there_is_405(method: str, path: str, allowed: set[str], sqlite_client: Client) -> None:
     response = sqlite_client.open(path, method=method)
 
     assert (response.status_code, response.json) == (405, {"detail": "method not allowed"})
@@ -267,19 +313,20 @@ def test_a_method_that_is_not_there_is_405(
 
 
 def test_an_error_of_ours_is_500_and_says_nothing_of_the_inside(
-    sqlite_client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(query_string: bytes) -> None:
         raise RuntimeError("an inside detail")
 
     monkeypatch.setattr("webhook_service.blueprints.messages.load_message_query", broken)
 
-    response = sqlite_client.get("/messages")
+    with application(sqlite_url) as client:
+        response = client.get("/messages")
 
     assert (response.status_code, response.json) == (500, {"detail": "internal error"})
 
 
-def test_the_stats_are_the_totals(client: FlaskClient) -> None:
+def test_the_stats_are_the_totals(client: Client) -> None:
     assert client.get("/stats").json == {
         "total_messages": 0,
         "senders_count": 0,
@@ -304,7 +351,7 @@ def test_the_stats_are_the_totals(client: FlaskClient) -> None:
     }
 
 
-def test_a_service_in_order_is_live_and_ready(client: FlaskClient) -> None:
+def test_a_service_in_order_is_live_and_ready(client: Client) -> None:
     for path in ("/health/live", "/health/ready"):
         response = client.get(path)
         assert (response.status_code, response.json) == (200, {"status": "ok"})
@@ -341,12 +388,12 @@ def test_without_a_database_it_is_live_but_not_ready(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sane", ["abc-123", "A._:/+=-9", "a" * 128])
-def test_a_sane_request_id_is_the_callers(sane: str, sqlite_client: FlaskClient) -> None:
+def test_a_sane_request_id_is_the_callers(sane: str, sqlite_client: Client) -> None:
     assert sqlite_client.get("/stats", headers={"X-Request-ID": sane}).headers["X-Request-ID"] == sane
 
 
 @pytest.mark.parametrize("claimed", [None, "", "a" * 129, "a b", "é", '"', "a;b", "<script>"])
-def test_any_other_request_id_is_made_anew(claimed: str | None, sqlite_client: FlaskClient) -> None:
+def test_any_other_request_id_is_made_anew(claimed: str | None, sqlite_client: Client) -> None:
     headers = {} if claimed is None else {"X-Request-ID": claimed}
 
     made = [sqlite_client.get("/stats", headers=headers).headers["X-Request-ID"] for _ in range(2)]
@@ -356,5 +403,5 @@ def test_any_other_request_id_is_made_anew(claimed: str | None, sqlite_client: F
 
 
 @pytest.mark.parametrize("path", ["/webhook", "/nothing", "/messages?limit=0", "/health/live", "/metrics"])
-def test_every_response_has_a_request_id(path: str, sqlite_client: FlaskClient) -> None:
+def test_every_response_has_a_request_id(path: str, sqlite_client: Client) -> None:
     assert sqlite_client.get(path, headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"

@@ -18,10 +18,9 @@ from tests.support.deliveries import payload
 from tests.support.messages import MOMENT, message
 from tests.support.processes import ROOT
 from tests.support.server import Server
-from tests.support.stored import opened
+from tests.support.stored import accept, opened
 from tests.support.waiting import wait_until
 from webhook_service.domain import Contents, Message
-from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.feed import read_feed
@@ -68,7 +67,7 @@ def test_the_feed_goes_on_where_it_stopped(client: FlaskClient, database: Databa
 def test_a_delivery_gets_its_place_only_when_it_has_the_turn_to_write(database_url: str, client: FlaskClient) -> None:
     with opened(database_url) as database, opened(database_url) as other, ThreadPoolExecutor(1) as threads:
         with other.transaction() as earlier:
-            accepted = threads.submit(Inbox(database).accept, Contents(messages=(message("later"),)))
+            accepted = threads.submit(accept, database, Contents(messages=(message("later"),)))
             with pytest.raises(TimeoutError):
                 accepted.result(timeout=0.3)
             insert_messages(earlier, [encode_message(message("earlier"))])

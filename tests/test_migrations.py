@@ -18,7 +18,8 @@ from tests.support.messages import message
 from tests.support.processes import BIN, ROOT, environment
 from webhook_service.domain import Message, MessageFilter, Order, StorageUnavailable
 from webhook_service.settings import parse_url
-from webhook_service.storage.database import SCHEMA_VERSION, Database
+from webhook_service.storage.database import Database
+from webhook_service.storage.errors import SCHEMA_VERSION
 from webhook_service.storage.messages import encode_message, find_message, insert_messages, list_messages
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base

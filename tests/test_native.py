@@ -18,7 +18,7 @@ NATIVE = Native(Secrets("current", "previous"), {})
 
 
 def delivery(raw: bytes, headers: Mapping[str, str]) -> Delivery:
-    return Delivery(raw=raw, headers=headers, target="/webhook", received_at=RECEIVED_AT)
+    return Delivery(provider="native", raw=raw, headers=headers, target="/webhook", received_at=RECEIVED_AT)
 
 
 def refusal(raw: bytes, headers: Mapping[str, str]) -> Reason:

@@ -13,15 +13,16 @@ import pytest
 
 from tests.support.messages import message
 from tests.support.processes import environment, run_cli
+from tests.support.stored import accept
 from webhook_service.domain import Contents, Message, MessageFilter, Order, Quarantined, Receipt
-from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.batches import LARGEST_BATCH, TURN, in_batches, next_size
-from webhook_service.storage.database import Database, Transaction
+from webhook_service.storage.database import Database
 from webhook_service.storage.deletion import delete_old_messages
 from webhook_service.storage.messages import count_messages, encode_message, insert_messages, list_messages
 from webhook_service.storage.quarantine import list_quarantined
 from webhook_service.storage.rollups import count_differences
+from webhook_service.storage.writing import Transaction
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -138,9 +139,9 @@ def test_between_two_batches_others_have_as_long_as_it_held_the_turn(database: D
 
 
 def test_old_receipts_and_quarantined_deliveries_go_as_well(database: Database, database_url: str) -> None:
-    inbox = Inbox(database)
     for days in (8, 6):
-        inbox.accept(
+        accept(
+            database,
             Contents(receipts=(receipt(ts=NOW - DAY * days, status=f"of {days}"),)),
             quarantined=quarantined(b"%d" % days, NOW - DAY * days),
         )
@@ -152,10 +153,9 @@ def test_old_receipts_and_quarantined_deliveries_go_as_well(database: Database, 
 
 
 def test_nothing_of_an_erased_person_is_left(database: Database, database_url: str) -> None:
-    inbox = Inbox(database)
-    inbox.accept(Contents(receipts=(receipt(recipient="+4915100"), receipt(recipient="+1"))))
+    accept(database, Contents(receipts=(receipt(recipient="+4915100"), receipt(recipient="+1"))))
     for raw in (b"of +4915100", b"From=whatsapp%3A%2B4915100&", b"of +49151001", b"of nobody"):
-        inbox.accept(Contents(), quarantined=quarantined(raw, NOW))
+        accept(database, Contents(), quarantined=quarantined(raw, NOW))
     store(
         database,
         message("sent", sender="+4915100", recipient="+1"),

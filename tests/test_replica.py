@@ -22,11 +22,10 @@ from tests.support.messages import MOMENT, message
 from tests.support.postgresql import HOW_TO_ENABLE, PostgresqlServer, administration, own_replica, own_server
 from tests.support.processes import environment
 from tests.support.server import Server
-from tests.support.stored import opened, stored_ids
+from tests.support.stored import accept, opened, stored_ids
 from tests.support.waiting import wait_until
 from webhook_service.cli import main
 from webhook_service.domain import Contents, Quarantined, Reason, Receipt
-from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.migrate import migrate
@@ -134,7 +133,7 @@ def fill(primary: PostgresqlServer) -> None:
     raw = seen.message_id.encode()
     not_understood = Quarantined("native", raw, {}, "/webhook", Reason.NOT_JSON, {"body": ["No."]}, MOMENT)
     with opened(primary.url) as database:
-        Inbox(database).accept(Contents((seen,), (receipt,)), quarantined=not_understood)
+        accept(database, Contents((seen,), (receipt,)), quarantined=not_understood)
 
 
 def test_every_read_is_the_replicas(client: FlaskClient, primary: PostgresqlServer, replica: PostgresqlServer) -> None:

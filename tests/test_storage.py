@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.messages import MOMENT, message
 from tests.support.stored import opened
-from webhook_service.domain import Message, MessageFilter, Order, Outcome
-from webhook_service.storage.database import Database, RowRefused, Transaction
+from webhook_service.domain import Message, MessageFilter, Order, Outcome, RowRefused
+from webhook_service.storage.database import Database
 from webhook_service.storage.messages import (
     count_messages,
     encode_message,
@@ -23,6 +23,7 @@ from webhook_service.storage.messages import (
     list_messages,
 )
 from webhook_service.storage.stats import read_stats
+from webhook_service.storage.writing import Transaction
 
 CREATED, DUPLICATE = Outcome.CREATED, Outcome.DUPLICATE
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter, IntegerConverter, Map
+from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter
 
 from webhook_service.access import init_access
 from webhook_service.blueprints.export import export_blueprint
@@ -18,7 +18,7 @@ from webhook_service.blueprints.receipts import receipts_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.errors import init_errors
-from webhook_service.inbox import Inbox
+from webhook_service.intake.take_in import INTAKE, Intake
 from webhook_service.logs import init_logs
 from webhook_service.metrics import Metrics
 from webhook_service.providers.base import Provider
@@ -44,18 +44,33 @@ class RowId(IntegerConverter):
 
 
 class WebhookService(Flask):
-    """Flask without its question, six times a request, whether a function is async: none is."""
+    """Flask without what this application has no use for: docs/decisions has the figures."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns the function as it is: none is async, and Flask would ask six times a request."""
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Matches by path and method alone: no route depends on the host or on the scheme."""
+        if request is None:
+            return super().create_url_adapter(request)
+        return MapAdapter(
+            self.url_map,
+            server_name="",
+            script_name=request.root_path or "/",
+            subdomain="",
+            url_scheme=request.scheme,
+            path_info=request.path,
+            default_method=request.method,
+        )
 
 
 def create_app(settings: Settings | None = None, known_providers: Iterable[type[Provider]] = PROVIDERS) -> Flask:
     """The WSGI application; SettingsInvalid when the environment can't be run with. Connects to nothing."""
     settings = settings or Settings.from_env(providers=known_providers)
     database = Database(settings.database_url, pool_size=settings.threads, read_url=settings.read_database_url)
-    inbox = Inbox(database)
     providers = configured_providers(settings.provider_secrets, settings.provider_options, known_providers)
+    intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)
 
     app = WebhookService(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -66,15 +81,16 @@ def create_app(settings: Settings | None = None, known_providers: Iterable[type[
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
 
+    app.extensions[INTAKE] = intake
     init_logs(app)
     Metrics(app, providers=providers, count_quarantined=partial(_count_quarantined, database))
     init_errors(app)
     init_access(app, settings.api_token)
 
-    app.register_blueprint(webhook_blueprint(providers, inbox))
+    app.register_blueprint(webhook_blueprint(intake))
     app.register_blueprint(messages_blueprint(database))
     app.register_blueprint(receipts_blueprint(database))
-    app.register_blueprint(quarantine_blueprint(database, providers, inbox))
+    app.register_blueprint(quarantine_blueprint(database, intake))
     app.register_blueprint(feed_blueprint(database))
     app.register_blueprint(export_blueprint(database))
     app.register_blueprint(stats_blueprint(database))

@@ -8,6 +8,9 @@ from typing import Any, cast
 
 from flask import Request, g, request
 
+ARRIVED = "webhook_service.arrived"
+"""The key of the WSGI environment of the time at which a request arrived, of ``time.perf_counter``."""
+
 
 def current_request() -> Request:
     """The request that this thread works on."""

@@ -17,13 +17,16 @@ class Headers(Protocol):
 class Delivery:
     """One HTTP request of a provider: the bytes and headers exactly as they came.
 
-    ``target`` is the path and query string as sent; ``received_at`` is aware, in UTC.
+    ``target`` is the path and query string as sent; ``received_at`` is aware, in UTC. ``quarantine_id`` is set for a
+    replay: the delivery was verified when it arrived, and leaves the quarantine under that id once it is understood.
     """
 
+    provider: str
     raw: bytes
     headers: Headers
     target: str
     received_at: datetime
+    quarantine_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,7 @@ class Reason(StrEnum):
     PROVIDER_ERROR = "provider_error"
     NO_ITEMS = "no_items"
     PARSER_FAILED = "parser_failed"
+    VERIFIER_FAILED = "verifier_failed"
     NO_SECRET = "no_secret"  # noqa: S105  # a reason, not a secret
     REFUSED_BY_DATABASE = "refused_by_database"
     STORAGE_UNAVAILABLE = "storage_unavailable"
@@ -326,21 +330,20 @@ class BodyTooLarge(DeliveryRefused):
         super().__init__(Reason.BODY_TOO_LARGE)
 
 
-class ServiceUnavailable(DeliveryRefused):
-    """The delivery can't be stored now; the provider should send it again."""
+class StorageError(Exception):
+    """The root of everything that storage raises."""
 
-    result = Result.UNAVAILABLE
 
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason)
+class StorageUnavailable(StorageError):
+    """The database can't be reached, is full, or is not at the schema that this code needs.
+
+    ``detail`` says so to a caller; ``failure`` is what the driver said, for the log alone.
+    """
+
+    def __init__(self, detail: str, failure: str | None = None) -> None:
+        super().__init__(detail)
         self.detail = detail
-
-
-class StorageUnavailable(ServiceUnavailable):
-    """The database can't be reached, is full, or is not at the schema that this code needs."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(Reason.STORAGE_UNAVAILABLE, detail)
+        self.failure = failure or detail
 
 
 class ConnectionLost(StorageUnavailable):
@@ -348,7 +351,11 @@ class ConnectionLost(StorageUnavailable):
 
 
 class StorageBusy(StorageUnavailable):
-    """A program that does not queue for its turn writes to the database now; it may be done soon."""
+    """Another program has the turn to write; it may be done soon."""
+
+
+class RowRefused(StorageError):
+    """The database takes a row for invalid, so the transaction or savepoint around it was undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,19 +372,41 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the service concluded about a delivery, for its answer, the log and the metrics.
+    """The service's conclusion on a delivery: plain data for its answer, the log and the metrics.
 
-    ``refusal`` is what the caller is told instead of the acknowledgement; ``reason`` stands in the log even where a
-    delivery that was not understood is acknowledged, since it is in quarantine. ``hint`` says what would have made a
-    refused signature match.
+    ``accepted`` deliveries get their provider's acknowledgement. ``reason`` and ``errors`` (by field) say what is wrong
+    with a delivery, also with one that is accepted although it was not understood, since it is in quarantine. ``hint``
+    says what would have made a refused signature match; ``failure`` is what the database said, for the log alone.
     """
 
     provider: str
     result: Result
+    accepted: bool = False
     reason: Reason | None = None
-    refusal: DeliveryRefused | None = None
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
+    detail: str | None = None
+    failure: str | None = None
     hint: str | None = None
     secret: SecretAge | None = None
     message_id: str | None = None
     outcomes: Outcomes = Outcomes()
     quarantined: bool = False
+
+    @classmethod
+    def refused(cls, provider: str, refusal: DeliveryRefused, *, hint: str | None = None) -> "Verdict":
+        """A delivery that is refused for what it is."""
+        return cls(provider, refusal.result, reason=refusal.reason, hint=hint)
+
+    @classmethod
+    def unavailable(
+        cls,
+        provider: str,
+        reason: Reason,
+        detail: str,
+        *,
+        failure: str | None = None,
+        secret: SecretAge | None = None,
+    ) -> "Verdict":
+        """A delivery that can't be stored at the moment; its provider should send it again."""
+        failure = failure or detail
+        return cls(provider, Result.UNAVAILABLE, reason=reason, detail=detail, failure=failure, secret=secret)

@@ -6,7 +6,8 @@ from typing import Any
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from webhook_service.domain import BodyTooLarge, PayloadInvalid, ServiceUnavailable, SignatureInvalid
+from webhook_service.current import current_notes
+from webhook_service.domain import Reason, Result, StorageUnavailable, Verdict
 from webhook_service.schemas.query import QueryInvalid
 
 RETRY_AFTER = 5  # seconds; a provider that honours Retry-After comes back when a short outage is over
@@ -16,10 +17,7 @@ _log = logging.getLogger(__name__)
 
 def init_errors(app: Flask) -> None:
     """Registers the handlers."""
-    app.register_error_handler(SignatureInvalid, _invalid_signature)
-    app.register_error_handler(PayloadInvalid, _invalid_payload)
-    app.register_error_handler(BodyTooLarge, _body_too_large)
-    app.register_error_handler(ServiceUnavailable, _unavailable)
+    app.register_error_handler(StorageUnavailable, _storage_unavailable)
     app.register_error_handler(QueryInvalid, _invalid_query)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
@@ -32,27 +30,30 @@ def problem(status: int, detail: str, **more: Any) -> Response:
     return response
 
 
-def _invalid_signature(_error: SignatureInvalid) -> Response:
-    return problem(401, "invalid signature")
+def refuse(verdict: Verdict) -> Response:
+    """Answers a delivery that was not accepted."""
+    if verdict.result is Result.INVALID_SIGNATURE:
+        return problem(401, "invalid signature")
+    if verdict.result is Result.UNAVAILABLE:
+        return _unavailable(verdict.detail or "unavailable")
+    if verdict.reason is Reason.BODY_TOO_LARGE:
+        return problem(413, "body too large")
+    return problem(422, "invalid payload", errors=verdict.errors)
 
 
-def _invalid_payload(error: PayloadInvalid) -> Response:
-    return problem(422, "invalid payload", errors=error.errors)
+def _storage_unavailable(error: StorageUnavailable) -> Response:
+    current_notes().failure = error.failure
+    return _unavailable(error.detail)
+
+
+def _unavailable(detail: str) -> Response:
+    response = problem(503, detail)
+    response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def _invalid_query(error: QueryInvalid) -> Response:
     return problem(422, "invalid query parameters", errors=error.errors)
-
-
-def _body_too_large(_error: BodyTooLarge) -> Response:
-    return problem(413, "body too large")
-
-
-def _unavailable(error: ServiceUnavailable) -> Response:
-    g.failure = _first_line(error.__cause__) if error.__cause__ else error.detail
-    response = problem(503, error.detail)
-    response.headers["Retry-After"] = str(RETRY_AFTER)
-    return response
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -68,7 +69,3 @@ def _http_error(error: HTTPException) -> Response:
 def _unexpected(error: Exception) -> Response:
     _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": g.get("request_id")}})
     return problem(500, "internal error")
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -6,7 +6,10 @@ Never in a line: message text, phone numbers, secrets, query strings.
 import logging
 import os
 import re
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import getrandbits
 from typing import Any
@@ -14,7 +17,7 @@ from typing import Any
 import orjson
 from flask import Flask, Response
 
-from webhook_service.current import current_notes, current_request
+from webhook_service.current import ARRIVED, current_notes, current_request
 from webhook_service.domain import Outcome, Verdict
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -22,6 +25,7 @@ REQUEST_ID_HEADER = "X-Request-ID"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _STDOUT = 1
 _log = logging.getLogger("webhook_service.request")
+_collecting = threading.local()
 
 
 class JsonFormatter(logging.Formatter):
@@ -72,8 +76,9 @@ def _collect_only_what_is_written() -> None:
 
 def _start() -> None:
     notes = current_notes()
-    notes.started = time.perf_counter()
-    claimed = current_request().headers.get(REQUEST_ID_HEADER)
+    request = current_request()
+    notes.started = request.environ.get(ARRIVED) or time.perf_counter()
+    claimed = request.headers.get(REQUEST_ID_HEADER)
     notes.request_id = claimed if claimed and _SANE_REQUEST_ID.fullmatch(claimed) else f"{getrandbits(128):032x}"
 
 
@@ -97,19 +102,37 @@ def _finish(response: Response) -> Response:
     return response
 
 
-def _write_request_line(fields: dict[str, Any]) -> None:
-    """Writes the line that the logger would write, in a third of the time: there is one for each delivery.
+@contextmanager
+def lines_in_one_write() -> Iterator[None]:
+    """Collects the lines about the requests that this thread answers in a block, and writes them at its end."""
+    _collecting.lines = lines = list[bytes]()
+    try:
+        yield
+    finally:
+        _collecting.lines = None
+        if lines:
+            _write(b"".join(lines))
 
-    One write of a whole line needs no lock. A line that can't be written goes the logger's way, which says so.
-    """
+
+def _write_request_line(fields: dict[str, Any]) -> None:
+    """Writes the line that the logger would write, in a third of the time: there is one for each delivery."""
     line = orjson.dumps(
         {"ts": datetime.now(UTC), "level": "INFO", "logger": _log.name, "message": "request", **fields},
         option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE,
     )
+    lines: list[bytes] | None = getattr(_collecting, "lines", None)
+    if lines is None:
+        _write(line)
+    else:
+        lines.append(line)
+
+
+def _write(lines: bytes) -> None:
+    """Writes whole lines by one call, which needs no lock. Lines that can't be written are reported by the logger."""
     try:
-        os.write(_STDOUT, line)
-    except OSError:
-        _log.info("request", extra={"fields": fields})
+        os.write(_STDOUT, lines)
+    except OSError as error:
+        _log.error("request lines can't be written", extra={"fields": {"error": str(error), "bytes": len(lines)}})
 
 
 def _delivery_fields(verdict: Verdict) -> dict[str, Any]:
@@ -122,6 +145,8 @@ def _delivery_fields(verdict: Verdict) -> dict[str, Any]:
         fields["items"] = len(outcomes)
     if verdict.reason is not None:
         fields["reason"] = verdict.reason.value
+    if verdict.failure is not None:
+        fields["failure"] = verdict.failure
     if verdict.hint is not None:
         fields["hint"] = verdict.hint
     if verdict.quarantined:

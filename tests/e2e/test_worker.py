@@ -1,52 +1,63 @@
-"""The delivery loop: which requests are its own, and that no client, reader or other delivery waits for it."""
+"""The gunicorn worker: which requests it takes in by the round, and that no client keeps another waiting."""
 
 import os
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGQUIT
 from threading import Event, Timer
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from gunicorn.config import Config  # type: ignore[import-untyped]  # gunicorn has no types
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
 from tests.faults.holding import held_turn
 from tests.support.deliveries import payload, signed, to_bytes
 from tests.support.server import Server
 from tests.support.stored import stored_ids
 from tests.support.waiting import wait_until
-from webhook_service.worker import MAX_DELIVERY, DeliveryLoop, InboxWorker, missing
+from webhook_service.intake.take_in import Intake
+from webhook_service.serving.connection import Connection
+from webhook_service.serving.framing import MAX_WHOLE, Arrived, Kind
+from webhook_service.serving.rounds import Answer, Rounds
+from webhook_service.serving.worker import InboxWorker
+from webhook_service.storage.database import Database
 
 OK = b'{"status":"ok"}'
 
 HEAD = b"POST /webhook HTTP/1.1\r\n"
-OF_THE_LOOP = {
-    "whole": (HEAD + b"Content-Length: 2\r\n\r\n{}", 0),
-    "of another provider": (b"POST /webhook/twilio HTTP/1.1\r\nA: b\r\ncontent-length:2\r\nC: d\r\n\r\n{}", 0),
-    "with a query": (b"POST /webhook?a=b HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 0),
-    "half a head": (HEAD + b"Content-Length: 2\r\n", 1),
-    "a head": (HEAD + b"Content-Length: 70\r\n\r\n", 70),
-    "half a body": (HEAD + b"Content-Length: 3\r\n\r\n{}", 1),
+DELIVERIES = {
+    "whole": HEAD + b"Content-Length: 2\r\n\r\n{}",
+    "of another provider": b"POST /webhook/twilio HTTP/1.1\r\nA: b\r\ncontent-length:2\r\nC: d\r\n\r\n{}",
+    "with a query": b"POST /webhook?a=b HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+    "followed by another request": HEAD + b"Content-Length: 2\r\n\r\n{}P",
 }
-OF_THE_POOL = {
-    "nothing": b"",
-    "more than one": HEAD + b"Content-Length: 2\r\n\r\n{}P",
+INCOMPLETE = {
+    "half a head": HEAD + b"Content-Length: 2\r\n",
+    "a head": HEAD + b"Content-Length: 70\r\n\r\n",
+    "half a body": HEAD + b"Content-Length: 3\r\n\r\n{}",
+    "half the body of another request": b"PUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\n{}",
+}
+OTHERS = {
     "without a length": HEAD + b"Host: a\r\n\r\n",
     "chunked": HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
     "from one who waits to be told to go on": HEAD + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
     "a length that is none": HEAD + b"Content-Length: +2\r\n\r\n{}",
     "a length in the body": HEAD + b"Host: a\r\n\r\n\r\nContent-Length: 0\r\n\r\n",
-    "large": HEAD + b"Content-Length: %d\r\n\r\n" % MAX_DELIVERY,
-    "a head without an end": HEAD.ljust(MAX_DELIVERY, b"a"),
+    "large": HEAD + b"Content-Length: %d\r\n\r\n" % MAX_WHOLE,
+    "a head without an end": HEAD.ljust(MAX_WHOLE, b"a"),
     "another method": b"GET /webhook HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
     "another path": b"POST /webhooks HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
 }
+KINDS = [
+    *(pytest.param(sent, Kind.DELIVERY, id=name) for name, sent in DELIVERIES.items()),
+    *(pytest.param(sent, Kind.INCOMPLETE, id=name) for name, sent in INCOMPLETE.items()),
+    *(pytest.param(sent, Kind.OTHER, id=name) for name, sent in OTHERS.items()),
+]
 
 
 @pytest.fixture
@@ -84,14 +95,16 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-@pytest.mark.parametrize(("arrived", "lacks"), OF_THE_LOOP.values(), ids=OF_THE_LOOP)
-def test_what_is_missing_of_a_delivery_is_known(arrived: bytes, lacks: int) -> None:
-    assert missing(arrived) == lacks
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+@pytest.mark.parametrize(("sent", "kind"), KINDS)
+def test_a_request_is_known_by_what_has_arrived_of_it(sent: bytes, kind: Kind, step: int) -> None:
+    arrived = Arrived()
+    for start in range(0, len(sent), step):
+        arrived.add(sent[start : start + step])
+        arrived.kind()
 
-
-@pytest.mark.parametrize("arrived", OF_THE_POOL.values(), ids=OF_THE_POOL)
-def test_what_is_not_one_plain_delivery_is_left_to_the_pool(arrived: bytes) -> None:
-    assert missing(arrived) is None
+    assert arrived.kind() is kind
+    assert arrived.take() == sent
 
 
 def test_deliveries_that_wait_for_their_turn_leave_the_pool_to_readers(narrow_server: Server, sqlite_url: str) -> None:
@@ -147,7 +160,7 @@ def test_deliveries_sent_without_waiting_for_answers_are_all_answered(narrow_ser
 
 
 def test_a_large_delivery_is_taken_all_the_same(narrow_server: Server) -> None:
-    raw = to_bytes(payload()).ljust(2 * MAX_DELIVERY)
+    raw = to_bytes(payload()).ljust(2 * MAX_WHOLE)
 
     with narrow_server.connect() as connection:
         for _ in range(2):
@@ -206,24 +219,68 @@ def test_half_a_delivery_whose_client_hangs_up_costs_nothing(narrow_server: Serv
     assert _processor_seconds(narrow_server) - used < 0.5
 
 
-def test_an_answer_for_which_the_client_left_no_room_closes_the_connection() -> None:
-    with _worker_that_answers(b"x" * 10_000) as worker, _connection_with_delivery(worker) as connection:
-        with suppress(BlockingIOError):
-            while connection.sock.send(b"x" * 1000):
-                pass
+def test_a_delivery_whose_client_then_closes_its_side_is_answered(narrow_server: Server) -> None:
+    with narrow_server.connect() as connection:
+        connection.sendall(request())
+        connection.shutdown(socket.SHUT_WR)
 
-        assert not worker.answer_delivery(connection)
+        assert read_answers(connection, 1).startswith(b"HTTP/1.1 200 ")
+        assert connection.recv(65536) == b""
+
+
+def test_a_client_that_does_not_close_after_its_last_answer_keeps_nobody_waiting(narrow_server: Server) -> None:
+    lingering = [narrow_server.connect() for _ in range(8)]
+    for connection in lingering:
+        connection.sendall(request(close=True))
+        assert read_answers(connection, 1).startswith(b"HTTP/1.1 200 ")
+
+    begun = time.monotonic()
+    answered = [narrow_server.deliver(payload()).status for _ in range(10)]
+
+    for connection in lingering:
+        connection.close()
+    assert answered == [200] * 10
+    assert time.monotonic() - begun < 1.5  # less than one of them may linger
+
+
+def test_the_time_a_delivery_waits_for_its_round_is_in_its_latency(narrow_server: Server, sqlite_url: str) -> None:
+    with held_turn(sqlite_url, "slow"), ThreadPoolExecutor(2) as threads:
+        first = threads.submit(narrow_server.deliver, payload())
+        wait_until(lambda: not first.done() and _is_waiting(narrow_server), "the first round to wait")
+        second = threads.submit(narrow_server.deliver, payload())
+        statuses = {first.result().status, second.result().status}
+
+    wait_until(lambda: len(_latencies(narrow_server)) == 2, "their lines")
+    assert statuses == {503}
+    assert max(_latencies(narrow_server)) > 2500
+
+
+@pytest.mark.parametrize("size", [100, 1024, 1025, 5000])
+def test_a_limit_on_bodies_holds_for_small_ones_too(size: int, sqlite_url: str) -> None:
+    raw = to_bytes(payload()).ljust(size)
+
+    with Server(sqlite_url, WEB_CONCURRENCY="1", MAX_BODY_BYTES="1024") as server:
+        status = server.deliver(raw).status
+
+    assert status == (200 if len(raw) <= 1024 else 413)
+
+
+def test_a_provider_without_a_secret_and_an_unknown_one_are_refused_as_by_the_view(sqlite_url: str) -> None:
+    with Server(sqlite_url, WEB_CONCURRENCY="1", WEBHOOK_SECRET="") as server:
+        answers = [server.post(path, b"{}").status for path in ("/webhook", "/webhook/twilio", "/webhook/unknown")]
+
+    assert answers == [503, 404, 404]
 
 
 def test_a_client_that_does_not_go_on_sending_loses_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook_service.worker.MAX_STANDSTILL", 0.2)
+    monkeypatch.setattr("webhook_service.serving.worker.MAX_STANDSTILL", 0.2)
 
     with _worker_that_answers(b"") as worker, _connection_with(worker, b"GET / HT") as connection:
         assert _handles_in_time(worker, connection) is False
 
 
 def test_a_client_that_does_not_take_its_answer_loses_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook_service.worker.MAX_STANDSTILL", 0.2)
+    monkeypatch.setattr("webhook_service.serving.worker.MAX_STANDSTILL", 0.2)
     asked = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
     with _worker_that_answers(b"x" * 10_000_000) as worker, _connection_with(worker, asked) as connection:
@@ -231,20 +288,20 @@ def test_a_client_that_does_not_take_its_answer_loses_its_thread(monkeypatch: py
 
 
 def test_a_connection_that_is_gone_before_it_is_served_is_closed() -> None:
-    with _worker_that_answers(b"") as worker, _connection_with_delivery(worker) as connection:
+    with _worker_that_answers(b"") as worker, _connection_with(worker, b"") as connection:
         connection.sock.close()
 
         assert worker.handle(connection) is False
 
 
 def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook_service.worker.MAX_STANDSTILL", 1.0)
+    monkeypatch.setattr("webhook_service.serving.worker.MAX_STANDSTILL", 1.0)
     answer = b"x" * 10_000_000
     ours, theirs = socket.socketpair()
 
     with _worker_that_answers(answer) as worker, ours, theirs, ThreadPoolExecutor(1) as threads:
         theirs.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        served = threads.submit(worker.handle, TConn(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2)))
+        served = threads.submit(worker.handle, Connection(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2)))
         taken, began = b"", time.monotonic()
         while not taken.endswith(answer):
             arrived = theirs.recv(100_000)
@@ -257,7 +314,21 @@ def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(monkeypatch: pytes
     assert taken.startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_loop_that_fails_takes_its_worker_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_for_which_the_client_left_no_room_closes_the_connection() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        with suppress(BlockingIOError):
+            while ours.send(b"x" * 1000):
+                pass
+        answer = Answer(None, None, Config())
+        answer.sendall(b"an answer")
+
+        with pytest.raises(BlockingIOError):
+            answer.send_by(ours)
+
+
+def test_a_thread_of_rounds_that_fails_takes_its_worker_along(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = Event()
     signals: list[int] = []
 
@@ -266,16 +337,16 @@ def test_a_loop_that_fails_takes_its_worker_along(monkeypatch: pytest.MonkeyPatc
         signals.append(sig)
         ended.set()
 
-    def fail(_connection: TConn) -> bool:
+    def fail(_connections: object) -> None:
         raise RuntimeError("a bug")
 
-    with _worker_that_answers(b"") as worker, _connection_with_delivery(worker) as connection:
-        monkeypatch.setattr(worker, "answer_delivery", fail)
-        monkeypatch.setattr("webhook_service.worker.os.kill", note)
+    with _worker_that_answers(b"") as worker, _connection_with(worker, b"") as connection:
+        rounds = Rounds(worker, Intake({}, cast("Database", None), max_body_bytes=0), notify=ended.set)
+        monkeypatch.setattr(rounds, "_serve", fail)
+        monkeypatch.setattr("webhook_service.serving.rounds.os.kill", note)
         monkeypatch.setattr("threading.excepthook", lambda _: None)
-        loop = DeliveryLoop(worker)
-        loop.add(connection)
-        loop.start()
+        rounds.start()
+        rounds.submit([connection])
 
         assert ended.wait(60)
     assert signals == [SIGQUIT]
@@ -296,7 +367,7 @@ def _worker_that_answers(body: bytes) -> Iterator[InboxWorker]:
     worker.tmp.close()
 
 
-def _handles_in_time(worker: InboxWorker, connection: TConn) -> object:
+def _handles_in_time(worker: InboxWorker, connection: Connection) -> object:
     """What the pool makes of a connection; fails when its client could keep the thread for 20 seconds."""
     late = Event()
 
@@ -313,16 +384,21 @@ def _handles_in_time(worker: InboxWorker, connection: TConn) -> object:
         assert not late.is_set()
 
 
-def _connection_with_delivery(worker: InboxWorker) -> AbstractContextManager[TConn]:
-    return _connection_with(worker, HEAD + b"Content-Length: 0\r\n\r\n")
-
-
 @contextmanager
-def _connection_with(worker: InboxWorker, sent: bytes) -> Iterator[TConn]:
+def _connection_with(worker: InboxWorker, sent: bytes) -> Iterator[Connection]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(sent)
-        yield TConn(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2))
+        yield Connection(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2))
+
+
+def _latencies(server: Server) -> list[float]:
+    return [line["latency_ms"] for line in server.request_lines() if line["path"] == "/webhook"]
+
+
+def _is_waiting(server: Server) -> bool:
+    """Whether a read is answered, which shows that the main thread went on past a round that waits."""
+    return server.get("/stats").status == 200
 
 
 def _processor_seconds(server: Server) -> float:
@@ -334,7 +410,7 @@ def _processor_seconds(server: Server) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def test_an_idle_connection_of_the_loop_is_closed(sqlite_url: str) -> None:
+def test_an_idle_connection_is_closed(sqlite_url: str) -> None:
     brief = Server(sqlite_url, WEB_CONCURRENCY="1", GUNICORN_CMD_ARGS="--keep-alive 1")
 
     with brief as server, server.connect() as idle, server.connect() as busy:
@@ -365,16 +441,10 @@ def test_what_is_under_way_when_the_server_stops_is_answered(narrow_server: Serv
     with ThreadPoolExecutor(5) as threads:
         with held_turn(sqlite_url, "slow"):
             told = [threads.submit(narrow_server.deliver, payload(message_id=f"m-{n}")) for n in range(5)]
-            wait_until(lambda: _is_waited_for(sqlite_url), "the loop to wait for its turn")
+            wait_until(lambda: _is_waiting(narrow_server), "a read to be answered meanwhile")
             narrow_server.terminate()
         statuses = [future.result().status for future in told]
 
     acknowledged = {f"m-{number}" for number, status in enumerate(statuses) if status == 200}
     assert 200 in statuses
     assert acknowledged <= set(stored_ids(sqlite_url))
-
-
-def _is_waited_for(url: str) -> bool:
-    """Whether some process is queued for the lock beside the file: proc_locks(5)."""
-    inode = str(Path(url.removeprefix("sqlite:///") + ".lock").stat().st_ino)
-    return any("->" in line and f":{inode} " in line for line in Path("/proc/locks").read_text().splitlines())

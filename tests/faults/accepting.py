@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 from tests.support.messages import MOMENT, message
+from tests.support.stored import accept
 from webhook_service.domain import Contents, Receipt
-from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 
@@ -28,19 +28,19 @@ def delivery(name: str) -> Contents:
     return Contents(tuple(message(f"{name}/{number}") for number in range(MESSAGES)), tuple(receipts))
 
 
-def accept_until_killed(inbox: Inbox) -> None:
+def accept_until_killed(database: Database) -> None:
     """Takes in one delivery after another."""
     while True:
         name = uuid4().hex
-        inbox.accept(delivery(name))
+        accept(database, delivery(name))
         os.write(sys.stdout.fileno(), f"{name}\n".encode())
 
 
 def main() -> None:
     """Runs the threads; one that fails ends the program."""
-    inbox = Inbox(Database(parse_url(sys.argv[1]), pool_size=1))
+    database = Database(parse_url(sys.argv[1]), pool_size=1)
     with ThreadPoolExecutor(THREADS) as threads:
-        for ended in [threads.submit(accept_until_killed, inbox) for _ in range(THREADS)]:
+        for ended in [threads.submit(accept_until_killed, database) for _ in range(THREADS)]:
             ended.result()
 
 

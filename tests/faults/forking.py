@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.support.messages import message
+from tests.support.stored import accept
 from webhook_service.domain import Contents, StorageUnavailable
-from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import encode_message, insert_messages
@@ -22,12 +22,12 @@ A_WHILE = 0.3  # seconds in which a child that shares its parent's turn gets on
 class Child:
     """A fork of this process that stores a message; ``hear`` gives what became of that."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, database: Database) -> None:
         self._heard, told = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                os.write(told, accept(inbox, "child").encode())
+                os.write(told, store(database, "child").encode())
             finally:  # else the copy of the parent's stack would go on with the parent's work
                 os._exit(0)
         os.close(told)
@@ -42,10 +42,10 @@ class Child:
         return os.read(self._heard, 1000).decode()
 
 
-def accept(inbox: Inbox, message_id: str) -> str:
+def store(database: Database, message_id: str) -> str:
     """Stores a message and says what became of it."""
     try:
-        return inbox.accept(Contents(messages=(message(message_id),))).messages[0].value
+        return accept(database, Contents(messages=(message(message_id),))).messages[0].value
     except StorageUnavailable as unavailable:
         return unavailable.detail
 
@@ -61,15 +61,14 @@ def turn(database: Database) -> Iterator[None]:
 def main() -> None:
     """Forks when it is told to."""
     database = Database(parse_url(sys.argv[1]), pool_size=2)
-    inbox = Inbox(database)
     if sys.argv[2] == "unused":
-        child = Child(inbox)
+        child = Child(database)
     else:
         with turn(database):
-            child = Child(inbox)
+            child = Child(database)
             print("waits" if child.waits() else "does not wait")
     print(child.hear())
-    print(accept(inbox, "after"))
+    print(store(database, "after"))
 
 
 if __name__ == "__main__":

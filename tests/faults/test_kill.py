@@ -16,10 +16,9 @@ from tests.support.load import Load
 from tests.support.messages import message
 from tests.support.processes import ROOT
 from tests.support.server import Server
-from tests.support.stored import is_intact, opened, stored_ids, stored_receipt_ids
+from tests.support.stored import accept, is_intact, opened, stored_ids, stored_receipt_ids
 from tests.support.waiting import wait_until
 from webhook_service.domain import Contents
-from webhook_service.inbox import Inbox
 
 
 def wait_for_a_random_moment() -> None:
@@ -102,7 +101,7 @@ def test_a_writer_killed_inside_its_transaction_blocks_nobody(database_url: str)
     with opened(database_url) as database, held_turn(database_url, "half-written") as holder:
         holder.kill()
         begun = time.monotonic()
-        Inbox(database).accept(Contents(messages=(message("next"),)))
+        accept(database, Contents(messages=(message("next"),)))
         waited = time.monotonic() - begun
 
     assert waited < 1

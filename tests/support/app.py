@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 
 from tests.support.deliveries import SECRET, signed, to_bytes
 from webhook_service.app import create_app
@@ -51,7 +51,7 @@ def _connections_closed_in_the_end() -> Iterator[None]:
             connection.close()
 
 
-def deliver(client: FlaskClient, content: Any, path: str = "/webhook") -> TestResponse:
+def deliver(client: Client, content: Any, path: str = "/webhook") -> TestResponse:
     """A signed delivery to the native provider: a payload, or the bytes of one."""
     raw = content if isinstance(content, bytes) else to_bytes(content)
     return client.post(path, data=raw, headers=signed(raw))

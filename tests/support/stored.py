@@ -1,13 +1,15 @@
-"""What is in a database, read past the servers that use it."""
+"""What is in a database, written and read past the servers that use it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 
+from webhook_service.domain import Contents, Outcomes, Quarantined, RowRefused
+from webhook_service.intake.commit import Entry, commit
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.models import MessageRow, ReceiptRow
+from webhook_service.storage.models import MessageRow, QuarantineRow, ReceiptRow
 
 
 @contextmanager
@@ -18,6 +20,13 @@ def opened(url: str) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+def accept(database: Database, contents: Contents, *, quarantined: Quarantined | None = None) -> Outcomes:
+    """Stores what a delivery holds, as a round of one does."""
+    (committed,) = commit(database, [Entry.of(contents, quarantined=quarantined)])
+    assert not isinstance(committed, RowRefused)
+    return committed
 
 
 def stored_ids(url: str) -> list[str]:
@@ -38,3 +47,10 @@ def is_intact(url: str) -> bool:
         if snapshot.dialect.name == "postgresql":
             return True
         return snapshot.scalars(text("PRAGMA integrity_check")).all() == ["ok"]
+
+
+def empty(url: str) -> None:
+    """Deletes every message, receipt and quarantined delivery."""
+    with opened(url) as database, database.transaction() as transaction:
+        for table in (MessageRow, ReceiptRow, QuarantineRow):
+            transaction.execute(delete(table))

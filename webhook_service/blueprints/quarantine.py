@@ -1,20 +1,17 @@
 """Deliveries in quarantine: what was kept, why, how often it came; and another try."""
 
-from collections.abc import Mapping
-
 from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.domain import Outcome, QuarantineEntry
 from webhook_service.errors import problem
-from webhook_service.inbox import Inbox
-from webhook_service.intake import replay
-from webhook_service.providers.base import Provider
+from webhook_service.intake.quarantined import replay
+from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import load_quarantine_query, present_quarantined, present_quarantined_whole
 from webhook_service.storage.database import Database
 from webhook_service.storage.quarantine import find_quarantined, list_quarantined
 
 
-def quarantine_blueprint(database: Database, providers: Mapping[str, Provider], inbox: Inbox) -> Blueprint:
+def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     """Routes that show the quarantine and empty it."""
     blueprint = Blueprint("quarantine", __name__, url_prefix="/quarantine")
 
@@ -40,13 +37,12 @@ def quarantine_blueprint(database: Database, providers: Mapping[str, Provider], 
     def replay_(entry_id: int) -> Response:
         with database.primary_snapshot() as snapshot:
             entry = _found(find_quarantined(snapshot, entry_id))
-        provider = providers.get(entry.delivery.provider)
-        if provider is None:
+        if entry.delivery.provider not in intake.providers:
             return problem(409, f"provider {entry.delivery.provider} is not configured")
-        outcomes, failure = replay(provider, entry, inbox)
-        numbers = {outcome.value: outcomes.all().count(outcome) for outcome in Outcome}
-        if failure is not None:
-            return problem(422, "invalid payload", errors=failure.errors, **numbers)
+        verdict = replay(entry, intake)
+        numbers = {outcome.value: verdict.outcomes.all().count(outcome) for outcome in Outcome}
+        if verdict.quarantined:
+            return problem(422, "invalid payload", errors=verdict.errors, **numbers)
         return jsonify(status="ok", **numbers)
 
     return blueprint

@@ -1,33 +1,49 @@
 """Deliveries in."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from webhook_service.current import current_notes, current_request
-from webhook_service.domain import BodyTooLarge, Delivery, Reason, ServiceUnavailable, Verdict
-from webhook_service.inbox import Inbox
-from webhook_service.intake import take_in
-from webhook_service.providers.base import Provider
+from webhook_service.domain import BodyTooLarge, Reason, Verdict
+from webhook_service.errors import refuse
+from webhook_service.intake.take_in import Intake
+from webhook_service.intake.wsgi import VERDICT, read_delivery
+from webhook_service.providers.base import Acknowledgement, Provider
 from webhook_service.providers.native import Native
 
 
-def webhook_blueprint(providers: Mapping[str, Provider], inbox: Inbox) -> Blueprint:
+class Acknowledged(Response):
+    """A provider's acknowledgement. It is sent as it is, without what Werkzeug looks after in any other response."""
+
+    def __init__(self, acknowledgement: Acknowledgement) -> None:
+        super().__init__(acknowledgement.body, content_type=acknowledgement.content_type)
+        self._body = acknowledgement.body
+        self.headers["Content-Length"] = str(len(acknowledgement.body))
+
+    def __call__(self, _environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers with the status, the headers and the body that it has."""
+        start_response(self.status, self.headers.to_wsgi_list())
+        return (self._body,)
+
+
+def webhook_blueprint(intake: Intake) -> Blueprint:
     """Routes for the configured providers."""
     blueprint = Blueprint("webhook", __name__)
+    providers = intake.providers
 
     @blueprint.post("/webhook")
     def receive_native() -> Response:
         if Native.name not in providers:
-            no_secret = ServiceUnavailable(Reason.NO_SECRET, f"{Native.secret_setting} is not set")
-            _conclude(Verdict(Native.name, no_secret.result, no_secret.reason, no_secret))
-        return _receive(providers[Native.name], inbox)
+            no_secret = f"{Native.secret_setting} is not set"
+            return _respond(Verdict.unavailable(Native.name, Reason.NO_SECRET, no_secret), Native.acknowledgement)
+        return _receive(providers[Native.name], intake)
 
     @blueprint.post("/webhook/<name>")
     def receive(name: str) -> Response:
-        return _receive(_provider(name), inbox)
+        return _receive(_provider(name), intake)
 
     @blueprint.get("/webhook/<name>")
     def handshake(name: str) -> Response:
@@ -44,20 +60,24 @@ def webhook_blueprint(providers: Mapping[str, Provider], inbox: Inbox) -> Bluepr
     return blueprint
 
 
-def _receive(provider: Provider, inbox: Inbox) -> Response:
-    try:
-        delivery = _read_delivery()
-    except BodyTooLarge as refusal:
-        _conclude(Verdict(provider.name, refusal.result, refusal.reason, refusal))
-    else:
-        _conclude(take_in(provider, delivery, inbox))
-    return Response(provider.acknowledgement.body, content_type=provider.acknowledgement.content_type)
-
-
-def _read_delivery() -> Delivery:
+def _receive(provider: Provider, intake: Intake) -> Response:
+    """Answers a delivery, which the worker may have taken in already, with its verdict."""
     request = current_request()
-    raw = _read_body(request)
-    return Delivery(raw=raw, headers=request.headers, target=_target(request), received_at=datetime.now(UTC))
+    verdict: Verdict | None = request.environ.get(VERDICT)
+    if verdict is None:
+        try:
+            raw = _read_body(request)
+        except BodyTooLarge as refusal:
+            return _respond(Verdict.refused(provider.name, refusal), provider.acknowledgement)
+        (verdict,) = intake.take_in([read_delivery(request.environ, provider.name, raw)])
+    return _respond(verdict, provider.acknowledgement)
+
+
+def _respond(verdict: Verdict, acknowledgement: Acknowledgement) -> Response:
+    current_notes().verdict = verdict
+    if verdict.accepted:
+        return Acknowledged(acknowledgement)
+    return refuse(verdict)
 
 
 def _read_body(request: Request) -> bytes:
@@ -74,15 +94,3 @@ def _read_body(request: Request) -> bytes:
     if is_cut_off:
         raise BodyTooLarge
     return raw
-
-
-def _target(request: Request) -> str:
-    """The path and query as the provider wrote them, which a signature may cover; gunicorn keeps them as RAW_URI."""
-    raw: str = request.environ.get("RAW_URI", "")
-    return raw if raw.startswith("/") else request.full_path.removesuffix("?")
-
-
-def _conclude(verdict: Verdict) -> None:
-    current_notes().verdict = verdict
-    if verdict.refusal is not None:
-        raise verdict.refusal

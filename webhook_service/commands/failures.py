@@ -17,5 +17,5 @@ def plain_failures() -> Iterator[None]:
     except SettingsInvalid as invalid:
         raise click.ClickException(str(invalid)) from invalid
     except StorageUnavailable as unavailable:
-        cause = f" ({unavailable.__cause__})" if unavailable.__cause__ else ""
+        cause = f" ({unavailable.failure})" if unavailable.failure != unavailable.detail else ""
         raise click.ClickException(unavailable.detail + cause) from unavailable

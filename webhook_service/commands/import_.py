@@ -9,9 +9,9 @@ import click
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
-from webhook_service.domain import Contents, Outcome, PayloadInvalid
+from webhook_service.domain import Contents, Outcome, RowRefused
 from webhook_service.importing import ImportFile, ImportInvalid
-from webhook_service.inbox import Inbox
+from webhook_service.intake.commit import Entry, commit
 
 BATCH = 500  # messages in one transaction: few enough that deliveries don't wait long for their turn
 
@@ -25,14 +25,15 @@ def import_(file: Path) -> None:
     """
     outcomes: Counter[Outcome] = Counter()
     with plain_failures(), open_database() as database:
-        source, inbox = ImportFile(file), Inbox(database)
+        source = ImportFile(file)
         try:
             with click.progressbar(length=source.size, label="Importing", file=sys.stderr) as bar:
                 messages = source.read(bar.update)
                 while batch := list(islice(messages, BATCH)):
-                    outcomes.update(inbox.accept(Contents(tuple(batch))).messages)
+                    (committed,) = commit(database, [Entry.of(Contents(tuple(batch)))])
+                    if isinstance(committed, RowRefused):
+                        raise click.ClickException("the database refuses a message of the file")
+                    outcomes.update(committed.messages)
         except ImportInvalid as invalid:
             raise click.ClickException(str(invalid)) from None
-        except PayloadInvalid:
-            raise click.ClickException("the database refuses a message of the file") from None
     click.echo(f"{outcomes[Outcome.CREATED]:,} stored, {outcomes[Outcome.DUPLICATE]:,} were there already")

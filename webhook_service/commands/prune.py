@@ -11,8 +11,9 @@ import click
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
 from webhook_service.storage.batches import in_batches
-from webhook_service.storage.database import Database, Transaction
+from webhook_service.storage.database import Database
 from webhook_service.storage.deletion import OLD, TRACES
+from webhook_service.storage.writing import Transaction
 
 Which = TypeVar("Which")
 

@@ -1,16 +1,15 @@
 """``webhook-service quarantine``."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import click
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
-from webhook_service.domain import Contents, Outcome, QuarantineEntry
-from webhook_service.inbox import Inbox
-from webhook_service.intake import replay
-from webhook_service.providers.base import Provider
+from webhook_service.domain import Outcome, QuarantineEntry
+from webhook_service.intake.quarantined import drop, replay
+from webhook_service.intake.take_in import Intake
 from webhook_service.providers.registry import configured_providers
 from webhook_service.schemas.quarantine import present_quarantined, present_quarantined_whole
 from webhook_service.settings import Settings
@@ -51,10 +50,10 @@ def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
     with plain_failures(), open_database() as database:
         settings = Settings.from_env()
         providers = configured_providers(settings.provider_secrets, settings.provider_options)
-        inbox = Inbox(database)
+        intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)
         chosen = (_find(database, entry_id) for entry_id in entry_ids) if entry_ids else _all_quarantined(database)
         for entry in chosen:
-            click.echo(f"{entry.id}: {_replay(entry, providers, inbox)}")
+            click.echo(f"{entry.id}: {_replay(entry, intake)}")
 
 
 @quarantine.command("drop")
@@ -62,19 +61,18 @@ def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
 def drop_quarantined(entry_ids: tuple[int, ...]) -> None:
     """Forget them."""
     with plain_failures(), open_database() as database:
-        inbox = Inbox(database)
         for entry_id in entry_ids:
-            inbox.accept(Contents(), released=_find(database, entry_id).id)
+            drop(database, _find(database, entry_id).id)
             click.echo(f"{entry_id}: dropped")
 
 
-def _replay(entry: QuarantineEntry, providers: Mapping[str, Provider], inbox: Inbox) -> str:
-    provider = providers.get(entry.delivery.provider)
-    if provider is None:
+def _replay(entry: QuarantineEntry, intake: Intake) -> str:
+    if entry.delivery.provider not in intake.providers:
         return f"provider {entry.delivery.provider} is not configured"
-    outcomes, failure = replay(provider, entry, inbox)
-    stored = f"{outcomes.all().count(Outcome.CREATED)} created, {outcomes.all().count(Outcome.DUPLICATE)} duplicate"
-    return f"{stored}, still {failure.reason.value}" if failure else stored
+    verdict = replay(entry, intake)
+    outcomes = verdict.outcomes.all()
+    stored = f"{outcomes.count(Outcome.CREATED)} created, {outcomes.count(Outcome.DUPLICATE)} duplicate"
+    return f"{stored}, still {verdict.reason}" if verdict.quarantined else stored
 
 
 def _all_quarantined(database: Database) -> Iterator[QuarantineEntry]:

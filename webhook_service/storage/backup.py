@@ -11,7 +11,8 @@ from urllib.parse import quote
 from sqlalchemy import URL
 
 from webhook_service.domain import StorageUnavailable
-from webhook_service.storage.sqlite import READER_TIMEOUT, detail
+from webhook_service.storage.errors import sqlite_detail
+from webhook_service.storage.sqlite import READER_TIMEOUT
 
 PAGES_A_STEP = 1_000  # few enough that an interrupted backup stops at once
 
@@ -92,6 +93,6 @@ def _unavailable() -> Iterator[None]:
     except FileExistsError:
         raise
     except sqlite3.Error as error:
-        raise StorageUnavailable(detail(error) or "the database is not available") from error
+        raise StorageUnavailable(sqlite_detail(error) or "the database is not available", str(error)) from error
     except OSError as error:
-        raise StorageUnavailable("the backup can't be written") from error
+        raise StorageUnavailable("the backup can't be written", str(error)) from error

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from webhook_service.domain import StorageBusy
-from webhook_service.storage.database import Database, Transaction
+from webhook_service.storage.database import Database
+from webhook_service.storage.writing import Transaction
 
 TURN = 0.02  # seconds to hold the turn to write: a fifth of what a delivery may be made to wait, as some take longer
 FIRST_BATCH = 20  # rows

@@ -5,36 +5,20 @@ the database takes to store them, so the statements are made here, and the drive
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from itertools import chain, islice
-from typing import Any, Protocol
 
-from sqlalchemy import JSON, Dialect, Table
+from sqlalchemy import JSON, Table
 
 from webhook_service.domain import Outcome
 from webhook_service.storage.models import UtcDateTime
 from webhook_service.storage.postgresql import TAKE_TURN
+from webhook_service.storage.writing import Executor
 
 Value = str | int | None
 Row = tuple[Value, ...]
-
-
-class Answer(Protocol):
-    """What a statement came to: rows, or how many it changed."""
-
-    @property
-    def rowcount(self) -> int: ...
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class Executor(Protocol):
-    """What carries out a statement in the driver's own words: a transaction, or a connection that commits each."""
-
-    @property
-    def dialect(self) -> Dialect: ...
-    def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> Answer: ...
 
 
 # A statement takes 32,766 parameters: https://www.sqlite.org/limits.html#max_variable_number

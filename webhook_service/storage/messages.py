@@ -13,10 +13,11 @@ from sqlalchemy import cast as cast_in_sql
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position, StoredMessage
-from webhook_service.storage.insert import Executor, Row, insert_new, rows_in_a_statement, timestamp_value
+from webhook_service.storage.insert import Row, insert_new, rows_in_a_statement, timestamp_value
 from webhook_service.storage.models import MessageRow, UtcDateTime
 from webhook_service.storage.rollups import count_all, count_between, count_of_sender
 from webhook_service.storage.trigrams import narrow_down
+from webhook_service.storage.writing import Executor
 
 _table = cast("Table", MessageRow.__table__)
 _COLUMNS = (

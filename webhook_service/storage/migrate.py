@@ -29,9 +29,9 @@ def migrate(url: URL) -> None:
         else:
             _migrate_postgresql(url)
     except (DBAPIError, OSError) as error:
-        raise StorageUnavailable("the database is not available") from error
+        raise StorageUnavailable("the database is not available", str(error)) from error
     except CommandError as error:
-        raise StorageUnavailable("the database is of a newer release") from error
+        raise StorageUnavailable("the database is of a newer release", str(error)) from error
 
 
 def newest_migration() -> str | None:

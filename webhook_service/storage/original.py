@@ -27,7 +27,7 @@ class Original:
             self.count: int = self._connection.execute("SELECT count(*) FROM messages").fetchone()[0]
         except (sqlite3.Error, StopIteration) as error:
             self.close()
-            raise StorageUnavailable("the file has no messages of the FastAPI service") from error
+            raise StorageUnavailable("the file has no messages of the FastAPI service", str(error)) from error
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Each message in the form of an export's line, in stored order."""

@@ -5,6 +5,7 @@ Connection parameters: https://www.postgresql.org/docs/current/libpq-connect.htm
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -15,11 +16,16 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from webhook_service.domain import Age
+from webhook_service.storage.errors import PRIMARY, REPLICA, domain_errors, refuse_other_schema
+from webhook_service.storage.outage import Outage
+from webhook_service.storage.writing import Turn
 
 # Any number that no other program on the database takes: "webhooks" in ASCII.
 ADVISORY_LOCK = 0x776562686F6F6B73
 
-# A writer waits for its turn, then for the table, and all of that within inbox.COMMIT_PATIENCE.
+WRITER_CONNECTIONS = 2  # one to write with, and one to find out what would keep it from writing
+
+# A writer waits for its turn, then for the table, and all of that within intake.commit.PATIENCE.
 CONNECT_TIMEOUT = 2  # seconds, the least that libpq takes
 LOCK_TIMEOUT = 1000  # milliseconds for each lock that a writer waits for
 WRITE_TIMEOUT = 4000  # milliseconds for one statement of a writer
@@ -35,7 +41,7 @@ TAKE_TURN = f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
 
 _take_turn = text(TAKE_TURN)
 _lift_time_limit = text("SET LOCAL statement_timeout = 0")
-_is_read_only = text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool")
+IS_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool"
 
 # While a standby is connected to its primary there is a row in pg_stat_wal_receiver. Only a role with pg_read_all_stats
 # sees more than that; for any other `status` and `latest_end_lsn`, where the primary says that its log ends, are null.
@@ -52,96 +58,117 @@ _age = text("""
     END
 """)
 
-# https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-CONFLICT
-_CONFLICT_WITH_RECOVERY = "40001"
-
-
-def detail(error: BaseException | None) -> str | None:
-    """What a PostgreSQL error says to whoever reads, in the service's words."""
-    if getattr(error, "sqlstate", None) == _CONFLICT_WITH_RECOVERY:
-        return "the replica gave up the read to keep up with the primary"
-    return None
-
-
-def read_age(connection: Connection) -> Age:
-    """How old, at most, is what this connection reads: a transaction that begins with this reads of that moment."""
-    seconds = connection.scalar(_age)
-    # Negative only where the clock of the primary is ahead of this server's, which then tells nothing.
-    return Age(None if seconds is None or seconds < 0 else float(seconds))
-
 
 class PostgresqlBackend:
     """Connections to a PostgreSQL database."""
 
-    def __init__(self, url: URL) -> None:
-        self._url = url.set(drivername="postgresql+psycopg")
+    def __init__(self, url: URL, *, pool_size: int) -> None:
+        self._writer = _engine(url, PRIMARY, pool_size=WRITER_CONNECTIONS, read_only=False)
+        self._reader = _engine(url, PRIMARY, pool_size=pool_size, read_only=True)
 
-    def create_engine(self, *, pool_size: int, read_only: bool) -> Engine:
-        """An engine whose commits are synced, or whose transactions can't write."""
-        settings = {
-            "timezone": "UTC",
-            "synchronous_commit": "on",
-            "statement_timeout": READ_TIMEOUT if read_only else WRITE_TIMEOUT,
-            "lock_timeout": READ_TIMEOUT if read_only else LOCK_TIMEOUT,
-            "idle_in_transaction_session_timeout": READ_TIMEOUT,
-            "default_transaction_read_only": "on" if read_only else "off",
-            # What a reader reads in one snapshot() is of one moment, as on SQLite.
-            "default_transaction_isolation": "repeatable\\ read" if read_only else "read\\ committed",
-        }
-        engine = create_engine(
-            self._url,
-            # A writer begins its transactions itself, or sends one statement that is its own transaction.
-            isolation_level=None if read_only else "AUTOCOMMIT",
-            poolclass=QueuePool,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=POOL_TIMEOUT,
-            pool_pre_ping=read_only,
-            hide_parameters=True,
-            connect_args={
-                "connect_timeout": CONNECT_TIMEOUT,
-                "tcp_user_timeout": CONNECT_TIMEOUT * 1000,
-                "application_name": "webhook_service",
-                "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
-            },
-        )
-        if not read_only:
-
-            @event.listens_for(engine, "begin")
-            def begin(connection: Connection) -> None:
-                connection.exec_driver_sql("BEGIN")
-
-        return engine
-
-    def create_replica_engine(self, *, pool_size: int) -> Engine:
-        """An engine to read with, of which no statement waits for a server that has stopped to answer."""
-        engine = self.create_engine(pool_size=pool_size, read_only=True)
-        event.listen(engine, "do_connect", _connect_with_patience)
-        return engine
+        @event.listens_for(self._writer, "begin")
+        def take_turn(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN")
+            connection.execute(_take_turn)
 
     @contextmanager
-    def turn_to_write(self, _patience: float | None) -> Iterator[None]:
-        """Nothing to wait for before the transaction: the turn is taken inside it."""
-        yield
+    def writing(self, _patience: float | None) -> Iterator[Turn]:
+        """Gives the turn at once: the server makes a statement or transaction wait for it, up to LOCK_TIMEOUT."""
+        yield Turn(self._writer)
 
-    def queue_in_transaction(self, connection: Connection) -> None:
-        """Waits until no other process writes, so that ids are committed in the order in which they are given."""
-        connection.execute(_take_turn)
+    @contextmanager
+    def reading(self, *, unlimited: bool) -> Iterator[Connection]:
+        """Gives a connection that can only read; ``unlimited`` lets its statements take any time."""
+        with self._reader.connect() as connection:
+            if unlimited:
+                connection.execute(_lift_time_limit)
+            yield connection
 
-    def is_stale(self) -> bool:
-        """Never by itself: a connection that broke says so when it is used."""
-        return False
+    def problem(self) -> str | None:
+        """Says what keeps the next message from being stored; None when nothing does."""
+        connection = self._writer.raw_connection()  # through SQLAlchemy it would queue for the turn to write
+        try:
+            cursor = connection.cursor()
+            cursor.execute(IS_READ_ONLY)
+            (is_read_only,) = cursor.fetchone() or (True,)
+        finally:
+            connection.close()
+        return "the database is read-only" if is_read_only else None
 
-    def lift_time_limit(self, connection: Connection) -> None:
-        """Lets the statements of this transaction take any time."""
-        connection.execute(_lift_time_limit)
-
-    def writing_problem(self, connection: Connection) -> str | None:
-        """What would keep the next message from being stored, if anything."""
-        return "the database is read-only" if connection.scalar(_is_read_only) else None
+    def close(self) -> None:
+        """Closes every connection."""
+        self._writer.dispose()
+        self._reader.dispose()
 
     def forget(self) -> None:
-        """Nothing is held outside the engine."""
+        """Lets go of a parent's connections without closing them."""
+        self._writer.dispose(close=False)
+        self._reader.dispose(close=False)
+
+
+class Replica:
+    """Connections to a streaming replica, of which no statement waits for a server that has stopped to answer."""
+
+    def __init__(self, url: URL, *, pool_size: int) -> None:
+        self._engine = _engine(url, REPLICA, pool_size=pool_size, read_only=True)
+        self._outage = Outage()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Gives a connection that reads the replica; StorageUnavailable while it is away."""
+        with self._outage.noticed(), domain_errors(REPLICA):
+            connection = self._engine.connect()
+        with domain_errors(REPLICA), connection:
+            yield connection
+
+    def read_age(self, connection: Connection) -> Age:
+        """Returns how old, at most, the transaction's data is that begins with this read."""
+        seconds = connection.scalar(_age)
+        # Negative only where the clock of the primary is ahead of this server's, which then tells nothing.
+        return Age(None if seconds is None or seconds < 0 else float(seconds))
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._engine.dispose()
+
+    def forget(self) -> None:
+        """Lets go of a parent's connections without closing them."""
+        self._engine.dispose(close=False)
+
+
+def _engine(url: URL, server: str, *, pool_size: int, read_only: bool) -> Engine:
+    """Makes an engine whose commits are synced, or whose transactions can't write."""
+    settings = {
+        "timezone": "UTC",
+        "synchronous_commit": "on",
+        "statement_timeout": READ_TIMEOUT if read_only else WRITE_TIMEOUT,
+        "lock_timeout": READ_TIMEOUT if read_only else LOCK_TIMEOUT,
+        "idle_in_transaction_session_timeout": READ_TIMEOUT,
+        "default_transaction_read_only": "on" if read_only else "off",
+        # What a reader reads in one snapshot is of one moment, as on SQLite.
+        "default_transaction_isolation": "repeatable\\ read" if read_only else "read\\ committed",
+    }
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        # A writer begins its transactions itself, or sends one statement that is its own transaction.
+        isolation_level=None if read_only else "AUTOCOMMIT",
+        poolclass=QueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT,
+        pool_pre_ping=read_only,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT,
+            "tcp_user_timeout": CONNECT_TIMEOUT * 1000,
+            "application_name": "webhook_service",
+            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        },
+    )
+    if server == REPLICA:
+        event.listen(engine, "do_connect", _connect_with_patience)
+    event.listen(engine, "connect", partial(refuse_other_schema, server))
+    return engine
 
 
 class _PatientConnection(psycopg.Connection[Any]):

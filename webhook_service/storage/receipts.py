@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, Connection, Table, select
 from sqlalchemy import Row as ResultRow
 
 from webhook_service.domain import Outcome, Receipt, ReceiptFilter
-from webhook_service.storage.insert import Executor, Row, insert_new, timestamp_value
+from webhook_service.storage.insert import Row, insert_new, timestamp_value
 from webhook_service.storage.models import ReceiptRow
+from webhook_service.storage.writing import Executor
 
 _table = cast("Table", ReceiptRow.__table__)
 _COLUMNS = ("message_id", "status", "recipient", "provider", "ts", "error", "extra", "received_at")

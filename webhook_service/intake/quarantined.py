@@ -1,0 +1,25 @@
+"""Deliveries out of quarantine: tried again, or dropped."""
+
+from webhook_service.domain import Contents, Delivery, QuarantineEntry, StorageUnavailable, Verdict
+from webhook_service.intake.commit import Entry, commit
+from webhook_service.intake.take_in import Intake
+from webhook_service.storage.database import Database
+
+
+def replay(entry: QuarantineEntry, intake: Intake) -> Verdict:
+    """Takes a quarantined delivery of a configured provider in again; its signature was verified when it arrived.
+
+    What is understood is stored. The delivery leaves the quarantine in the same transaction when all of it is; else
+    the verdict says that it is ``quarantined``, and why. Raises StorageUnavailable.
+    """
+    kept = entry.delivery
+    delivery = Delivery(kept.provider, kept.raw, kept.headers, kept.target, kept.received_at, quarantine_id=entry.id)
+    (verdict,) = intake.take_in([delivery])
+    if verdict.detail is not None:
+        raise StorageUnavailable(verdict.detail, verdict.failure)
+    return verdict
+
+
+def drop(database: Database, entry_id: int) -> None:
+    """Removes a delivery from quarantine for good. Raises StorageUnavailable."""
+    commit(database, [Entry.of(Contents(), released=entry_id)])

@@ -1,0 +1,204 @@
+"""A round of deliveries becomes verdicts: verify and parse each, store all of them in one transaction."""
+
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from webhook_service.domain import (
+    Contents,
+    Delivery,
+    Outcome,
+    Outcomes,
+    PayloadInvalid,
+    Quarantined,
+    Reason,
+    Result,
+    RowRefused,
+    SecretAge,
+    SignatureInvalid,
+    StorageUnavailable,
+    Verdict,
+)
+from webhook_service.intake.commit import Entry, commit
+from webhook_service.providers.base import Provider
+from webhook_service.storage.database import Database
+
+INTAKE = "webhook_service.intake"
+"""The key of an application's ``extensions`` under which the gunicorn worker finds its intake."""
+
+_log = logging.getLogger(__name__)
+
+
+class Intake:
+    """Takes in the deliveries of the configured providers, which are given by name.
+
+    ``max_body_bytes`` is the limit that whoever reads a body holds it to.
+    """
+
+    def __init__(self, providers: Mapping[str, Provider], database: Database, *, max_body_bytes: int) -> None:
+        self.providers = providers
+        self.max_body_bytes = max_body_bytes
+        self._database = database
+
+    def take_in(self, deliveries: Sequence[Delivery]) -> list[Verdict]:
+        """Returns the verdict on each delivery of a round, in order; what is accepted is on disk.
+
+        Every delivery is one of a configured provider. Failures are reported in the verdict, not raised.
+        """
+        examined = [_examine(self.providers[delivery.provider], delivery) for delivery in deliveries]
+        stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)]))
+        return [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+
+    def _store(self, round_: "list[_Authentic]") -> list[Verdict]:
+        if not round_:
+            return []
+        try:
+            committed = commit(self._database, [each.entry for each in round_])
+        except StorageUnavailable as unavailable:
+            return [each.unavailable(unavailable) for each in round_]
+        refused = iter(
+            self._keep(
+                [
+                    each.refused_by_database()
+                    for each, became in zip(round_, committed, strict=True)
+                    if isinstance(became, RowRefused)
+                ]
+            )
+        )
+        return [
+            next(refused) if isinstance(became, RowRefused) else each.concluded(became)
+            for each, became in zip(round_, committed, strict=True)
+        ]
+
+    def _keep(self, refused: "list[_Authentic]") -> list[Verdict]:
+        """Keeps deliveries whole of which the database refuses an item."""
+        if not refused:
+            return []
+        try:
+            committed = commit(self._database, [each.entry for each in refused])
+        except StorageUnavailable as unavailable:
+            return [each.unavailable(unavailable) for each in refused]
+        return [
+            each.unavailable(StorageUnavailable("the database refuses the delivery"))
+            if isinstance(became, RowRefused)
+            else each.concluded(became)
+            for each, became in zip(refused, committed, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Authentic:
+    """A verified delivery and what it writes; ``failure`` says what of it was not understood."""
+
+    provider: Provider
+    delivery: Delivery
+    secret: SecretAge | None
+    entry: Entry
+    failure: PayloadInvalid | None
+
+    def concluded(self, outcomes: Outcomes) -> Verdict:
+        """Returns the verdict on a delivery whose entry is on disk."""
+        failure = self.failure
+        items = self.entry.messages or self.entry.receipts
+        return Verdict(
+            provider=self.provider.name,
+            result=_result(outcomes, failure),
+            accepted=failure is None or self.provider.accepts_unreadable,
+            reason=failure.reason if failure else None,
+            errors=failure.errors if failure else {},
+            secret=self.secret,
+            message_id=str(items[0][0]) if items else None,
+            outcomes=outcomes,
+            quarantined=failure is not None,
+        )
+
+    def unavailable(self, unavailable: StorageUnavailable) -> Verdict:
+        """Returns the verdict on a delivery of which it is not known that it is stored."""
+        return Verdict.unavailable(
+            self.provider.name,
+            Reason.STORAGE_UNAVAILABLE,
+            unavailable.detail,
+            failure=unavailable.failure,
+            secret=self.secret,
+        )
+
+    def refused_by_database(self) -> "_Authentic":
+        """Returns the delivery as one that goes to quarantine whole."""
+        failure = PayloadInvalid(Reason.REFUSED_BY_DATABASE, {"body": ["Can't be stored."]})
+        return _authentic(self.provider, self.delivery, self.secret, Contents(), failure)
+
+
+def _examine(provider: Provider, delivery: Delivery) -> _Authentic | Verdict:
+    """Verifies and parses a delivery. A bug of its provider's code costs this delivery alone."""
+    try:
+        secret = None if delivery.quarantine_id is not None else provider.verify(delivery)
+    except SignatureInvalid as refusal:
+        return Verdict.refused(provider.name, refusal, hint=_diagnose(provider, delivery))
+    except Exception as bug:
+        _report("verifier failed", provider, bug)
+        return Verdict.unavailable(provider.name, Reason.VERIFIER_FAILED, "the signature can't be checked")
+    try:
+        return _parse(provider, delivery, secret)
+    except PayloadInvalid as failure:
+        return _authentic(provider, delivery, secret, Contents(), failure)
+    except Exception as bug:
+        # A payload that no one foresaw must not be lost to a bug of ours.
+        _report("parser failed", provider, bug)
+        failed = PayloadInvalid(Reason.PARSER_FAILED, {"body": ["The parser failed."]})
+        return _authentic(provider, delivery, secret, Contents(), failed)
+
+
+def _parse(provider: Provider, delivery: Delivery, secret: SecretAge | None) -> _Authentic:
+    contents = provider.parse(delivery)
+    if not contents.unreadable:
+        return _authentic(provider, delivery, secret, contents, None)
+    problems = {item.where: [item.reason.value] for item in contents.unreadable}
+    return _authentic(provider, delivery, secret, contents, PayloadInvalid(contents.unreadable[0].reason, problems))
+
+
+def _diagnose(provider: Provider, delivery: Delivery) -> str | None:
+    try:
+        return provider.diagnose(delivery)
+    except Exception as bug:
+        _report("diagnosis failed", provider, bug)
+        return None
+
+
+def _authentic(
+    provider: Provider, delivery: Delivery, secret: SecretAge | None, contents: Contents, failure: PayloadInvalid | None
+) -> _Authentic:
+    replayed = delivery.quarantine_id
+    entry = Entry.of(
+        contents,
+        quarantined=_quarantined(provider, delivery, failure) if failure and replayed is None else None,
+        released=None if failure else replayed,
+    )
+    return _Authentic(provider, delivery, secret, entry, failure)
+
+
+def _quarantined(provider: Provider, delivery: Delivery, failure: PayloadInvalid) -> Quarantined:
+    headers = {name: value for name in provider.kept_headers if (value := delivery.headers.get(name)) is not None}
+    return Quarantined(
+        provider=provider.name,
+        raw=delivery.raw,
+        headers=headers,
+        target=delivery.target,
+        reason=failure.reason.value,
+        problems=failure.errors,
+        received_at=delivery.received_at,
+    )
+
+
+def _result(outcomes: Outcomes, failure: PayloadInvalid | None) -> Result:
+    if Outcome.CREATED in outcomes.all():
+        return Result.CREATED
+    if failure is not None:
+        return Result.VALIDATION_ERROR
+    return Result.DUPLICATE
+
+
+def _report(what: str, provider: Provider, bug: Exception) -> None:
+    # What an exception says may quote the payload, so only where it was raised is logged.
+    where = "".join(traceback.format_tb(bug.__traceback__))
+    _log.error(what, extra={"fields": {"provider": provider.name, "error": type(bug).__name__, "where": where}})

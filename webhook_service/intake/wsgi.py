@@ -1,0 +1,62 @@
+"""Deliveries from WSGI requests (PEP 3333), for the view and for the gunicorn worker, which reads them in rounds."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from webhook_service.domain import Delivery
+from webhook_service.intake.take_in import Intake
+from webhook_service.providers.native import Native
+
+Environ = Mapping[str, Any]
+
+VERDICT = "webhook_service.verdict"
+"""The key of the WSGI environment under which a delivery that was taken in by the worker carries its verdict."""
+
+_PREFIX = "/webhook/"
+_WITHOUT_HTTP = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+
+
+class EnvironHeaders:
+    """The headers of a WSGI request; a name is looked up whatever its case."""
+
+    def __init__(self, environ: Environ) -> None:
+        self._environ = environ
+
+    def get(self, name: str, /) -> str | None:
+        """Returns the value of a header, as bytes decoded as Latin-1; None when it was not sent."""
+        key = name.upper().replace("-", "_")
+        value: str | None = self._environ.get(key if key in _WITHOUT_HTTP else f"HTTP_{key}")
+        return value
+
+
+def provider_name(path: str) -> str | None:
+    """Returns the name of the provider whose deliveries come to a path; None when no provider's do."""
+    if path == "/webhook":
+        return Native.name
+    name = path.removeprefix(_PREFIX)
+    return None if name in {path, Native.name} or "/" in name else name
+
+
+def delivery_in(environ: Environ, raw: bytes, intake: Intake) -> Delivery | None:
+    """Returns the delivery that a POST is; None for one that no configured provider sends, or that is too large."""
+    name = provider_name(environ["PATH_INFO"])
+    if name is None or name not in intake.providers or len(raw) > intake.max_body_bytes:
+        return None
+    return read_delivery(environ, name, raw)
+
+
+def read_delivery(environ: Environ, provider: str, raw: bytes) -> Delivery:
+    """Returns the delivery that a request is, with its body as it was sent."""
+    return Delivery(provider, raw, EnvironHeaders(environ), _target(environ), datetime.now(UTC))
+
+
+def _target(environ: Environ) -> str:
+    """Returns the path and query as the provider wrote them, which a signature may cover; gunicorn keeps RAW_URI."""
+    raw: str = environ.get("RAW_URI", "")
+    if raw.startswith("/"):
+        return raw
+    path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"))
+    query: str = environ.get("QUERY_STRING", "")
+    return f"{path}?{query}" if query else path

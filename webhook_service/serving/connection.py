@@ -1,0 +1,85 @@
+"""A client's connection, as the thread that owns the sockets sees it."""
+
+from enum import Enum, auto
+from socket import SHUT_WR, socket
+from time import monotonic, perf_counter
+from typing import Any
+
+from gunicorn.http import get_parser  # type: ignore[import-untyped]  # gunicorn has no types
+from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
+
+from webhook_service.serving.framing import MAX_WHOLE, Arrived, Kind
+
+MAX_TRANSFER = 60.0  # seconds that a request may take to arrive, if it is small enough to wait for
+LINGER = 2.0  # seconds in which a client may take its last answer before the connection is closed for good
+MAX_DRAINED = 64 * 1024  # bytes that are read and thrown away meanwhile
+
+
+class State(Enum):
+    """What a connection does."""
+
+    READING = auto()  # it waits for a request
+    BUSY = auto()  # its request is in a round or in the pool
+    LINGERING = auto()  # its last answer is sent, and it waits for the client to close
+    CLOSED = auto()
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    """A plain HTTP/1 connection, read without waiting for the client."""
+
+    def __init__(self, cfg: Any, sock: socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.parser = get_parser(cfg, sock, client)
+        self.initialized = True
+        self.arrived = Arrived()
+        self.arrived_at = 0.0  # of perf_counter, when the request was whole
+        self.state = State.READING
+        self.is_watched = False
+        self.has_been_used = False
+        self._keepalive = cfg.keepalive
+        self.deadline = monotonic() + self._keepalive
+        self._drained = 0
+
+    def receive(self) -> bool:
+        """Reads what has arrived; False when the client has closed its side. Raises OSError when all is over."""
+        try:
+            data = self.sock.recv(MAX_WHOLE)
+        except BlockingIOError:
+            return True
+        if self.state is State.LINGERING:
+            self._drained += len(data)
+            return bool(data) and self._drained < MAX_DRAINED
+        if not self.arrived:
+            self.deadline = monotonic() + MAX_TRANSFER
+        self.arrived.add(data)
+        return bool(data)
+
+    def kind(self) -> Kind:
+        """Returns what the next request is."""
+        return self.arrived.kind() if self.arrived else Kind.INCOMPLETE
+
+    def begin(self) -> None:
+        """Hands the bytes that have arrived to the parser, as the next request is about to be served."""
+        self.state = State.BUSY
+        self.has_been_used = True
+        self.arrived_at = perf_counter()
+        self.parser.unreader.unread(self.arrived.take())
+
+    def resume(self) -> None:
+        """Waits for the next request, of which the parser may have read a part."""
+        self.state = State.READING
+        self.deadline = monotonic() + self._keepalive
+        read_ahead = self.parser.unreader.take_buffered()
+        if read_ahead:
+            self.arrived.add(read_ahead)
+
+    def linger(self) -> None:
+        """Closes the sending side, so that the client sees the end (RFC 9112, section 9.6). Raises OSError."""
+        self.state = State.LINGERING
+        self.deadline = monotonic() + LINGER
+        self.sock.shutdown(SHUT_WR)
+
+    def close(self, graceful: bool = False) -> None:  # noqa: ARG002  # gunicorn's signature
+        """Closes the socket at once."""
+        self.state = State.CLOSED
+        super().close()

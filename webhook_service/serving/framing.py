@@ -1,0 +1,70 @@
+"""Where a request ends in the bytes of a connection, and what kind it is, before anything is parsed.
+
+It only decides who parses a request, and when. The length of a body is as RFC 9112, section 6, has it.
+"""
+
+import re
+from enum import Enum, auto
+
+MAX_WHOLE = 64 * 1024
+"""The largest request, in bytes with its head, that is waited for until it is whole."""
+
+_DELIVERY = re.compile(rb"POST /webhook[/? ]")
+_END_OF_HEAD = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
+_UNKNOWN_LENGTH = re.compile(rb"\r\n(transfer-encoding|expect)[ \t]*:", re.IGNORECASE)
+
+
+class Kind(Enum):
+    """What the first request on a connection is."""
+
+    INCOMPLETE = auto()  # its rest is still to come
+    DELIVERY = auto()  # a whole delivery
+    OTHER = auto()  # a whole request of another kind, or one that is too large or too odd to wait for
+
+
+class Arrived:
+    """The bytes that have arrived on a connection and that no request has used."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._searched = 0  # bytes in which the head does not end
+        self._whole = 0  # bytes that the first request takes, once its head is whole
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def add(self, data: bytes) -> None:
+        """Adds what was received."""
+        self._bytes += data
+
+    def take(self) -> bytes:
+        """Removes and returns all bytes."""
+        taken = bytes(self._bytes)
+        self._bytes.clear()
+        self._searched = self._whole = 0
+        return taken
+
+    def kind(self) -> Kind:
+        """Returns what the first request is. The cost over all calls is linear in the bytes that arrive."""
+        if self._whole:
+            return self._kind_by_length()
+        end = self._bytes.find(_END_OF_HEAD, self._searched)
+        if end < 0:
+            self._searched = max(0, len(self._bytes) - len(_END_OF_HEAD) + 1)
+            return Kind.INCOMPLETE if len(self._bytes) < MAX_WHOLE else Kind.OTHER
+        return self._kind_by_head(end + len(_END_OF_HEAD))
+
+    def _kind_by_head(self, end: int) -> Kind:
+        length = _LENGTH.search(self._bytes, 0, end)
+        if length is None or _UNKNOWN_LENGTH.search(self._bytes, 0, end):
+            return Kind.OTHER
+        self._whole = end + int(length[1])
+        return self._kind_by_length()
+
+    def _kind_by_length(self) -> Kind:
+        if self._whole > MAX_WHOLE:
+            return Kind.OTHER
+        if len(self._bytes) < self._whole:
+            return Kind.INCOMPLETE
+        return Kind.DELIVERY if _DELIVERY.match(self._bytes) else Kind.OTHER

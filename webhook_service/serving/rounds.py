@@ -1,0 +1,208 @@
+"""The thread of a worker that takes deliveries in, as many at a time as have arrived, and answers them."""
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from queue import Empty, SimpleQueue
+from signal import SIGQUIT
+from socket import socket
+from threading import Thread
+from time import time
+from typing import Any
+
+from gunicorn import util  # type: ignore[import-untyped]  # gunicorn has no types
+from gunicorn.http import wsgi  # type: ignore[import-untyped]
+
+from webhook_service.current import ARRIVED
+from webhook_service.domain import Delivery
+from webhook_service.intake.take_in import Intake
+from webhook_service.intake.wsgi import VERDICT, delivery_in
+from webhook_service.logs import lines_in_one_write
+from webhook_service.serving.connection import Connection
+
+MAX_ROUND = 128  # deliveries that are taken in together
+# Seconds for which the thread that owns the sockets leaves the interpreter to a round. Most rounds take less; in a
+# longer one, such as one that waits for the database, it goes back to its sockets.
+PAUSE = 0.02
+
+Answered = list[tuple[Connection, bool]]
+"""The connections of a round, each with whether it can be kept."""
+
+
+class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
+    """An answer that is sent by one call, and without waiting for the client."""
+
+    def __init__(self, request: Any, _sock: object, cfg: Any) -> None:
+        super().__init__(request, self, cfg)
+        self._parts: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        """Adds a part of the answer, in place of the socket."""
+        self._parts.append(data)
+
+    def default_headers(self) -> list[str]:
+        """Returns the status line and gunicorn's own headers. The date takes long to make, so it is kept for a second."""
+        major, minor = self.req.version
+        return [
+            f"HTTP/{major}.{minor} {self.status}\r\n",
+            f"Server: {self.version}\r\n",
+            f"Date: {_http_date(int(time()))}\r\n",
+            f"Connection: {'close' if self.should_close() else 'keep-alive'}\r\n",
+            *(["Transfer-Encoding: chunked\r\n"] if self.chunked else ()),
+        ]
+
+    def send_by(self, sock: socket) -> None:
+        """Sends the answer. Raises OSError when the client has left no room for it."""
+        answer = b"".join(self._parts)
+        if sock.send(answer) < len(answer):
+            raise BlockingIOError("the client leaves its answers unread")
+
+
+@lru_cache(maxsize=1)
+def _http_date(second: int) -> str:
+    date: str = util.http_date(second)
+    return date
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request that was parsed, and what it is answered with."""
+
+    connection: Connection
+    request: Any
+    response: Answer
+    environ: dict[str, Any]
+    delivery: Delivery | None
+
+
+class Rounds:
+    """Hands deliveries to a thread of their own, and their connections back to the thread that owns the sockets."""
+
+    def __init__(self, worker: Any, intake: Intake, notify: Callable[[], None]) -> None:
+        self._worker = worker
+        self._intake = intake
+        self._notify = notify
+        self._submitted: SimpleQueue[list[Connection]] = SimpleQueue()
+        self._answered: SimpleQueue[Answered] = SimpleQueue()
+        self._is_awaited = False
+        self._under_way = 0
+        self._thread = Thread(target=self._run, name="rounds", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def submit(self, connections: list[Connection]) -> Answered:
+        """Has the deliveries on these connections taken in; returns the connections that are done with.
+
+        Rounds that end later are announced by ``notify``, and fetched by ``answered``.
+        """
+        is_idle = not self._under_way
+        self._under_way += len(connections)
+        self._is_awaited = is_idle
+        self._submitted.put(connections)
+        if is_idle:
+            return self._await()
+        return self.answered()
+
+    def answered(self) -> Answered:
+        """Returns the connections of the rounds that have ended since the last call."""
+        done: Answered = []
+        try:
+            while True:
+                done += self._answered.get_nowait()
+        except Empty:
+            self._under_way -= len(done)
+            return done
+
+    def _await(self) -> Answered:
+        try:
+            done = self._answered.get(timeout=PAUSE)
+        except Empty:
+            done = []
+        self._under_way -= len(done)
+        self._is_awaited = False
+        return done + self.answered()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                connections = self._next()
+                for first in range(0, len(connections), MAX_ROUND):
+                    self._answered.put(self._serve(connections[first : first + MAX_ROUND]))
+                    if not self._is_awaited:
+                        self._notify()
+        except BaseException:
+            # Nobody else answers these connections. Their clients see them close with the worker, and send again.
+            self._worker.log.exception("the thread that takes deliveries in has failed")
+            os.kill(os.getpid(), SIGQUIT)
+            raise
+
+    def _next(self) -> list[Connection]:
+        connections = self._submitted.get()
+        while not self._submitted.empty():
+            connections += self._submitted.get_nowait()
+        return connections
+
+    def _serve(self, connections: Sequence[Connection]) -> Answered:
+        parsed = [self._parse(connection) for connection in connections]
+        self._take_in([exchange for exchange in parsed if exchange is not None])
+        with lines_in_one_write():
+            return [
+                (connection, exchange is not None and self._answer(exchange))
+                for connection, exchange in zip(connections, parsed, strict=True)
+            ]
+
+    def _parse(self, connection: Connection) -> Exchange | None:
+        try:
+            request = next(connection.parser)
+            raw = request.body.read()
+            connection.parser.mesg = None  # the body is read, so there is none to skip before the next request
+            request.body = io.BytesIO(raw)
+            response, environ = wsgi.create(
+                request, connection.sock, connection.client, connection.server, self._worker.cfg, Answer
+            )
+        except StopIteration:
+            return None
+        except Exception as error:
+            self._worker.handle_error(None, connection.sock, connection.client, error)
+            return None
+        environ["wsgi.multithread"] = True
+        environ[ARRIVED] = connection.arrived_at
+        return Exchange(connection, request, response, environ, delivery_in(environ, raw, self._intake))
+
+    def _take_in(self, exchanges: list[Exchange]) -> None:
+        """Leaves its verdict with each delivery. What the round can't judge the view judges, one at a time."""
+        deliveries = [exchange for exchange in exchanges if exchange.delivery is not None]
+        try:
+            verdicts = self._intake.take_in([exchange.delivery for exchange in deliveries if exchange.delivery])
+        except Exception:
+            self._worker.log.exception("a round of deliveries failed")
+            return
+        for exchange, verdict in zip(deliveries, verdicts, strict=True):
+            exchange.environ[VERDICT] = verdict
+
+    def _answer(self, exchange: Exchange) -> bool:
+        """Answers a request; returns whether the connection can be kept."""
+        response, connection = exchange.response, exchange.connection
+        if self._worker.should_close_after_request():
+            response.force_close()
+        try:
+            chunks = self._worker.wsgi(exchange.environ, response.start_response)
+            try:
+                for chunk in chunks:
+                    response.write(chunk)
+                response.close()
+            finally:
+                if hasattr(chunks, "close"):
+                    chunks.close()
+            response.send_by(connection.sock)
+        except OSError as error:
+            self._worker.log.debug("a client did not take its answer: %s", error)
+            return False
+        except Exception as error:
+            self._worker.handle_error(exchange.request, connection.sock, connection.client, error)
+            return False
+        return not response.should_close()

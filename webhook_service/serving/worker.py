@@ -1,0 +1,215 @@
+"""A threaded gunicorn worker that waits for no client, and takes deliveries in by the round.
+
+Its main thread owns the sockets: it accepts, reads what has arrived, and closes, and none of that ever blocks. A whole
+delivery goes to the thread of the rounds, any other request to gunicorn's pool once it is whole, or too large to wait
+for. Over TLS, where bytes are not what they seem, it is gunicorn's own threaded worker, and the view takes deliveries
+in one at a time.
+"""
+
+import selectors
+import struct
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from signal import SIGTERM
+from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
+from time import monotonic
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]  # gunicorn has no types
+
+from webhook_service.intake.take_in import INTAKE
+from webhook_service.serving.connection import Connection, State
+from webhook_service.serving.framing import Kind
+from webhook_service.serving.rounds import Answered, Rounds
+
+# Seconds that a thread of the pool waits for a client to send or to take something; nginx has the same for its clients.
+MAX_STANDSTILL = 60.0
+INSPECTION = 1.0  # seconds between two looks for connections whose time is up, and between two signs of life
+STOP_LINGER = 1.0  # seconds in which a stopping worker still answers what kept-alive clients may have sent already
+
+
+class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's threaded worker with connections and rounds of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._connections: set[Connection] = set()
+        self._whole: list[Connection] = []  # whose deliveries have arrived since the last round
+        self._rounds: Rounds | None = None
+        self._next_inspection = 0.0
+
+    def run(self) -> None:
+        """Serves until the worker is told to stop."""
+        intake = getattr(self.wsgi, "extensions", {}).get(INTAKE)
+        if self.cfg.is_ssl or intake is None:
+            super().run()
+            return
+        self._rounds = Rounds(self, intake, notify=partial(self.method_queue.defer, self._collect))
+        self._rounds.start()
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+        while self.alive and self.is_parent_alive():
+            self.set_accept_enabled(len(self._connections) < self.worker_connections)
+            self._serve_what_arrives()
+        self._stop()
+
+    def accept(self, listener: socket) -> None:
+        """Accepts a connection, to read from it when something has arrived."""
+        if self._rounds is None:
+            super().accept(listener)
+            return
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            sock, client = listener.accept()
+            connection = Connection(self.cfg, sock, client, listener.getsockname())
+            self._connections.add(connection)
+            self._watch(connection)
+
+    def finish_request(self, conn: Any, fs: "Future[object]") -> None:
+        """Takes a connection back from the pool."""
+        if self._rounds is None:
+            super().finish_request(conn, fs)
+        else:
+            with suppress(OSError):  # of a connection that is closed, which is seen when it is used
+                conn.sock.setblocking(False)
+            self._release(conn, keep=fs.exception() is None and bool(fs.result()))
+
+    def handle(self, conn: Any) -> object:
+        """Serves a connection in a thread of the pool, which no client keeps by standing still."""
+        try:
+            _end_standstill(conn.sock)
+        except OSError as error:  # some systems refuse it on a connection that is closed
+            self.log.debug("a client is gone: %s", error)
+            return False
+        return super().handle(conn)
+
+    def is_parent_alive(self) -> bool:
+        """Tells whether the arbiter is there; if not, the worker stops."""
+        if super().is_parent_alive():
+            return True
+        self.handle_exit(SIGTERM, None)
+        return False
+
+    def should_close_after_request(self) -> bool:
+        """Counts a request; tells whether its answer ends the connection."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive: bool = False
+        return not self.alive or not self.cfg.keepalive
+
+    def _serve_what_arrives(self, timeout: float = INSPECTION) -> None:
+        self.wait_for_and_dispatch_events(timeout)
+        while self._whole and self._rounds:
+            whole, self._whole = self._whole, []
+            self._finish(self._rounds.submit(whole))
+        if monotonic() >= self._next_inspection:
+            self._inspect()
+
+    def _on_readable(self, connection: Connection, _sock: socket) -> None:
+        if connection.state is State.CLOSED:
+            return
+        if connection.state is State.BUSY:
+            self._unwatch(connection)  # until its answer is sent
+            return
+        try:
+            is_open = connection.receive()
+        except OSError:
+            self._close(connection)
+            return
+        is_served = connection.state is State.READING and self._dispatch(connection, is_all=not is_open)
+        if not is_open and not is_served:
+            self._close(connection)
+
+    def _dispatch(self, connection: Connection, *, is_all: bool = False) -> bool:
+        """Has the request served that has arrived; False if more of it is awaited, which with ``is_all`` won't come."""
+        kind = connection.kind()
+        if kind is Kind.INCOMPLETE and not (is_all and connection.arrived):
+            return False
+        connection.begin()
+        if kind is Kind.DELIVERY:
+            self._whole.append(connection)
+        else:
+            self._unwatch(connection)
+            self.enqueue_req(connection)
+        return True
+
+    def _collect(self) -> None:
+        if self._rounds:
+            self._finish(self._rounds.answered())
+
+    def _finish(self, answered: Answered) -> None:
+        for connection, can_be_kept in answered:
+            self._release(connection, keep=can_be_kept)
+
+    def _release(self, connection: Connection, *, keep: bool) -> None:
+        """Waits for the next request on a connection that was served, or for its client to close it."""
+        try:
+            if keep:
+                connection.resume()
+            else:
+                connection.linger()
+        except OSError:
+            self._close(connection)
+            return
+        self._watch(connection)
+        if keep:
+            self._dispatch(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        if not connection.is_watched:
+            self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._on_readable, connection))
+            connection.is_watched = True
+
+    def _unwatch(self, connection: Connection) -> None:
+        if connection.is_watched:
+            self.poller.unregister(connection.sock)
+            connection.is_watched = False
+
+    def _close(self, connection: Connection) -> None:
+        self._unwatch(connection)
+        self._connections.discard(connection)
+        connection.close()
+
+    def _inspect(self) -> None:
+        """Shows the arbiter that the worker lives, and closes the connections whose time is up."""
+        self.notify()
+        now = monotonic()
+        for connection in tuple(self._connections):
+            if connection.deadline < now and connection.state is not State.BUSY:
+                self._close(connection)
+        self._next_inspection = now + INSPECTION
+
+    def _stop(self) -> None:
+        """Answers what is under way, for at most ``graceful_timeout``, and closes everything else."""
+        self._accept_what_is_queued()
+        self.set_accept_enabled(False)
+        now = monotonic()
+        for connection in tuple(self._connections):
+            if connection.state is State.READING:
+                connection.deadline = now + (STOP_LINGER if connection.has_been_used or connection.arrived else 0)
+        while self._connections and monotonic() < now + self.cfg.graceful_timeout:
+            self._next_inspection = 0
+            self._serve_what_arrives(timeout=0.1)
+        for connection in tuple(self._connections):
+            self._close(connection)
+        self.tpool.shutdown(wait=False)
+        self.poller.close()
+        self.method_queue.close()
+        for listener in self.sockets:
+            listener.close()
+
+    def _accept_what_is_queued(self) -> None:
+        """Accepts the connections that the kernel has queued, which closing the listener would reset."""
+        for listener in self.sockets:
+            before = -1
+            while before < len(self._connections) < self.worker_connections:
+                before = len(self._connections)
+                self.accept(listener)
+
+
+def _end_standstill(sock: socket) -> None:
+    """Has the kernel end the wait for a client that neither sends nor takes anything; gunicorn's pool would go on."""
+    seconds, fraction = divmod(MAX_STANDSTILL, 1)
+    limit = struct.pack("@ll", int(seconds), int(fraction * 1_000_000))  # a timeval: socket(7)
+    sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, limit)
+    sock.setsockopt(SOL_SOCKET, SO_SNDTIMEO, limit)

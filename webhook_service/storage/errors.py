@@ -1,0 +1,107 @@
+"""The edge at which a driver's errors become the domain's."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from webhook_service.domain import ConnectionLost, RowRefused, StorageBusy, StorageUnavailable
+
+SCHEMA_VERSION = "0006"
+"""The migration that this code reads and writes; any other is refused before a row is touched."""
+
+PRIMARY = "the database"
+REPLICA = "the replica"
+
+BUSY = "another program writes to the database"
+
+_SQLITE_DETAILS = {
+    sqlite3.SQLITE_BUSY: BUSY,
+    sqlite3.SQLITE_CANTOPEN: "the database file is missing or can't be opened",
+    sqlite3.SQLITE_CORRUPT: "the database file is damaged",
+    sqlite3.SQLITE_FULL: "no room to write",
+    sqlite3.SQLITE_NOTADB: "the database file is not a database",
+    sqlite3.SQLITE_READONLY: "the database is not writable",
+}
+_POSTGRESQL_DETAILS = {
+    # https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-CONFLICT
+    "40001": "the replica gave up the read to keep up with the primary",
+}
+
+
+@contextmanager
+def domain_errors(server: str = PRIMARY) -> Iterator[None]:
+    """Raises what a block's driver raises as StorageUnavailable or RowRefused; ``server`` is named in the former."""
+    try:
+        yield
+    except (IntegrityError, DataError) as error:
+        # The driver's text and its wrapper's quote the row, which no log may show.
+        raise RowRefused(type(error.orig).__name__) from None
+    except (sqlite3.IntegrityError, sqlite3.DataError, psycopg.IntegrityError, psycopg.DataError) as error:
+        raise RowRefused(type(error).__name__) from None
+    except UnicodeEncodeError as error:
+        # A lone surrogate, which no driver can send; this text quotes the row too.
+        raise RowRefused(type(error).__name__) from None
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise connection_lost(server, error.orig) from error.orig
+        raise unavailable(server, error.orig) from error.orig
+    except (PoolTimeout, sqlite3.Error, psycopg.Error) as error:
+        raise unavailable(server, error) from error
+
+
+def unavailable(server: str, error: BaseException | None) -> StorageUnavailable:
+    """Says in the service's words why a server can't be used."""
+    kind = StorageBusy if sqlite_code(error) == sqlite3.SQLITE_BUSY else StorageUnavailable
+    return kind(sqlite_detail(error) or _postgresql_detail(error) or _not_available(server), _first_line(error))
+
+
+def connection_lost(server: str, error: BaseException | None) -> ConnectionLost:
+    """Says that a connection broke in use."""
+    return ConnectionLost(_not_available(server), _first_line(error))
+
+
+def sqlite_code(error: BaseException | None) -> int | None:
+    """The primary result code of a SQLite error (https://www.sqlite.org/rescode.html); None for any other error."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def sqlite_detail(error: BaseException | None) -> str | None:
+    """Says in the service's words what a SQLite error means for the database; None for any other error."""
+    return _SQLITE_DETAILS.get(sqlite_code(error) or sqlite3.SQLITE_OK)
+
+
+def refuse_other_schema(server: str, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """Raises StorageUnavailable for a new connection to a database that is at another migration."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute("SELECT version_num FROM alembic_version")
+        row = cursor.fetchone()
+        connection.rollback()
+    except (sqlite3.OperationalError, psycopg.errors.UndefinedTable) as error:
+        if sqlite_code(error) in {sqlite3.SQLITE_ERROR, None}:  # "no such table" has no code of its own
+            raise StorageUnavailable(f"{server} is not migrated", _first_line(error)) from error
+        raise
+    finally:
+        cursor.close()
+    if row is None or row[0] != SCHEMA_VERSION:
+        found = "none" if row is None else row[0]
+        raise StorageUnavailable(f"{server} is at migration {found}, not at {SCHEMA_VERSION}")
+
+
+def _postgresql_detail(error: BaseException | None) -> str | None:
+    return _POSTGRESQL_DETAILS.get(getattr(error, "sqlstate", None) or "")
+
+
+def _not_available(server: str) -> str:
+    return f"{server} is not available"
+
+
+def _first_line(error: BaseException | None) -> str | None:
+    return None if error is None else f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

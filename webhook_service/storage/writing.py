@@ -1,0 +1,72 @@
+"""Writing to a database by whoever has the turn to write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import psycopg
+from sqlalchemy import Connection, Dialect, Engine
+from sqlalchemy.pool import PoolProxiedConnection
+
+from webhook_service.storage.errors import PRIMARY, connection_lost
+
+Transaction = Connection
+
+
+class Answer(Protocol):
+    """The result of a statement: its rows, and how many it changed."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Executor(Protocol):
+    """Executes a statement in the driver's own words: a transaction, or a connection that commits each statement."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+    def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> Answer: ...
+
+
+class Autocommit:
+    """A driver's own connection, on which each statement is a transaction: it is on disk when it returns.
+
+    It takes a statement as a Transaction does. What SQLAlchemy does around one costs more than what SQLite does in it.
+    """
+
+    def __init__(self, connection: PoolProxiedConnection, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._driver: Any = connection.driver_connection
+
+    def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> Answer:
+        """Executes a statement in the driver's own words."""
+        answer: Answer = self._driver.execute(statement, parameters)
+        return answer
+
+
+class Turn:
+    """The turn to write, for one statement or for a transaction of many."""
+
+    def __init__(self, writer: Engine) -> None:
+        self._writer = writer
+
+    @contextmanager
+    def statement(self) -> Iterator[Executor]:
+        """Gives a connection for one statement that is a transaction by itself."""
+        connection = self._writer.raw_connection()
+        try:
+            yield Autocommit(connection, self._writer.dialect)
+        except psycopg.OperationalError as error:
+            if not connection.driver_connection.closed:  # type: ignore[union-attr]  # psycopg's, as its error shows
+                raise
+            connection.invalidate(error)
+            raise connection_lost(PRIMARY, error) from error
+        finally:
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Opens a transaction that is committed when the block is left."""
+        with self._writer.begin() as connection:
+            yield connection
