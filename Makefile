@@ -60,7 +60,7 @@ format: install-dev ## Let ruff mend what it can
 
 lock: ## Renew the locks (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --upgrade --extra build --extra dev pyproject.toml --output-file requirements-dev.txt
+	  --upgrade --extra bench --extra build --extra dev pyproject.toml --output-file requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --constraint requirements-dev.txt --extra build pyproject.toml --output-file requirements.txt
 
