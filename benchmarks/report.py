@@ -56,7 +56,7 @@ def circumstances(parts: Parts) -> str:
             names_by_text.setdefault(_circumstances_of(part), []).append(name)
     if len(names_by_text) == 1:
         return next(iter(names_by_text))
-    return "\n".join(f"* {', '.join(names)}: {text}" for text, names in names_by_text.items())
+    return "\n".join(f"* {', '.join(names)}: {text[0].lower()}{text[1:]}" for text, names in names_by_text.items())
 
 
 def _circumstances_of(part: Part) -> str:
