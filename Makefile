@@ -7,7 +7,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test faults test-containers bench bench-reads lint format lock up up-postgres logs down
+.PHONY: help install install-dev run test faults test-containers bench bench-report bench-reads lint format lock up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -46,7 +46,10 @@ test-containers: install-dev ## What needs a Docker daemon
 bench: install-dev ## What ingest does a second (needs wrk; BENCH=--quick for a short look)
 	@$(BIN)/python -m benchmarks.ingest $(BENCH)
 
-bench-reads: install ## What reads cost, by number stored (BENCH='--messages 10000,100000 --databases sqlite')
+bench-report: install-dev ## Put what bench wrote down into docs/performance.md and the plot
+	@$(BIN)/python -m benchmarks.report
+
+bench-reads: install-dev ## What reads cost, by number stored (BENCH='--messages 10000,100000 --databases sqlite')
 	@$(BIN)/python -m benchmarks.reads $(BENCH)
 
 lint: install-dev ## ruff and mypy
@@ -60,7 +63,7 @@ format: install-dev ## Let ruff mend what it can
 
 lock: ## Renew the locks (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --upgrade --extra build --extra dev pyproject.toml --output-file requirements-dev.txt
+	  --upgrade --extra bench --extra build --extra dev pyproject.toml --output-file requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --constraint requirements-dev.txt --extra build pyproject.toml --output-file requirements.txt
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice, product
 from pathlib import Path
+from typing import Any
 
 import click
 from sqlalchemy import URL, Connection, create_engine, inspect, text
@@ -180,7 +181,8 @@ def _postgresql(url: URL) -> Iterator[Connection]:
 
 def _copy(connection: Connection, batch: Sequence[Row]) -> None:
     # None of the values holds what COPY would have escaped.
-    with connection.connection.cursor() as cursor, cursor.copy(_POSTGRESQL_COPY) as copy:
+    psycopg_connection: Any = connection.connection.driver_connection
+    with psycopg_connection.cursor() as cursor, cursor.copy(_POSTGRESQL_COPY) as copy:
         copy.write("".join(["\t".join(row) + "\n" for row in batch]))
 
 

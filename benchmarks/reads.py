@@ -28,9 +28,9 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from benchmarks.fill import ABSENT_WORD, COMMON_WORD, END, RARE_WORD, RECIPIENTS, YEAR, fill, is_filled, sender
-from benchmarks.load import ROOT, Server, server
 from benchmarks.postgresql import postgresql
 from benchmarks.reads_report import PAGE, STATS, TIMELINE, Latency, Result, Results, draw, table
+from benchmarks.servers import ROOT, Server, server
 from webhook_service.domain import Order, Position
 from webhook_service.schemas.feed import FeedQuery, next_in_feed
 from webhook_service.schemas.messages import load_message_query, write_cursor

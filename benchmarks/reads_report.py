@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.plot import Chart, Line, write_plot
+from benchmarks.charts import Chart, Line, draw_charts
 
 PAGE, STATS, TIMELINE = "page", "stats", "timeline"
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
@@ -44,7 +44,8 @@ class Result:
     def worst(self, kind: str, percentile: str) -> float:
         """The percentile of the slowest question of a kind."""
         found = (latency for name, latency in self.latencies.items() if name.startswith(f"{kind}: "))
-        return max(getattr(latency, percentile) for latency in found)
+        milliseconds: list[float] = [getattr(latency, percentile) for latency in found]
+        return max(milliseconds)
 
 
 class Results:
@@ -182,7 +183,7 @@ def draw(results: Results, folder: Path) -> None:
             )
             for percentile in ("p50", "p99")
         ]
-        write_plot(folder / f"reads-{database}.svg", charts)
+        draw_charts(folder / f"reads-{database}.svg", charts)
 
 
 _LINES = {

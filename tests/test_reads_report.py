@@ -1,13 +1,12 @@
 """The table and the plots of what reads cost."""
 
 import math
-import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks.reads_report import GOALS, Latency, Result, Results, draw, table
+from tests.support.plots import lines
 
 FIGURES = {
     "feed": 160_000.0,
@@ -82,11 +81,11 @@ def test_each_database_has_a_plot_of_two_charts(tmp_path: Path) -> None:
     draw(Results(tmp_path, [result(size, p50=math.sqrt(size)) for size in sizes]), tmp_path)
 
     (plot,) = tmp_path.iterdir()
-    lines = list(ElementTree.parse(plot).iter("{http://www.w3.org/2000/svg}polyline"))
+    drawn = lines(plot)
     assert plot.name == "reads-sqlite.svg"
-    assert len(lines) == 2 * len(KINDS)
+    assert list(drawn) == [f"chart-{chart}-line-{line}" for chart in (1, 2) for line in range(1, len(KINDS) + 1)]
     # On two logarithmic axes a root is straight.
-    x1, y1, x2, y2, x3, y3 = map(float, re.findall(r"[\d.]+", lines[0].attrib["points"]))
+    (x1, y1), (x2, y2), (x3, y3) = drawn["chart-1-line-1"]
     assert x1 < x2 < x3
     assert y1 > y2 > y3
     assert [x2 - x1, y2 - y1] == pytest.approx([x3 - x2, y3 - y2], abs=0.2)

@@ -1,0 +1,1 @@
+"""Services that ingest is compared with, each started for the time of a measurement."""
