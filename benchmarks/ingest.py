@@ -36,7 +36,6 @@ from benchmarks.records import (
     POSTGRESQL,
     RESULTS,
     SERVICE,
-    STORING_ONLY,
     VIEW,
     Part,
     Run,
@@ -46,7 +45,7 @@ from benchmarks.records import (
 from benchmarks.servers import ROOT, Server, migrate, server, stock_gunicorn
 
 SERVICE_APP, VIEW_APP = "wsgi:app", "baseline:app"
-INSERT_PER_REQUEST_APP, STORING_ONLY_APP = "insert_per_request:app", "store_only:app"
+INSERT_PER_REQUEST_APP = "insert_per_request:app"
 
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128)
 QUICK_RESULTS = ROOT / "data" / "ingest-quick.json"
@@ -136,7 +135,9 @@ def on_sqlite(bench: Bench) -> list[Run]:
         servers = {
             SERVICE: stack.enter_context(server(SERVICE_APP, bench.migrated_sqlite())),
             VIEW: stack.enter_context(stock_gunicorn(VIEW_APP)),
-            INSERT_PER_REQUEST: stack.enter_context(server(INSERT_PER_REQUEST_APP, bench.migrated_sqlite())),
+            INSERT_PER_REQUEST: stack.enter_context(
+                server(INSERT_PER_REQUEST_APP, bench.migrated_sqlite(), worker_class="gthread")
+            ),
         }
         if bench.node:
             servers[NODE] = stack.enter_context(node_service(bench.node, bench.new_file()))
@@ -160,12 +161,6 @@ def on_postgresql(bench: Bench) -> list[Run]:
             VIEW: stack.enter_context(stock_gunicorn(VIEW_APP)),
         }
         return bench.alternate(servers, {16: tuple(servers), 64: tuple(servers)})
-
-
-def storing_only(bench: Bench) -> list[Run]:
-    """A view that stores each message as the service does and does nothing else, beside the one that stores nothing."""
-    with server(STORING_ONLY_APP, bench.migrated_sqlite()) as storing, stock_gunicorn(VIEW_APP) as view:
-        return bench.alternate({STORING_ONLY: storing, VIEW: view}, {16: (STORING_ONLY, VIEW)})
 
 
 def duplicates(bench: Bench) -> list[Run]:
@@ -251,7 +246,6 @@ def _without_postgresql() -> list[Run]:
 PARTS: dict[str, Callable[[Bench], list[Run]]] = {
     "sqlite": on_sqlite,
     "postgresql": on_postgresql,
-    "storing": storing_only,
     "duplicates": duplicates,
     "full": on_a_full_database,
     "counts": what_reads_cost_ingest,

@@ -11,7 +11,6 @@ from benchmarks.records import (
     POSTGRESQL,
     RESULTS,
     SERVICE,
-    STORING_ONLY,
     VIEW,
     Part,
     Parts,
@@ -32,7 +31,6 @@ SUBJECTS: Sequence[tuple[str, str, str]] = (
     ("postgresql", POSTGRESQL, "the service on PostgreSQL"),
     ("sqlite", NODE, "plain Node"),
     ("sqlite", INSERT_PER_REQUEST, "insert per request"),
-    ("storing", STORING_ONLY, "storing only"),
     ("sqlite", VIEW, "the view, which stores nothing"),
 )
 LINES = {

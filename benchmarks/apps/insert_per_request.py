@@ -13,14 +13,17 @@ from webhook_service.storage.errors import domain_errors
 from webhook_service.storage.writing import Turn
 
 
-@contextmanager
-def writing(database: Database, _patience: float | None = None) -> Iterator[Turn]:
-    """Lets every thread write whenever SQLite lets it."""
-    with domain_errors():
-        yield Turn(database._backend._writer)  # type: ignore[attr-defined]  # noqa: SLF001  # what this app leaves out
+class Unqueued(Database):
+    """A database that lets every thread write whenever SQLite lets it."""
+
+    @contextmanager
+    def writing(self, patience: float | None = None) -> Iterator[Turn]:  # noqa: ARG002  # SQLite's own timeout holds
+        """Gives the turn to whoever asks."""
+        with domain_errors():
+            yield Turn(self._backend._writer)  # type: ignore[attr-defined]  # noqa: SLF001  # what this app leaves out
 
 
 webhook_service.storage.sqlite.WRITER_TIMEOUT = 5.0  # sqlite3's default, as it is used everywhere
 webhook_service.storage.sqlite.WRITER_CONNECTIONS = 16  # one for each thread
-Database.writing = writing  # type: ignore[method-assign]  # likewise
+webhook_service.app.Database = Unqueued  # type: ignore[attr-defined]  # the one wiring that differs
 app = webhook_service.app.create_app()

@@ -43,7 +43,7 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         self._parts.append(data)
 
     def default_headers(self) -> list[str]:
-        """Returns the status line and gunicorn's own headers. The date takes long to make, so it is kept for a second."""
+        """Returns the status line and gunicorn's own headers; the date is made once a second."""
         major, minor = self.req.version
         return [
             f"HTTP/{major}.{minor} {self.status}\r\n",
