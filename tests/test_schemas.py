@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.deliveries import payload
 from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid
-from webhook_service.schemas.fields import format_timestamp
+from webhook_service.formats import format_timestamp, format_timestamps
 from webhook_service.schemas.messages import load_message_query, present_message
 from webhook_service.schemas.native import _at_a_glance, _native_payload, load_native_payload
 from webhook_service.schemas.query import QueryInvalid
@@ -173,6 +173,11 @@ def test_a_timestamp_is_answered_so_that_it_reads_back_the_same(moment: datetime
 
     assert written.endswith("Z")
     assert read_ts(written) == moment
+
+
+@given(st.lists(MOMENTS))
+def test_many_timestamps_are_written_as_one_is(moments: list[datetime]) -> None:
+    assert format_timestamps(moments) == [format_timestamp(moment) for moment in moments]
 
 
 def test_a_query_may_be_empty() -> None:

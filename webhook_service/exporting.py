@@ -8,12 +8,12 @@ are stored meanwhile, the ones that belong behind the place reached are in it to
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 from enum import StrEnum
 
 import orjson
 
 from webhook_service.domain import MessageFilter, Position, StoredMessage
+from webhook_service.formats import format_timestamps
 from webhook_service.schemas.messages import present_stored
 from webhook_service.storage.database import Database
 from webhook_service.storage.pages import read_stored
@@ -72,8 +72,8 @@ def _encode_ndjson(messages: Sequence[StoredMessage]) -> bytes:
 
 
 def _encode_csv(messages: Sequence[StoredMessage]) -> bytes:
-    times = _timestamps([message.ts for message in messages])
-    received_times = _timestamps([message.received_at for message in messages])
+    times = format_timestamps([message.ts for message in messages])
+    received_times = format_timestamps([message.received_at for message in messages])
     return _csv(
         (
             defuse(message.message_id),
@@ -88,12 +88,6 @@ def _encode_csv(messages: Sequence[StoredMessage]) -> bytes:
         )
         for message, ts, received_at in zip(messages, times, received_times, strict=True)
     )
-
-
-def _timestamps(moments: list[datetime]) -> list[str]:
-    """``format_timestamp`` of each, by what writes those of NDJSON, in a tenth of the time."""
-    written: list[str] = orjson.loads(orjson.dumps(moments, option=orjson.OPT_UTC_Z))
-    return written
 
 
 def _csv(rows: Iterable[Sequence[str | None]]) -> bytes:

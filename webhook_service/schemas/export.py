@@ -8,13 +8,10 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid, Position, Reason
-from webhook_service.schemas.fields import MESSAGE_ID_MAX, Timestamp, errors_by_field, no_nul
+from webhook_service.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, WORD_MAX
+from webhook_service.schemas.fields import Timestamp, errors_by_field, no_nul
 from webhook_service.schemas.messages import FIRST_CURSOR, MessageQuerySchema, read_cursor
 from webhook_service.schemas.query import load_parameters, read_query_string
-
-NUMBER_MAX = 255
-PROVIDER_MAX = 32
-TYPE_MAX = 64
 
 
 class ExportQuerySchema(MessageQuerySchema):
@@ -39,12 +36,12 @@ class ExportedMessageSchema(Schema):
     """A line of an export, and what an import takes."""
 
     message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
-    sender = fields.String(required=True, data_key="from", validate=[validate.Length(max=NUMBER_MAX), no_nul])
-    recipient = fields.String(required=True, data_key="to", validate=[validate.Length(max=NUMBER_MAX), no_nul])
+    sender = fields.String(required=True, data_key="from", validate=[validate.Length(max=ADDRESS_MAX), no_nul])
+    recipient = fields.String(required=True, data_key="to", validate=[validate.Length(max=ADDRESS_MAX), no_nul])
     ts = Timestamp(required=True)
     text = fields.String(load_default=None, allow_none=True, validate=no_nul)
     provider = fields.String(load_default="native", validate=[validate.Length(1, PROVIDER_MAX), no_nul])
-    type = fields.String(load_default="text", validate=[validate.Length(1, TYPE_MAX), no_nul])
+    type = fields.String(load_default="text", validate=[validate.Length(1, WORD_MAX), no_nul])
     received_at = Timestamp()
     extra = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
 

@@ -8,13 +8,11 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from webhook_service.cursors import CursorInvalid, decode_cursor, encode_cursor
 from webhook_service.domain import Age, StoredMessage
+from webhook_service.limits import FEED_DEFAULT, FEED_MAX
 from webhook_service.schemas.age import present_age
 from webhook_service.schemas.fields import AsciiInteger
 from webhook_service.schemas.messages import present_stored
 from webhook_service.schemas.query import QueryInvalid, load_query
-
-FEED_MAX = 1000
-FEED_DEFAULT = 100
 
 _SCOPE = ("feed",)
 

@@ -9,11 +9,13 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from webhook_service.cursors import Scope, encode_cursor
 from webhook_service.domain import Message, MessageFilter, Order, Page, Position, StoredMessage
-from webhook_service.schemas.fields import TEXT_MAX, AsciiInteger, Timestamp, format_timestamp, no_nul
-from webhook_service.schemas.query import PAGE_DEFAULT, PAGE_MAX, QueryInvalid, load_query, read_place
+from webhook_service.formats import format_timestamp
+from webhook_service.limits import PAGE_DEFAULT, PAGE_MAX, ROW_ID_MAX, TEXT_MAX
+from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
+from webhook_service.schemas.query import QueryInvalid, load_query, read_place
 
 FIRST_CURSOR = "*"  # the first page, without its total
-OFFSET_MAX = 2**63 - 1 - PAGE_MAX
+OFFSET_MAX = ROW_ID_MAX - PAGE_MAX
 
 
 class MessageQuerySchema(Schema):

@@ -5,16 +5,9 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain import PayloadInvalid, Reason
-from webhook_service.schemas.fields import (
-    E164,
-    MESSAGE_ID_MAX,
-    TEXT_MAX,
-    Timestamp,
-    errors_by_field,
-    no_nul,
-    phone_number,
-    read_timestamp,
-)
+from webhook_service.formats import parse_timestamp
+from webhook_service.limits import MESSAGE_ID_MAX, TEXT_MAX
+from webhook_service.schemas.fields import PHONE_NUMBER, Timestamp, errors_by_field, no_nul, phone_number
 
 
 class NativePayloadSchema(Schema):
@@ -52,11 +45,11 @@ def _at_a_glance(payload: dict[str, Any]) -> dict[str, Any] | None:
         fits = (
             _is_text(message_id, shortest=1, longest=MESSAGE_ID_MAX)
             and (text is None or _is_text(text, shortest=0, longest=TEXT_MAX))
-            and E164.match(sender)
-            and E164.match(recipient)
+            and PHONE_NUMBER.match(sender)
+            and PHONE_NUMBER.match(recipient)
         )
-        ts = read_timestamp(payload["ts"])
-    except (KeyError, TypeError, ValidationError):
+        ts = parse_timestamp(payload["ts"])
+    except (KeyError, TypeError, ValueError):
         return None
     if not fits:
         return None

@@ -8,8 +8,10 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from webhook_service.cursors import encode_cursor
 from webhook_service.domain import QuarantineEntry
-from webhook_service.schemas.fields import AsciiInteger, format_timestamp
-from webhook_service.schemas.query import PAGE_DEFAULT, PAGE_MAX, load_query, read_position
+from webhook_service.formats import format_timestamp
+from webhook_service.limits import PAGE_DEFAULT, PAGE_MAX
+from webhook_service.schemas.fields import AsciiInteger
+from webhook_service.schemas.query import load_query, read_position
 
 _SCOPE = ("quarantine",)
 

@@ -9,9 +9,6 @@ from marshmallow import Schema, ValidationError
 from webhook_service.cursors import CursorInvalid, Scope, decode_cursor
 from webhook_service.schemas.fields import errors_by_field
 
-PAGE_MAX = 100
-PAGE_DEFAULT = 50
-
 # In these a plus is far likelier a phone number's or a zone's than a form's idea of a space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
 _EMPTY_IS_ABSENT = frozenset(

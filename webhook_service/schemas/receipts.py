@@ -7,8 +7,10 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from webhook_service.cursors import Scope, encode_cursor
 from webhook_service.domain import Receipt, ReceiptFilter
-from webhook_service.schemas.fields import AsciiInteger, format_timestamp, no_nul
-from webhook_service.schemas.query import PAGE_DEFAULT, PAGE_MAX, load_query, read_position
+from webhook_service.formats import format_timestamp
+from webhook_service.limits import PAGE_DEFAULT, PAGE_MAX
+from webhook_service.schemas.fields import AsciiInteger, no_nul
+from webhook_service.schemas.query import load_query, read_position
 
 
 class ReceiptQuerySchema(Schema):

@@ -7,10 +7,11 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, fields
 
 from webhook_service.domain import Interval, Stats, Timeline
-from webhook_service.schemas.fields import Timestamp, format_timestamp
+from webhook_service.formats import format_timestamp
+from webhook_service.limits import TIMELINE_MAX
+from webhook_service.schemas.fields import Timestamp
 from webhook_service.schemas.query import QueryInvalid, load_query
 
-TIMELINE_MAX = 1000
 TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
 
 
