@@ -1,4 +1,4 @@
-"""Formats in which values are written as text.
+"""Formats in which values are written and read.
 
 Phone numbers are E.164 (ITU-T: `+` and at most 15 digits). Timestamps are RFC 3339 / ISO 8601 with a zone.
 """
@@ -6,6 +6,7 @@ Phone numbers are E.164 (ITU-T: `+` and at most 15 digits). Timestamps are RFC 3
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
@@ -35,3 +36,15 @@ def format_timestamps(moments: Sequence[datetime]) -> list[str]:
     """Writes many, each as ``format_timestamp`` does, in a tenth of the time."""
     written: list[str] = orjson.loads(orjson.dumps(moments, option=orjson.OPT_UTC_Z))
     return written
+
+
+def encode_json(value: Any, *, indented: bool = False) -> bytes:
+    """Writes a value as JSON in UTF-8, with a line's end after it.
+
+    An aware UTC datetime is written as ``format_timestamp`` does, an ``orjson.Fragment`` as the JSON that it holds.
+    """
+    return orjson.dumps(value, option=_INDENTED if indented else _COMPACT)
+
+
+_COMPACT = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+_INDENTED = _COMPACT | orjson.OPT_INDENT_2
