@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.messages import MOMENT, message
+from tests.support.messages import MOMENT, as_sent, message
 from tests.support.processes import environment, run_cli
 from webhook_service.domain import Message, MessageFilter, Order, Position
 from webhook_service.exporting import BATCH, defuse
@@ -49,7 +49,7 @@ def all_messages(url: str) -> list[Message]:
     with database.snapshot() as snapshot:
         found = list_messages(snapshot, MessageFilter(), order=Order.ASC, limit=100_000)
     database.close()
-    return found
+    return [as_sent(each) for each in found]
 
 
 def store_many(database: Database, number: int = 2 * BATCH + 500) -> list[str]:

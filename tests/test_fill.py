@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from benchmarks.fill import ABSENT_WORD, COMMON_WORD, fill, rows
-from tests.support.messages import message
+from tests.support.messages import as_sent, message
 from tests.support.postgresql import fresh_database
 from tests.support.stored import is_intact, opened, stored_ids
 from webhook_service.domain import MessageFilter, Order
@@ -91,7 +91,7 @@ def test_a_filled_database_holds_messages_as_the_service_stores_them(filled_url:
         stored = list_messages(snapshot, MessageFilter(), order=Order.ASC, limit=MESSAGES + 1)
     made = sorted(rows(MESSAGES, SENDERS))
 
-    encoded = sorted(encode_message(each) for each in stored)
+    encoded = sorted(encode_message(as_sent(each)) for each in stored)
 
     assert [(*row[:8], row[9]) for row in encoded] == made
     assert is_intact(filled_url)
@@ -123,7 +123,7 @@ def test_a_filled_database_goes_on_like_any_other(empty_database_url: str) -> No
             found = list_messages(snapshot, MessageFilter(q="zyzzyva"), order=Order.ASC, limit=2)
             differences = count_differences(snapshot)
 
-    assert found == [later]
+    assert [as_sent(each) for each in found] == [later]
     assert differences == EXACT
     assert stored_ids(empty_database_url)[-1] == "later"
 

@@ -19,7 +19,7 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.deletion import count_messages_of
 from webhook_service.storage.feed import read_feed
 from webhook_service.storage.messages import count_messages, encode_message, find_message, insert_messages
-from webhook_service.storage.pages import read_page, read_stored
+from webhook_service.storage.pages import read_batch, read_page
 from webhook_service.storage.rollups import read_timeline
 from webhook_service.storage.stats import read_stats
 
@@ -146,7 +146,7 @@ def test_a_deep_page_enters_the_index_at_its_place(wanted: MessageFilter, order:
         lambda snapshot: count_messages(snapshot, MessageFilter(recipient="+7")),
         lambda snapshot: count_messages_of(snapshot, "+7"),
         lambda snapshot: read_feed(snapshot, MESSAGES // 2, 100),
-        lambda snapshot: read_stored(snapshot, MessageFilter(), after=Position(MIDDLE, "m"), limit=100),
+        lambda snapshot: read_batch(snapshot, MessageFilter(), after=Position(MIDDLE, "m"), limit=100),
         lambda snapshot: find_message(snapshot, "m"),
     ],
     ids=[

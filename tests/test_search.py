@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from tests.support.messages import MOMENT, message
+from tests.support.messages import MOMENT, as_sent, message, position
 from tests.support.postgresql import fresh_database
-from webhook_service.domain import Message, MessageFilter, Order, Position
+from webhook_service.domain import Message, MessageFilter, Order
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import count_messages, encode_message, fold, insert_messages
@@ -141,7 +141,7 @@ def test_a_search_finds_what_holds_the_text(
         if each.text is not None and fold(q) in fold(each.text) and sender in {None, each.sender}
     ]
     total = len(expected)
-    after = None if start is None else Position.of(corpus.messages[start])
+    after = None if start is None else position(corpus.messages[start])
     if order is Order.DESC:
         expected.reverse()
     if after is not None:
@@ -152,7 +152,7 @@ def test_a_search_finds_what_holds_the_text(
         page = read_page(snapshot, wanted, order=order, limit=limit, offset=offset, after=after)
         counted = count_messages(snapshot, wanted)
 
-    assert list(page.messages) == expected[offset : offset + limit]
+    assert [as_sent(each) for each in page.messages] == expected[offset : offset + limit]
     assert page.has_more == (len(expected) > offset + limit)
     assert counted == total
 

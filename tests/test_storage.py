@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.messages import MOMENT, message
+from tests.support.messages import MOMENT, as_sent, message
 from tests.support.stored import opened
 from webhook_service.domain import Message, MessageFilter, Order, Outcome
 from webhook_service.storage.database import Database, RowRefused, Transaction
@@ -38,7 +38,8 @@ def store(database: Database, *messages: Message) -> list[Outcome]:
 
 def find(database: Database, message_id: str) -> Message | None:
     with database.snapshot() as snapshot:
-        return find_message(snapshot, message_id)
+        found = find_message(snapshot, message_id)
+    return None if found is None else as_sent(found)
 
 
 def found_ids(

@@ -45,7 +45,7 @@ class Message:
 
 
 class StoredMessage(NamedTuple):
-    """A message as it is read by the thousand: with its place in stored order, and ``extra`` still as JSON."""
+    """A message as it is read, a thousand at a time: ``id`` is its place in stored order, ``extra`` a JSON text."""
 
     id: int
     message_id: str
@@ -57,6 +57,11 @@ class StoredMessage(NamedTuple):
     type: str
     received_at: datetime
     extra: str | None
+
+    @property
+    def position(self) -> "Position":
+        """Its place in the order by ``ts``."""
+        return Position(self.ts, self.message_id)
 
 
 class Order(StrEnum):
@@ -85,17 +90,12 @@ class Position:
     ts: datetime
     message_id: str
 
-    @classmethod
-    def of(cls, message: Message) -> "Position":
-        """Where this message is."""
-        return cls(message.ts, message.message_id)
-
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some messages of a list, and whether others come after them."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[StoredMessage, ...]
     has_more: bool
 
 

@@ -10,13 +10,11 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 
-import orjson
-
 from webhook_service.domain import MessageFilter, Position, StoredMessage
-from webhook_service.formats import format_timestamps
-from webhook_service.schemas.messages import present_stored
+from webhook_service.formats import encode_json, format_timestamps
+from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.pages import read_stored
+from webhook_service.storage.pages import read_batch
 
 BATCH = 1_000  # messages
 
@@ -52,11 +50,11 @@ def read_batches(database: Database, wanted: MessageFilter, after: Position | No
     """All messages that pass the filter and come after a place, in the order of the pages."""
     while True:
         with database.snapshot() as snapshot:
-            batch = read_stored(snapshot, wanted, after=after, limit=BATCH)
+            batch = read_batch(snapshot, wanted, after=after, limit=BATCH)
         if not batch:
             return
         yield batch
-        after = Position(batch[-1].ts, batch[-1].message_id)
+        after = batch[-1].position
 
 
 def defuse(cell: str | None) -> str | None:
@@ -67,8 +65,7 @@ def defuse(cell: str | None) -> str | None:
 
 
 def _encode_ndjson(messages: Sequence[StoredMessage]) -> bytes:
-    lines = (orjson.dumps(present_stored(message), option=_NDJSON) for message in messages)
-    return b"".join(lines)
+    return b"".join(map(encode_json, map(present_message, messages)))
 
 
 def _encode_csv(messages: Sequence[StoredMessage]) -> bytes:
@@ -96,7 +93,6 @@ def _csv(rows: Iterable[Sequence[str | None]]) -> bytes:
     return text.getvalue().encode()
 
 
-_NDJSON = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 _ENCODERS: dict[ExportFormat, Callable[[Sequence[StoredMessage]], bytes]] = {
     ExportFormat.NDJSON: _encode_ndjson,
     ExportFormat.CSV: _encode_csv,

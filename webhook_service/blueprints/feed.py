@@ -1,9 +1,11 @@
 """Messages in stored order, for programs that must see each once."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, jsonify, request
 
 from webhook_service.blueprints.links import next_link
-from webhook_service.schemas.feed import encode_feed, load_feed_query, next_in_feed
+from webhook_service.schemas.age import present_age
+from webhook_service.schemas.feed import load_feed_query, next_in_feed
+from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
 from webhook_service.storage.feed import read_feed
 
@@ -19,7 +21,7 @@ def feed_blueprint(database: Database) -> Blueprint:
             age = database.read_age(snapshot)
             messages = read_feed(snapshot, query.after_id, query.limit)
         place = next_in_feed(query, messages)
-        response = Response(encode_feed(messages, place, age), content_type="application/json")
+        response = jsonify(data=[present_message(message) for message in messages], next=place, **present_age(age))
         response.headers["Link"] = next_link("after", place)
         return response
 

@@ -120,6 +120,5 @@ def _write(
                 bar.update(len(batch))
             output.flush()
             os.fsync(output.fileno())
-            last = group[-1][-1]
-            target.save(output.tell(), messages, Position(last.ts, last.message_id))
+            target.save(output.tell(), messages, group[-1][-1].position)
     return messages

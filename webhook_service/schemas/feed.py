@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from webhook_service.cursors import CursorInvalid, decode_cursor, encode_cursor
-from webhook_service.domain import Age, StoredMessage
+from webhook_service.domain import StoredMessage
 from webhook_service.limits import FEED_DEFAULT, FEED_MAX
-from webhook_service.schemas.age import present_age
 from webhook_service.schemas.fields import AsciiInteger
-from webhook_service.schemas.messages import present_stored
 from webhook_service.schemas.query import QueryInvalid, load_query
 
 _SCOPE = ("feed",)
@@ -49,11 +46,3 @@ def load_feed_query(query_string: bytes) -> FeedQuery:
 def next_in_feed(query: FeedQuery, messages: Sequence[StoredMessage]) -> str:
     """What to ask for after these messages; the same place again when there are none."""
     return encode_cursor(_SCOPE, (messages[-1].id if messages else query.after_id,))
-
-
-def encode_feed(messages: Sequence[StoredMessage], place: str, age: Age | None) -> bytes:
-    """A part of the feed as JSON."""
-    return orjson.dumps(
-        {"data": [present_stored(message) for message in messages], "next": place, **present_age(age)},
-        option=orjson.OPT_UTC_Z,
-    )

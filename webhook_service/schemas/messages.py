@@ -8,7 +8,7 @@ import orjson
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from webhook_service.cursors import Scope, encode_cursor
-from webhook_service.domain import Message, MessageFilter, Order, Page, Position, StoredMessage
+from webhook_service.domain import MessageFilter, Order, Page, Position, StoredMessage
 from webhook_service.formats import format_timestamp
 from webhook_service.limits import PAGE_DEFAULT, PAGE_MAX, ROW_ID_MAX, TEXT_MAX
 from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
@@ -65,7 +65,7 @@ def load_message_query(query_string: bytes) -> MessageQuery:
 
 def next_cursor(query: MessageQuery, page: Page) -> str | None:
     """The cursor of the page that follows; None when this is the last."""
-    return write_cursor(query.filter, query.order, Position.of(page.messages[-1])) if page.has_more else None
+    return write_cursor(query.filter, query.order, page.messages[-1].position) if page.has_more else None
 
 
 def write_cursor(wanted: MessageFilter, order: Order, position: Position) -> str:
@@ -84,25 +84,8 @@ def _scope(wanted: MessageFilter, order: Order) -> Scope:
     return ("messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q)
 
 
-def present_message(message: Message) -> dict[str, Any]:
-    """A stored message as its JSON object; ``extra`` only where there is one."""
-    presented: dict[str, Any] = {
-        "message_id": message.message_id,
-        "from": message.sender,
-        "to": message.recipient,
-        "ts": format_timestamp(message.ts),
-        "text": message.text,
-        "provider": message.provider,
-        "type": message.type,
-        "received_at": format_timestamp(message.received_at),
-    }
-    if message.extra is not None:
-        presented["extra"] = message.extra
-    return presented
-
-
-def present_stored(message: StoredMessage) -> dict[str, Any]:
-    """The same for ``orjson``: it writes times as ``format_timestamp`` does, and ``extra`` as the JSON that it is."""
+def present_message(message: StoredMessage) -> dict[str, Any]:
+    """A message as its JSON object, for ``encode_json``; ``extra`` only where there is one."""
     presented: dict[str, Any] = {
         "message_id": message.message_id,
         "from": message.sender,

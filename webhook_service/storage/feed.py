@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from webhook_service.domain import StoredMessage
-from webhook_service.storage.messages import select_stored, to_stored
+from webhook_service.storage.messages import select_messages, to_messages
 from webhook_service.storage.models import MessageRow
 
 
 def read_feed(connection: Connection, after_id: int, limit: int) -> Sequence[StoredMessage]:
     """The first messages that were stored after the one with this id; 0 is before all."""
-    page = select_stored().where(MessageRow.id > after_id).order_by(MessageRow.id).limit(limit)
-    return to_stored(connection.execute(page))
+    page = select_messages().where(MessageRow.id > after_id).order_by(MessageRow.id).limit(limit)
+    return to_messages(connection.execute(page))

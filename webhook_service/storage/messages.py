@@ -1,7 +1,7 @@
 """Messages in and out of their table."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import starmap
 from typing import Any, cast
@@ -34,7 +34,8 @@ _COLUMNS = (
 _KEY = _COLUMNS[:1]
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 _KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
-_STORED: Mapping[str, ColumnElement[Any]] = {**_table.columns, "extra": cast_in_sql(MessageRow.extra, Text)}
+_EXTRA = cast_in_sql(MessageRow.extra, Text).label("extra")
+_READ = tuple({**_table.columns, "extra": _EXTRA}[name] for name in StoredMessage._fields)
 
 
 def encode_message(message: Message) -> Row:
@@ -58,12 +59,12 @@ def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
     return insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
 
 
-def find_message(connection: Connection, message_id: str) -> Message | None:
+def find_message(connection: Connection, message_id: str) -> StoredMessage | None:
     """The message with this ID."""
     if "\x00" in message_id:  # no text of a database holds it, and PostgreSQL refuses the question
         return None
     row = connection.execute(select_messages().where(MessageRow.message_id == message_id)).one_or_none()
-    return None if row is None else to_message(row)
+    return None if row is None else StoredMessage(*row)
 
 
 def list_messages(
@@ -75,7 +76,7 @@ def list_messages(
     offset: int = 0,
     after: Position | None = None,
     last: Position | None = None,
-) -> list[Message]:
+) -> list[StoredMessage]:
     """The first messages that pass the filter, by ``ts``, then by ID.
 
     Only those after a place and up to the last one that is meant, where these are given.
@@ -87,7 +88,7 @@ def list_messages(
         .limit(limit)
         .offset(offset)
     )
-    return [to_message(row) for row in connection.execute(page)]
+    return to_messages(connection.execute(page))
 
 
 def count_messages(connection: Connection, wanted: MessageFilter) -> int:
@@ -102,13 +103,13 @@ def count_messages(connection: Connection, wanted: MessageFilter) -> int:
     return connection.scalars(counted).one()
 
 
-def select_stored() -> Select[Any]:
-    """A query for messages as ``to_stored`` takes them."""
-    return select(*(_STORED[name] for name in StoredMessage._fields))
+def select_messages() -> Select[Any]:
+    """A query for messages as ``to_messages`` takes them."""
+    return select(*_READ)
 
 
-def to_stored(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
-    """What a query made with ``select_stored`` found."""
+def to_messages(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
+    """The rows of a query made with ``select_messages``."""
     return list(starmap(StoredMessage, rows))
 
 
@@ -171,23 +172,3 @@ def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
     if wanted.q is not None:
         conditions.append(MessageRow.text_folded.contains(fold(wanted.q), autoescape=True))
     return conditions
-
-
-def select_messages() -> Select[Any]:
-    """A query for messages as ``to_message`` takes them."""
-    return select(
-        MessageRow.message_id,
-        MessageRow.provider,
-        MessageRow.sender,
-        MessageRow.recipient,
-        MessageRow.ts,
-        MessageRow.received_at,
-        MessageRow.text,
-        MessageRow.type,
-        MessageRow.extra,
-    )
-
-
-def to_message(row: ResultRow[Any]) -> Message:
-    """A row of a query made with ``select_messages``."""
-    return Message(**row._asdict())

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from webhook_service.domain import MessageFilter, Order, Page, Position, StoredMessage
-from webhook_service.storage.messages import beyond, list_messages, matching, select_stored, sort_keys, to_stored
+from webhook_service.storage.messages import beyond, list_messages, matching, select_messages, sort_keys, to_messages
 from webhook_service.storage.models import MessageRow
 from webhook_service.storage.search import search_messages
 
@@ -23,14 +23,14 @@ def read_page(
     return Page(messages=tuple(found[:limit]), has_more=len(found) > limit)
 
 
-def read_stored(
+def read_batch(
     connection: Connection, wanted: MessageFilter, *, after: Position | None, limit: int
 ) -> list[StoredMessage]:
     """The same in ascending order and as they are read by the thousand."""
     page = (
-        select_stored()
+        select_messages()
         .where(*matching(wanted, Order.ASC, after), *beyond(after, Order.ASC))
         .order_by(*sort_keys(Order.ASC, MessageRow.__table__.c))
         .limit(limit)
     )
-    return to_stored(connection.execute(page))
+    return to_messages(connection.execute(page))

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, select
 
-from webhook_service.domain import Message, MessageFilter, Order, Position
+from webhook_service.domain import MessageFilter, Order, Position, StoredMessage
 from webhook_service.storage.messages import (
     beyond,
     fold,
@@ -18,7 +18,7 @@ from webhook_service.storage.messages import (
     matching,
     select_messages,
     sort_keys,
-    to_message,
+    to_messages,
 )
 from webhook_service.storage.models import MessageRow
 from webhook_service.storage.trigrams import narrow_down, narrows_down
@@ -34,7 +34,7 @@ def search_messages(
     limit: int,
     offset: int = 0,
     after: Position | None = None,
-) -> list[Message]:
+) -> list[StoredMessage]:
     """What ``list_messages`` finds for a filter with ``q``, sooner."""
     if not narrows_down(connection, fold(wanted.q or "")):
         return list_messages(connection, wanted, order=order, limit=limit, offset=offset, after=after)
@@ -71,7 +71,7 @@ def _ask_index(
     *,
     limit: int,
     offset: int = 0,
-) -> list[Message]:
+) -> list[StoredMessage]:
     """All that hold it, found by the index, then sorted.
 
     Found apart from sorting, or else a database may think of going along the order of the page again.
@@ -80,4 +80,4 @@ def _ask_index(
     holding = select_messages().where(*narrow, *matching(wanted, order, after), *beyond(after, order))
     found = holding.cte("found").prefix_with("MATERIALIZED")
     page = select(found).order_by(*sort_keys(order, found.c)).limit(limit).offset(offset)
-    return [to_message(row) for row in connection.execute(page)]
+    return to_messages(connection.execute(page))
