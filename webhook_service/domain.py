@@ -200,6 +200,20 @@ class Receipt:
     extra: Mapping[str, Any] | None = None
 
 
+class StoredReceipt(NamedTuple):
+    """A receipt as it is read: ``id`` is its place in stored order, ``extra`` a JSON text."""
+
+    id: int
+    message_id: str
+    provider: str
+    status: str
+    recipient: str
+    ts: datetime
+    received_at: datetime
+    error: str | None
+    extra: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """One item of a delivery that could not be understood; ``where`` is its path in the payload."""

@@ -50,8 +50,6 @@ def messages_blueprint(database: Database) -> Blueprint:
             if message is None:
                 abort(404)
             receipts = list_receipts(snapshot, ReceiptFilter(message_id), after=0, limit=RECEIPTS_SHOWN)
-        return jsonify(
-            **present_message(message), receipts=[present_receipt(receipt) for _position, receipt in receipts]
-        )
+        return jsonify(**present_message(message), receipts=[present_receipt(receipt) for receipt in receipts])
 
     return blueprint

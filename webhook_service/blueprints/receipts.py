@@ -19,8 +19,8 @@ def receipts_blueprint(database: Database) -> Blueprint:
         more = len(page) > query.limit
         page = page[: query.limit]
         return jsonify(
-            data=[present_receipt(receipt) for _, receipt in page],
-            next_cursor=query.cursor(page[-1][0]) if more else None,
+            data=[present_receipt(receipt) for receipt in page],
+            next_cursor=query.cursor(page[-1].id) if more else None,
         )
 
     return blueprint

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from webhook_service.cursors import Scope, encode_cursor
-from webhook_service.domain import Receipt, ReceiptFilter
-from webhook_service.formats import format_timestamp
+from webhook_service.domain import ReceiptFilter, StoredReceipt
 from webhook_service.limits import PAGE_DEFAULT, PAGE_MAX
 from webhook_service.schemas.fields import AsciiInteger, no_nul
 from webhook_service.schemas.query import load_query, read_position
@@ -49,18 +49,18 @@ def _scope(wanted: ReceiptFilter) -> Scope:
     return ("receipts", wanted.message_id, wanted.status)
 
 
-def present_receipt(receipt: Receipt) -> dict[str, Any]:
-    """A stored receipt as its JSON object; ``error`` and ``extra`` only where there is one."""
+def present_receipt(receipt: StoredReceipt) -> dict[str, Any]:
+    """A receipt as its JSON object, for ``encode_json``; ``error`` and ``extra`` only where there is one."""
     presented: dict[str, Any] = {
         "message_id": receipt.message_id,
         "status": receipt.status,
         "recipient": receipt.recipient,
-        "ts": format_timestamp(receipt.ts),
+        "ts": receipt.ts,
         "provider": receipt.provider,
-        "received_at": format_timestamp(receipt.received_at),
+        "received_at": receipt.received_at,
     }
     if receipt.error is not None:
         presented["error"] = receipt.error
     if receipt.extra is not None:
-        presented["extra"] = receipt.extra
+        presented["extra"] = orjson.Fragment(receipt.extra)
     return presented

@@ -7,14 +7,13 @@ from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, Text, Tuple, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, Tuple, func, literal, select, tuple_
 from sqlalchemy import Row as ResultRow
-from sqlalchemy import cast as cast_in_sql
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position, StoredMessage
 from webhook_service.storage.insert import Executor, Row, insert_new, rows_in_a_statement, timestamp_value
-from webhook_service.storage.models import MessageRow, UtcDateTime
+from webhook_service.storage.models import MessageRow, UtcDateTime, read_columns
 from webhook_service.storage.rollups import count_all, count_between, count_of_sender
 from webhook_service.storage.trigrams import narrow_down
 
@@ -34,8 +33,6 @@ _COLUMNS = (
 _KEY = _COLUMNS[:1]
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 _KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
-_EXTRA = cast_in_sql(MessageRow.extra, Text).label("extra")
-_READ = tuple({**_table.columns, "extra": _EXTRA}[name] for name in StoredMessage._fields)
 
 
 def encode_message(message: Message) -> Row:
@@ -105,7 +102,7 @@ def count_messages(connection: Connection, wanted: MessageFilter) -> int:
 
 def select_messages() -> Select[Any]:
     """A query for messages as ``to_messages`` takes them."""
-    return select(*_READ)
+    return select(*read_columns(MessageRow, StoredMessage._fields))
 
 
 def to_messages(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:

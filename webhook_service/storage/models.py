@@ -3,13 +3,14 @@
 The counts are kept by triggers on ``messages``, so nothing here ever writes them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     DateTime,
     Dialect,
     Identity,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    cast,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -70,6 +72,12 @@ def _growing_id() -> Mapped[int]:
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+def read_columns(row: type[Base], names: Iterable[str]) -> list[ColumnElement[Any]]:
+    """The columns of a table with these names, for a select; one that holds JSON as the text that the database has."""
+    columns = [row.__table__.columns[name] for name in names]
+    return [cast(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in columns]
 
 
 class MessageRow(Base):
