@@ -23,7 +23,7 @@ LAYERS = {
     "limits": set(),
     "formats": set(),
     "strict_json": {"domain"},
-    "cursors": set(),
+    "cursors": {"domain", "formats", "limits"},
     "schemas": {"cursors", "domain", "formats", "limits"},
     "providers": {"domain", "formats", "limits", "schemas", "strict_json"},
     "settings": {"domain", "providers"},

@@ -10,17 +10,18 @@ from threading import Event
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.support.messages import message
 from tests.support.processes import environment, run_cli
-from webhook_service.domain import Contents, Message, MessageFilter, Order, Quarantined, Receipt
+from webhook_service.domain import Contents, Message, MessageFilter, MessageQuery, Quarantined, Receipt
 from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.batches import LARGEST_BATCH, TURN, in_batches, next_size
 from webhook_service.storage.database import Database, Transaction
 from webhook_service.storage.deletion import delete_old_messages
 from webhook_service.storage.messages import count_messages, encode_message, insert_messages, list_messages
-from webhook_service.storage.quarantine import list_quarantined
+from webhook_service.storage.models import QuarantineRow
 from webhook_service.storage.rollups import count_differences
 
 NOW = datetime.now(UTC)
@@ -34,7 +35,7 @@ def store(database: Database, *messages: Message) -> None:
 
 def ids(database: Database, **wanted: str) -> list[str]:
     with database.snapshot() as snapshot:
-        found = list_messages(snapshot, MessageFilter(**wanted), order=Order.ASC, limit=10_000)  # type: ignore[arg-type]  # the tests' filters are texts
+        found = list_messages(snapshot, MessageQuery(MessageFilter(**wanted), limit=10_000))  # type: ignore[arg-type]  # the tests' filters are texts
         assert count_messages(snapshot, MessageFilter(**wanted)) == len(found)  # type: ignore[arg-type]  # likewise
         assert not any(count_differences(snapshot).values())
     return [each.message_id for each in found]
@@ -51,7 +52,7 @@ def quarantined(raw: bytes, received_at: datetime) -> Quarantined:
 
 def left_in_quarantine(database: Database) -> list[bytes]:
     with database.snapshot() as snapshot:
-        return [entry.delivery.raw for entry in list_quarantined(snapshot, after=0, limit=100)]
+        return list(snapshot.scalars(select(QuarantineRow.raw).order_by(QuarantineRow.id)))
 
 
 def said(what: str, *, messages: int = 0, receipts: int = 0, quarantined: int = 0) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from tests.support.messages import MOMENT, as_sent, message, position
 from tests.support.postgresql import fresh_database
-from webhook_service.domain import Message, MessageFilter, Order
+from webhook_service.domain import Message, MessageFilter, MessageQuery, Order
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import count_messages, encode_message, fold, insert_messages
@@ -149,11 +149,11 @@ def test_a_search_finds_what_holds_the_text(
     wanted = MessageFilter(q=q, sender=sender)
 
     with corpus.database.snapshot() as snapshot:
-        page = read_page(snapshot, wanted, order=order, limit=limit, offset=offset, after=after)
+        page = read_page(snapshot, MessageQuery(wanted, limit, order, offset, after))
         counted = count_messages(snapshot, wanted)
 
-    assert [as_sent(each) for each in page.messages] == expected[offset : offset + limit]
-    assert page.has_more == (len(expected) > offset + limit)
+    assert [as_sent(each) for each in page.items] == expected[offset : offset + limit]
+    assert page.next == (position(expected[offset + limit - 1]) if len(expected) > offset + limit else None)
     assert counted == total
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.messages import MOMENT, as_sent, message
 from tests.support.stored import opened
-from webhook_service.domain import Message, MessageFilter, Order, Outcome
+from webhook_service.domain import Message, MessageFilter, MessageQuery, Order, Outcome
 from webhook_service.storage.database import Database, RowRefused, Transaction
 from webhook_service.storage.messages import (
     count_messages,
@@ -45,11 +45,11 @@ def find(database: Database, message_id: str) -> Message | None:
 def found_ids(
     database: Database, order: Order = Order.ASC, limit: int = 100, offset: int = 0, **wanted: Any
 ) -> list[str]:
-    wanted_messages = MessageFilter(**wanted)
+    query = MessageQuery(MessageFilter(**wanted), limit, order, offset)
     with database.snapshot() as snapshot:
-        page = list_messages(snapshot, wanted_messages, order=order, limit=limit, offset=offset)
+        page = list_messages(snapshot, query)
         if limit == 100 and not offset:
-            assert count_messages(snapshot, wanted_messages) == len(page)
+            assert count_messages(snapshot, query.filter) == len(page)
     return [each.message_id for each in page]
 
 

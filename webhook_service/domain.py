@@ -1,10 +1,13 @@
 """The words of the service as values: what comes in, what is kept of it, and how it can be refused."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+
+Item = TypeVar("Item")
+Place = TypeVar("Place")
 
 
 class Headers(Protocol):
@@ -92,11 +95,35 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some messages of a list, and whether others come after them."""
+class MessageQuery:
+    """A page of messages: at most ``limit`` that pass a filter, after a place or else after ``offset`` others.
 
-    messages: tuple[StoredMessage, ...]
-    has_more: bool
+    ``with_total`` says that their number is wanted, too.
+    """
+
+    filter: MessageFilter
+    limit: int
+    order: Order = Order.ASC
+    offset: int = 0
+    after: Position | None = None
+    with_total: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item, Place]):
+    """Some items of a list, and the place after which the next page begins; None when this page is the last."""
+
+    items: Sequence[Item]
+    next: Place | None
+
+    @classmethod
+    def cut(cls, found: Sequence[Item], limit: int, place: Callable[[Item], Place]) -> Self:
+        """Makes a page of the first ``limit`` of the items found; ``place`` tells where an item is in the list.
+
+        Ask for ``limit + 1``: the one too many shows that there is a next page.
+        """
+        items = found[:limit]
+        return cls(items, place(items[-1]) if len(found) > limit else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +258,15 @@ class ReceiptFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptQuery:
+    """A page of receipts: at most ``limit`` that pass a filter, stored after the one with the id ``after``."""
+
+    filter: ReceiptFilter
+    limit: int
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What a provider found in a delivery."""
 
@@ -257,13 +293,42 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantineSummary:
+    """A quarantined delivery without its body, of ``size`` bytes; it came ``count`` times from ``first_at`` on."""
+
+    id: int
+    provider: str
+    reason: str
+    problems: Mapping[str, list[str]]
+    first_at: datetime
+    last_at: datetime
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """A quarantined delivery in the store; it came ``count`` times between ``first_at`` and ``last_at``."""
+    """A quarantined delivery in the store, as it came first; it came ``count`` times, the last time at ``last_at``."""
 
     id: int
     delivery: Quarantined
     last_at: datetime
     count: int
+
+    @property
+    def summary(self) -> QuarantineSummary:
+        """The entry without what only a replay needs."""
+        kept = self.delivery
+        return QuarantineSummary(
+            id=self.id,
+            provider=kept.provider,
+            reason=kept.reason,
+            problems=kept.problems,
+            first_at=kept.received_at,
+            last_at=self.last_at,
+            count=self.count,
+            size=len(kept.raw),
+        )
 
 
 class Outcome(StrEnum):

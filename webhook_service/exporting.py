@@ -8,13 +8,14 @@ are stored meanwhile, the ones that belong behind the place reached are in it to
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 
-from webhook_service.domain import MessageFilter, Position, StoredMessage
+from webhook_service.domain import MessageFilter, MessageQuery, Position, StoredMessage
 from webhook_service.formats import encode_json, format_timestamps
 from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.pages import read_batch
+from webhook_service.storage.messages import list_messages
 
 BATCH = 1_000  # messages
 
@@ -47,14 +48,15 @@ class ExportFormat(StrEnum):
 
 
 def read_batches(database: Database, wanted: MessageFilter, after: Position | None) -> Iterator[list[StoredMessage]]:
-    """All messages that pass the filter and come after a place, in the order of the pages."""
+    """Reads all messages that pass the filter and come after a place, in the order of the pages."""
+    query = MessageQuery(wanted, BATCH, after=after)
     while True:
         with database.snapshot() as snapshot:
-            batch = read_batch(snapshot, wanted, after=after, limit=BATCH)
+            batch = list_messages(snapshot, query)
         if not batch:
             return
         yield batch
-        after = batch[-1].position
+        query = replace(query, after=batch[-1].position)
 
 
 def defuse(cell: str | None) -> str | None:

@@ -12,10 +12,11 @@ import orjson
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
+from webhook_service.cursors import CursorInvalid, PositionCursors
 from webhook_service.domain import MessageFilter, Order, Position
 from webhook_service.exporting import ExportFormat, read_batches
 from webhook_service.schemas.export import load_export_parameters
-from webhook_service.schemas.messages import read_cursor, write_cursor
+from webhook_service.schemas.messages import message_cursors
 from webhook_service.schemas.query import QueryInvalid
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import count_messages
@@ -65,6 +66,10 @@ class _Target:
     wanted: MessageFilter
 
     @property
+    def cursors(self) -> PositionCursors:
+        return message_cursors(self.wanted, Order.ASC)
+
+    @property
     def place(self) -> Path:
         return self.file.with_name(f"{self.file.name}.place")
 
@@ -76,8 +81,8 @@ class _Target:
             return 0, 0, None
         reached = orjson.loads(self.place.read_bytes())
         try:
-            after = read_cursor(self.wanted, Order.ASC, reached["cursor"])
-        except QueryInvalid:
+            after = self.cursors.read(reached["cursor"])
+        except CursorInvalid:
             raise click.ClickException(f"{self.file} was begun with other filters: remove {self.place}") from None
         if reached["format"] != self.form:
             raise click.ClickException(f"{self.file} was begun as {reached['format']}: remove {self.place}")
@@ -85,7 +90,7 @@ class _Target:
 
     def save(self, size: int, messages: int, after: Position) -> None:
         """Notes how far the file is good."""
-        cursor = write_cursor(self.wanted, Order.ASC, after)
+        cursor = self.cursors.write(after)
         unfinished = self.place.with_name(f"{self.place.name}.new")
         unfinished.write_bytes(
             orjson.dumps({"cursor": cursor, "format": self.form, "size": size, "messages": messages})

@@ -10,7 +10,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid, Position, Reason
 from webhook_service.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, WORD_MAX
 from webhook_service.schemas.fields import Timestamp, errors_by_field, no_nul
-from webhook_service.schemas.messages import FIRST_CURSOR, MessageQuerySchema, read_cursor
+from webhook_service.schemas.messages import MessageQuerySchema, read_position
 from webhook_service.schemas.query import load_parameters, read_query_string
 
 
@@ -51,21 +51,21 @@ _exported_message = ExportedMessageSchema(unknown=EXCLUDE)
 
 
 def load_export_query(query_string: bytes) -> ExportQuery:
-    """The messages that a query string asks for; QueryInvalid when a parameter is bad."""
+    """Reads which messages a query string asks for; QueryInvalid when a parameter is bad."""
     return load_export_parameters(read_query_string(query_string))
 
 
 def load_export_parameters(parameters: Mapping[str, str]) -> ExportQuery:
-    """The same from parameters by name."""
+    """Reads parameters by name, as ``load_export_query`` does those of a query string."""
     loaded = load_parameters(_export_query, parameters)
     format_, cursor = loaded.pop("format"), loaded.pop("cursor")
     wanted = MessageFilter(**loaded)
-    after = None if cursor in {None, FIRST_CURSOR} else read_cursor(wanted, Order.ASC, cursor)
+    after = read_position(wanted, Order.ASC, cursor)
     return ExportQuery(wanted, format_, after)
 
 
 def load_exported_message(exported: Mapping[str, Any], received_at: datetime) -> Message:
-    """A message from a line of an export; PayloadInvalid when a field is bad.
+    """Reads a line of an export; PayloadInvalid when a field is bad.
 
     ``received_at`` is for a line that doesn't say it.
     """

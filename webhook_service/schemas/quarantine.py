@@ -4,57 +4,44 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE
 
-from webhook_service.cursors import encode_cursor
-from webhook_service.domain import QuarantineEntry
-from webhook_service.formats import format_timestamp
-from webhook_service.limits import PAGE_DEFAULT, PAGE_MAX
-from webhook_service.schemas.fields import AsciiInteger
-from webhook_service.schemas.query import load_query, read_position
+from webhook_service.cursors import RowCursors
+from webhook_service.domain import QuarantineEntry, QuarantineSummary
+from webhook_service.schemas.query import PageSchema, load_query, read_cursor
 
-_SCOPE = ("quarantine",)
-
-
-class QuarantineQuerySchema(Schema):
-    """The query string of ``GET /quarantine``."""
-
-    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
-    cursor = fields.String(load_default=None)
+QUARANTINE_CURSORS = RowCursors("quarantine")
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineQuery:
-    """One page that a caller of ``GET /quarantine`` asks for."""
+    """The page that a caller of ``GET /quarantine`` asks for; ``after`` is the id of an entry, 0 before all."""
 
     after: int
     limit: int
 
-    def cursor(self, position: int) -> str:
-        """The cursor for the page after that position."""
-        return encode_cursor(_SCOPE, [position])
 
-
-_quarantine_query = QuarantineQuerySchema(unknown=EXCLUDE)
+_quarantine_query = PageSchema(unknown=EXCLUDE)
 
 
 def load_quarantine_query(query_string: bytes) -> QuarantineQuery:
-    """The page that a query string asks for; QueryInvalid when a parameter is bad."""
+    """Reads which page a query string asks for; QueryInvalid when a parameter is bad."""
     loaded = load_query(_quarantine_query, query_string)
-    return QuarantineQuery(read_position(_SCOPE, loaded["cursor"]), loaded["limit"])
+    cursor = loaded["cursor"]
+    return QuarantineQuery(0 if cursor is None else read_cursor(QUARANTINE_CURSORS, cursor), loaded["limit"])
 
 
-def present_quarantined(entry: QuarantineEntry) -> dict[str, Any]:
-    """What is known of a quarantined delivery, without its body."""
+def present_quarantined(summary: QuarantineSummary) -> dict[str, Any]:
+    """A quarantined delivery as its JSON object in a list, for ``encode_json``."""
     return {
-        "id": entry.id,
-        "provider": entry.delivery.provider,
-        "reason": entry.delivery.reason,
-        "problems": entry.delivery.problems,
-        "first_at": format_timestamp(entry.delivery.received_at),
-        "last_at": format_timestamp(entry.last_at),
-        "count": entry.count,
-        "size": len(entry.delivery.raw),
+        "id": summary.id,
+        "provider": summary.provider,
+        "reason": summary.reason,
+        "problems": summary.problems,
+        "first_at": summary.first_at,
+        "last_at": summary.last_at,
+        "count": summary.count,
+        "size": summary.size,
     }
 
 
@@ -66,7 +53,7 @@ def present_quarantined_whole(entry: QuarantineEntry) -> dict[str, Any]:
     except UnicodeDecodeError:
         body = None
     return {
-        **present_quarantined(entry),
+        **present_quarantined(entry.summary),
         "target": entry.delivery.target,
         "headers": dict(entry.delivery.headers),
         "body": body,

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, Tuple, func, li
 from sqlalchemy import Row as ResultRow
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position, StoredMessage
+from webhook_service.domain import Message, MessageFilter, MessageQuery, Order, Outcome, Position, StoredMessage
 from webhook_service.storage.insert import Executor, Row, insert_new, rows_in_a_statement, timestamp_value
 from webhook_service.storage.models import MessageRow, UtcDateTime, read_columns
 from webhook_service.storage.rollups import count_all, count_between, count_of_sender
@@ -64,26 +64,14 @@ def find_message(connection: Connection, message_id: str) -> StoredMessage | Non
     return None if row is None else StoredMessage(*row)
 
 
-def list_messages(
-    connection: Connection,
-    wanted: MessageFilter,
-    *,
-    order: Order,
-    limit: int,
-    offset: int = 0,
-    after: Position | None = None,
-    last: Position | None = None,
-) -> list[StoredMessage]:
-    """The first messages that pass the filter, by ``ts``, then by ID.
-
-    Only those after a place and up to the last one that is meant, where these are given.
-    """
+def list_messages(connection: Connection, query: MessageQuery, last: Position | None = None) -> list[StoredMessage]:
+    """Reads the messages of a page by ``ts``, then by ID, up to the last place that is meant, if there is one."""
     page = (
         select_messages()
-        .where(*matching(wanted, order, after), *beyond(after, order), *up_to(last, order))
-        .order_by(*sort_keys(order, _table.c))
-        .limit(limit)
-        .offset(offset)
+        .where(*matching(query), *up_to(last, query.order))
+        .order_by(*sort_keys(query.order, _table.c))
+        .limit(query.limit)
+        .offset(query.offset)
     )
     return to_messages(connection.execute(page))
 
@@ -127,13 +115,6 @@ def sort_keys(order: Order, columns: ReadOnlyColumnCollection[str, Any]) -> list
     return keys if order is Order.ASC else [key.desc() for key in keys]
 
 
-def beyond(after: Position | None, order: Order) -> list[ColumnElement[bool]]:
-    """The condition of coming after a place: a comparison of rows, at which both databases enter an index directly."""
-    if after is None:
-        return []
-    return [_place(after) < _KEY_OF_PAGES if order is Order.ASC else _place(after) > _KEY_OF_PAGES]
-
-
 def up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
     """The condition of not coming after a place."""
     if last is None:
@@ -141,13 +122,20 @@ def up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
     return [_place(last) >= _KEY_OF_PAGES if order is Order.ASC else _place(last) <= _KEY_OF_PAGES]
 
 
-def matching(
-    wanted: MessageFilter, order: Order = Order.ASC, after: Position | None = None
-) -> list[ColumnElement[bool]]:
-    """The conditions of a filter, without the bound that a place implies: given both, a database may enter at it."""
-    if after is not None:
-        wanted = replace(wanted, since=None) if order is Order.ASC else replace(wanted, until=None)
-    return _conditions(wanted)
+def matching(query: MessageQuery) -> list[ColumnElement[bool]]:
+    """The conditions of passing the filter of a query and coming after its place.
+
+    The place is compared as a row, at which both databases enter an index directly. A bound of the filter that it
+    implies is left out, or a database may enter the index there instead.
+    """
+    wanted, after = query.filter, query.after
+    if after is None:
+        return _conditions(wanted)
+    if query.order is Order.ASC:
+        implied = wanted.since is not None and wanted.since <= after.ts
+        return [*_conditions(replace(wanted, since=None) if implied else wanted), _place(after) < _KEY_OF_PAGES]
+    implied = wanted.until is not None and wanted.until > after.ts
+    return [*_conditions(replace(wanted, until=None) if implied else wanted), _place(after) > _KEY_OF_PAGES]
 
 
 def _place(position: Position) -> Tuple:

@@ -7,7 +7,7 @@ from typing import cast
 
 from sqlalchemy import ColumnElement, Connection, Table, select
 
-from webhook_service.domain import Outcome, Receipt, ReceiptFilter, StoredReceipt
+from webhook_service.domain import Outcome, Page, Receipt, ReceiptQuery, StoredReceipt
 from webhook_service.storage.insert import Executor, Row, insert_new, timestamp_value
 from webhook_service.storage.models import ReceiptRow, read_columns
 
@@ -35,14 +35,18 @@ def insert_receipts(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
     return insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
 
 
-def list_receipts(connection: Connection, wanted: ReceiptFilter, *, after: int, limit: int) -> list[StoredReceipt]:
-    """Reads the receipts that pass the filter and were stored after the one with that id, in stored order."""
-    conditions: list[ColumnElement[bool]] = [ReceiptRow.id > after]
-    if wanted.message_id is not None:
-        conditions.append(ReceiptRow.message_id == wanted.message_id)
-    if wanted.status is not None:
-        conditions.append(ReceiptRow.status == wanted.status)
+def list_receipts(connection: Connection, query: ReceiptQuery) -> Page[StoredReceipt, int]:
+    """Reads a page of receipts in stored order."""
+    conditions: list[ColumnElement[bool]] = [ReceiptRow.id > query.after]
+    if query.filter.message_id is not None:
+        conditions.append(ReceiptRow.message_id == query.filter.message_id)
+    if query.filter.status is not None:
+        conditions.append(ReceiptRow.status == query.filter.status)
     page = (
-        select(*read_columns(ReceiptRow, StoredReceipt._fields)).where(*conditions).order_by(ReceiptRow.id).limit(limit)
+        select(*read_columns(ReceiptRow, StoredReceipt._fields))
+        .where(*conditions)
+        .order_by(ReceiptRow.id)
+        .limit(query.limit + 1)
     )
-    return list(starmap(StoredReceipt, connection.execute(page)))
+    found = list(starmap(StoredReceipt, connection.execute(page)))
+    return Page.cut(found, query.limit, lambda receipt: receipt.id)

@@ -10,9 +10,8 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, select
 
-from webhook_service.domain import MessageFilter, Order, Position, StoredMessage
+from webhook_service.domain import MessageQuery, Position, StoredMessage
 from webhook_service.storage.messages import (
-    beyond,
     fold,
     list_messages,
     matching,
@@ -26,36 +25,26 @@ from webhook_service.storage.trigrams import narrow_down, narrows_down
 STRETCH = 5_000  # messages
 
 
-def search_messages(
-    connection: Connection,
-    wanted: MessageFilter,
-    *,
-    order: Order,
-    limit: int,
-    offset: int = 0,
-    after: Position | None = None,
-) -> list[StoredMessage]:
-    """What ``list_messages`` finds for a filter with ``q``, sooner."""
-    if not narrows_down(connection, fold(wanted.q or "")):
-        return list_messages(connection, wanted, order=order, limit=limit, offset=offset, after=after)
-    if offset:
-        return _ask_index(connection, wanted, order, after, limit=limit, offset=offset)
-    end = _end_of_stretch(connection, wanted, order, after)
-    near = list_messages(connection, wanted, order=order, limit=limit, after=after, last=end)
-    if end is None or len(near) == limit:
+def search_messages(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
+    """Finds what ``list_messages`` does for a filter with ``q``, sooner."""
+    if not narrows_down(connection, fold(query.filter.q or "")):
+        return list_messages(connection, query)
+    if query.offset:
+        return _ask_index(connection, query)
+    end = _end_of_stretch(connection, query)
+    near = list_messages(connection, query, end)
+    if end is None or len(near) == query.limit:
         return near
-    return near + _ask_index(connection, wanted, order, end, limit=limit - len(near))
+    return near + _ask_index(connection, replace(query, after=end, limit=query.limit - len(near)))
 
 
-def _end_of_stretch(
-    connection: Connection, wanted: MessageFilter, order: Order, after: Position | None
-) -> Position | None:
-    """Where the stretch after a place ends; None when the whole list ends within it."""
-    others = matching(replace(wanted, q=None), order, after)
+def _end_of_stretch(connection: Connection, query: MessageQuery) -> Position | None:
+    """Finds the place where the stretch after the query's place ends; None when the whole list ends within it."""
+    others = replace(query, filter=replace(query.filter, q=None))
     last = (
         select(MessageRow.ts, MessageRow.message_id)
-        .where(*others, *beyond(after, order))
-        .order_by(*sort_keys(order, MessageRow.__table__.c))
+        .where(*matching(others))
+        .order_by(*sort_keys(query.order, MessageRow.__table__.c))
         .limit(1)
         .offset(STRETCH - 1)
     )
@@ -63,21 +52,12 @@ def _end_of_stretch(
     return None if row is None else Position(*row)
 
 
-def _ask_index(
-    connection: Connection,
-    wanted: MessageFilter,
-    order: Order,
-    after: Position | None,
-    *,
-    limit: int,
-    offset: int = 0,
-) -> list[StoredMessage]:
-    """All that hold it, found by the index, then sorted.
+def _ask_index(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
+    """Reads the page from all messages that hold the text, which the index finds.
 
-    Found apart from sorting, or else a database may think of going along the order of the page again.
+    They are found apart from being sorted, or else a database may go along the order of the page again.
     """
-    narrow = narrow_down(connection, fold(wanted.q or ""))
-    holding = select_messages().where(*narrow, *matching(wanted, order, after), *beyond(after, order))
-    found = holding.cte("found").prefix_with("MATERIALIZED")
-    page = select(found).order_by(*sort_keys(order, found.c)).limit(limit).offset(offset)
+    narrow = narrow_down(connection, fold(query.filter.q or ""))
+    found = select_messages().where(*narrow, *matching(query)).cte("found").prefix_with("MATERIALIZED")
+    page = select(found).order_by(*sort_keys(query.order, found.c)).limit(query.limit).offset(query.offset)
     return to_messages(connection.execute(page))
