@@ -17,11 +17,11 @@ from tests.support.processes import environment, run_cli
 from webhook_service.domain import Contents, Message, MessageFilter, MessageQuery, Quarantined, Receipt
 from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
-from webhook_service.storage.batches import LARGEST_BATCH, TURN, in_batches, next_size
 from webhook_service.storage.database import Database, Transaction
-from webhook_service.storage.deletion import delete_old_messages
+from webhook_service.storage.deletion import LARGEST_BATCH, TABLES, TURN, in_batches, next_size
 from webhook_service.storage.messages import count_messages, encode_message, insert_messages, list_messages
 from webhook_service.storage.models import QuarantineRow
+from webhook_service.storage.quarantine import keep
 from webhook_service.storage.rollups import count_differences
 
 NOW = datetime.now(UTC)
@@ -104,9 +104,7 @@ def test_deliveries_go_on_while_much_is_deleted(database: Database) -> None:
 
     with ThreadPoolExecutor(3) as threads:
         delivering = threads.map(deliver, range(2))
-        batches = list(
-            in_batches(database, lambda transaction, size: delete_old_messages(transaction, NOW - DAY, size))
-        )
+        batches = list(in_batches(database, TABLES["messages"].before(NOW - DAY)[0].delete))
         list(delivering)
 
     assert len(batches) > 2
@@ -171,6 +169,18 @@ def test_nothing_of_an_erased_person_is_left(database: Database, database_url: s
     assert sorted(ids(database)) == ["longer", "other"]
     assert left_in_quarantine(database) == [b"of +49151001", b"of nobody"]
     assert ids(database, sender="+4915100") == ids(database, recipient="+4915100") == []
+
+
+def test_a_person_is_erased_from_any_number_of_quarantined_deliveries(database: Database, database_url: str) -> None:
+    with database.transaction() as transaction:
+        for at in range(LARGEST_BATCH + 1):
+            keep(transaction, quarantined(b"+4915100 %d" % at, NOW))
+        keep(transaction, quarantined(b"of nobody", NOW))
+
+    erased = run_cli("erase", "--number", "+4915100", environ=environment(database_url))
+
+    assert erased.stdout.splitlines()[-1] == "2,001 quarantined deliveries deleted"
+    assert left_in_quarantine(database) == [b"of nobody"]
 
 
 def test_an_erased_text_is_gone_from_the_file(sqlite_url: str) -> None:
