@@ -22,8 +22,9 @@ from webhook_service.exporting import BATCH, defuse
 from webhook_service.schemas.messages import message_cursors
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import encode_message, insert_messages, list_messages
+from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.migrate import migrate
+from webhook_service.storage.pages import list_messages
 
 SECOND = timedelta(seconds=1)
 ODD = [

@@ -16,8 +16,9 @@ from tests.support.postgresql import fresh_database
 from tests.support.stored import is_intact, opened, stored_ids
 from webhook_service.domain import MessageFilter, MessageQuery
 from webhook_service.settings import parse_url
-from webhook_service.storage.messages import count_messages, encode_message, insert_messages, list_messages
+from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.migrate import migrate
+from webhook_service.storage.pages import count_messages, list_messages
 from webhook_service.storage.rollups import count_all, count_differences
 
 MESSAGES, SENDERS = 600, 50

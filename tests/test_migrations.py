@@ -19,9 +19,10 @@ from tests.support.processes import BIN, ROOT, environment
 from webhook_service.domain import Message, MessageFilter, MessageQuery, StorageUnavailable
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import SCHEMA_VERSION, Database
-from webhook_service.storage.messages import encode_message, find_message, insert_messages, list_messages
+from webhook_service.storage.messages import encode_message, find_message, insert_messages
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
+from webhook_service.storage.pages import list_messages
 
 NOT_THERE = "the database file is missing or can't be opened"
 

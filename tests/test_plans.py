@@ -17,15 +17,8 @@ from webhook_service.domain import Interval, MessageFilter, MessageQuery, Order,
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.deletion import TABLES
-from webhook_service.storage.feed import read_feed
-from webhook_service.storage.messages import (
-    count_messages,
-    encode_message,
-    find_message,
-    insert_messages,
-    list_messages,
-)
-from webhook_service.storage.pages import read_page
+from webhook_service.storage.messages import encode_message, find_message, insert_messages, read_feed
+from webhook_service.storage.pages import count_messages, list_messages, read_page
 from webhook_service.storage.rollups import read_timeline
 from webhook_service.storage.stats import read_stats
 

@@ -19,8 +19,9 @@ from webhook_service.inbox import Inbox
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database, Transaction
 from webhook_service.storage.deletion import LARGEST_BATCH, TABLES, TURN, in_batches, next_size
-from webhook_service.storage.messages import count_messages, encode_message, insert_messages, list_messages
+from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.models import QuarantineRow
+from webhook_service.storage.pages import count_messages, list_messages
 from webhook_service.storage.quarantine import keep
 from webhook_service.storage.rollups import count_differences
 

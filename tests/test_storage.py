@@ -15,13 +15,8 @@ from tests.support.messages import MOMENT, as_sent, message
 from tests.support.stored import opened
 from webhook_service.domain import Message, MessageFilter, MessageQuery, Order, Outcome
 from webhook_service.storage.database import Database, RowRefused, Transaction
-from webhook_service.storage.messages import (
-    count_messages,
-    encode_message,
-    find_message,
-    insert_messages,
-    list_messages,
-)
+from webhook_service.storage.messages import encode_message, find_message, insert_messages
+from webhook_service.storage.pages import count_messages, list_messages
 from webhook_service.storage.stats import read_stats
 
 CREATED, DUPLICATE = Outcome.CREATED, Outcome.DUPLICATE

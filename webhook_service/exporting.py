@@ -15,7 +15,7 @@ from webhook_service.domain import MessageFilter, MessageQuery, Position, Stored
 from webhook_service.formats import encode_json, format_timestamps
 from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import list_messages
+from webhook_service.storage.pages import list_messages
 
 BATCH = 1_000  # messages
 

@@ -14,7 +14,7 @@ from tests.support.server import Server
 from tests.support.waiting import wait_until
 from webhook_service.domain import MessageFilter, MessageQuery
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import list_messages
+from webhook_service.storage.pages import list_messages
 
 SENDERS = 12
 

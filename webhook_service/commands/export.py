@@ -19,7 +19,7 @@ from webhook_service.schemas.export import load_export_parameters
 from webhook_service.schemas.messages import message_cursors
 from webhook_service.schemas.query import QueryInvalid
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import count_messages
+from webhook_service.storage.pages import count_messages
 
 BATCHES_A_CHECKPOINT = 20
 

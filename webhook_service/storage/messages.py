@@ -2,20 +2,16 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, Tuple, func, literal, select, tuple_
+from sqlalchemy import Connection, Select, Table, select
 from sqlalchemy import Row as ResultRow
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from webhook_service.domain import Message, MessageFilter, MessageQuery, Order, Outcome, Position, StoredMessage
+from webhook_service.domain import Message, Outcome, StoredMessage
 from webhook_service.storage.insert import Executor, Row, insert_new, rows_in_a_statement, timestamp_value
-from webhook_service.storage.models import MessageRow, UtcDateTime, read_columns
-from webhook_service.storage.rollups import count_all, count_between, count_of_sender
-from webhook_service.storage.trigrams import narrow_down
+from webhook_service.storage.models import MessageRow, read_columns
 
 _table = cast("Table", MessageRow.__table__)
 _COLUMNS = (
@@ -32,11 +28,10 @@ _COLUMNS = (
 )
 _KEY = _COLUMNS[:1]
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
-_KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
 
 
 def encode_message(message: Message) -> Row:
-    """A message as the row that ``insert_messages`` takes; work that needs no transaction is done here."""
+    """Makes a message the row that ``insert_messages`` takes; work that needs no transaction is done here."""
     return (
         message.message_id,
         message.provider,
@@ -52,54 +47,12 @@ def encode_message(message: Message) -> Row:
 
 
 def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
-    """Stores each message whose ID is new and tells what became of each, in order."""
+    """Stores each message whose ID is new; returns the outcome of each, in order."""
     return insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
 
 
-def find_message(connection: Connection, message_id: str) -> StoredMessage | None:
-    """The message with this ID."""
-    if "\x00" in message_id:  # no text of a database holds it, and PostgreSQL refuses the question
-        return None
-    row = connection.execute(select_messages().where(MessageRow.message_id == message_id)).one_or_none()
-    return None if row is None else StoredMessage(*row)
-
-
-def list_messages(connection: Connection, query: MessageQuery, last: Position | None = None) -> list[StoredMessage]:
-    """Reads the messages of a page by ``ts``, then by ID, up to the last place that is meant, if there is one."""
-    page = (
-        select_messages()
-        .where(*matching(query), *up_to(last, query.order))
-        .order_by(*sort_keys(query.order, _table.c))
-        .limit(query.limit)
-        .offset(query.offset)
-    )
-    return to_messages(connection.execute(page))
-
-
-def count_messages(connection: Connection, wanted: MessageFilter) -> int:
-    """How many messages pass the filter; those of the filters that come often are kept ready."""
-    match wanted:
-        case MessageFilter(recipient=None, provider=None, q=None, sender=None, since=since, until=until):
-            return count_between(connection, since, until) if since or until else count_all(connection)
-        case MessageFilter(recipient=None, provider=None, q=None, sender=str(sender), since=None, until=None):
-            return count_of_sender(connection, sender)
-    narrow = [] if wanted.q is None else narrow_down(connection, fold(wanted.q))
-    counted = select(func.count()).select_from(MessageRow).where(*narrow, *_conditions(wanted))
-    return connection.scalars(counted).one()
-
-
-def select_messages() -> Select[Any]:
-    """A query for messages as ``to_messages`` takes them."""
-    return select(*read_columns(MessageRow, StoredMessage._fields))
-
-
-def to_messages(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
-    """The rows of a query made with ``select_messages``."""
-    return list(starmap(StoredMessage, rows))
-
-
 def fold(text: str) -> str:
-    """Text with its case folded, the same whatever the database; what ``q`` is compared with.
+    """Folds the case of a text as search compares it, the same whatever the database.
 
     By Unicode's rules (chapter 3.13, canonical caseless matching); Turkish's dotted and dotless i are both an i.
     """
@@ -109,51 +62,30 @@ def fold(text: str) -> str:
     return folded.replace("i\u0307", "i").replace("\u0131", "i")
 
 
-def sort_keys(order: Order, columns: ReadOnlyColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
-    """What a page is ordered by."""
-    keys: list[ColumnElement[Any]] = [columns["ts"], columns["message_id"]]
-    return keys if order is Order.ASC else [key.desc() for key in keys]
+def find_message(connection: Connection, message_id: str) -> StoredMessage | None:
+    """Reads the message with this ID."""
+    if "\x00" in message_id:  # no text of a database holds it, and PostgreSQL refuses the question
+        return None
+    row = connection.execute(select_messages().where(MessageRow.message_id == message_id)).one_or_none()
+    return None if row is None else StoredMessage(*row)
 
 
-def up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
-    """The condition of not coming after a place."""
-    if last is None:
-        return []
-    return [_place(last) >= _KEY_OF_PAGES if order is Order.ASC else _place(last) <= _KEY_OF_PAGES]
+def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMessage]:
+    """Reads the first messages that were stored after the one with that id; 0 is before all.
 
-
-def matching(query: MessageQuery) -> list[ColumnElement[bool]]:
-    """The conditions of passing the filter of a query and coming after its place.
-
-    The place is compared as a row, at which both databases enter an index directly. A bound of the filter that it
-    implies is left out, or a database may enter the index there instead.
+    Writers take turns for a whole transaction, on SQLite by its one writer and on PostgreSQL by the advisory lock, and
+    an id is given inside a turn. So ids become visible in the order in which they are given, by however many nodes,
+    and no message with a smaller id can appear after a larger one was read.
     """
-    wanted, after = query.filter, query.after
-    if after is None:
-        return _conditions(wanted)
-    if query.order is Order.ASC:
-        implied = wanted.since is not None and wanted.since <= after.ts
-        return [*_conditions(replace(wanted, since=None) if implied else wanted), _place(after) < _KEY_OF_PAGES]
-    implied = wanted.until is not None and wanted.until > after.ts
-    return [*_conditions(replace(wanted, until=None) if implied else wanted), _place(after) > _KEY_OF_PAGES]
+    page = select_messages().where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
+    return to_messages(connection.execute(page))
 
 
-def _place(position: Position) -> Tuple:
-    return tuple_(literal(position.ts, UtcDateTime), literal(position.message_id))
+def select_messages() -> Select[Any]:
+    """A query for messages as ``to_messages`` takes them."""
+    return select(*read_columns(MessageRow, StoredMessage._fields))
 
 
-def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.sender is not None:
-        conditions.append(MessageRow.sender == wanted.sender)
-    if wanted.recipient is not None:
-        conditions.append(MessageRow.recipient == wanted.recipient)
-    if wanted.provider is not None:
-        conditions.append(MessageRow.provider == wanted.provider)
-    if wanted.since is not None:
-        conditions.append(MessageRow.ts >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(MessageRow.ts < wanted.until)
-    if wanted.q is not None:
-        conditions.append(MessageRow.text_folded.contains(fold(wanted.q), autoescape=True))
-    return conditions
+def to_messages(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
+    """Makes messages of the rows of a query that was made with ``select_messages``."""
+    return list(starmap(StoredMessage, rows))

@@ -1,16 +1,182 @@
-"""Pages of messages: by the place where the last page ended, so that the thousandth costs no more than the first."""
+"""Pages of messages and their totals: by place, so that the thousandth page costs no more than the first.
+
+The index of the texts' trigrams gives all messages that hold a part of a text, but in no order: good for a rare word,
+and a waste for one that half of the messages hold, of which a page needs a few. Those are soon found by going along the
+order of the page. So a search goes along for a bounded stretch first, and asks the index for what lies beyond only if
+that did not fill the page. The index only narrows a search down: what it gives is compared with the text itself, so a
+search finds the same on a database that has none.
+"""
 
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Tuple,
+    column,
+    func,
+    literal,
+    select,
+    table,
+    text,
+    tuple_,
+)
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from webhook_service.domain import MessageQuery, Page, Position, StoredMessage
-from webhook_service.storage.messages import list_messages
-from webhook_service.storage.search import search_messages
+from webhook_service.domain import MessageFilter, MessageQuery, Order, Page, Position, StoredMessage
+from webhook_service.storage.messages import fold, select_messages, to_messages
+from webhook_service.storage.models import MessageRow, UtcDateTime
+from webhook_service.storage.rollups import count_all, count_between, count_of_sender
+
+STRETCH = 5_000  # messages
+TRIGRAM = 3  # characters; a shorter part of a text is in no index
+MOST_TRIGRAMS = 32  # of a long text; they narrow down enough, and FTS5 bounds what it takes
+
+_KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
+
+_fts = table("message_trigrams", column("rowid"), column("message_trigrams"))
+_docsize = table("message_trigrams_docsize", column("id"))
+_index_exists = {
+    "sqlite": text("SELECT count(*) FROM sqlite_master WHERE name = 'message_trigrams'"),
+    "postgresql": text("SELECT count(*) FROM pg_class WHERE relname = 'ix_messages_text_folded_trigrams'"),
+}
 
 
 def read_page(connection: Connection, query: MessageQuery) -> Page[StoredMessage, Position]:
     """Reads a page of messages by ``ts``, then by ID."""
-    read = list_messages if query.filter.q is None else search_messages
+    read = list_messages if query.filter.q is None else _search
     found = read(connection, replace(query, limit=query.limit + 1))
     return Page.cut(found, query.limit, lambda message: message.position)
+
+
+def count_messages(connection: Connection, wanted: MessageFilter) -> int:
+    """Counts the messages that pass a filter; the numbers for filters that come often are kept ready."""
+    match wanted:
+        case MessageFilter(recipient=None, provider=None, q=None, sender=None, since=since, until=until):
+            return count_between(connection, since, until) if since or until else count_all(connection)
+        case MessageFilter(recipient=None, provider=None, q=None, sender=str(sender), since=None, until=None):
+            return count_of_sender(connection, sender)
+    narrow = [] if wanted.q is None else _narrow_down(connection, fold(wanted.q))
+    counted = select(func.count()).select_from(MessageRow).where(*narrow, *_conditions(wanted))
+    return connection.scalars(counted).one()
+
+
+def list_messages(connection: Connection, query: MessageQuery, last: Position | None = None) -> list[StoredMessage]:
+    """Reads the messages that a query asks for by going along their order, up to the place ``last`` if it is given."""
+    page = (
+        select_messages()
+        .where(*_matching(query), *_up_to(last, query.order))
+        .order_by(*_sort_keys(query.order, MessageRow.__table__.c))
+        .limit(query.limit)
+        .offset(query.offset)
+    )
+    return to_messages(connection.execute(page))
+
+
+def _search(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
+    """Reads what ``list_messages`` does for a filter with ``q``, sooner."""
+    if not has_index_for(connection, fold(query.filter.q or "")):
+        return list_messages(connection, query)
+    if query.offset:
+        return _ask_index(connection, query)
+    end = _end_of_stretch(connection, query)
+    near = list_messages(connection, query, end)
+    if end is None or len(near) == query.limit:
+        return near
+    return near + _ask_index(connection, replace(query, after=end, limit=query.limit - len(near)))
+
+
+def _end_of_stretch(connection: Connection, query: MessageQuery) -> Position | None:
+    """Finds the place where the stretch after the query's place ends; None when the whole list ends within it."""
+    others = replace(query, filter=replace(query.filter, q=None))
+    last = (
+        select(MessageRow.ts, MessageRow.message_id)
+        .where(*_matching(others))
+        .order_by(*_sort_keys(query.order, MessageRow.__table__.c))
+        .limit(1)
+        .offset(STRETCH - 1)
+    )
+    row = connection.execute(last).one_or_none()
+    return None if row is None else Position(*row)
+
+
+def _ask_index(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
+    """Reads what a query asks for from among all messages that hold the text, which the index finds.
+
+    They are found apart from being sorted, or else a database may think of going along the order of the page again.
+    """
+    narrow = _narrow_down(connection, fold(query.filter.q or ""))
+    found = select_messages().where(*narrow, *_matching(query)).cte("found").prefix_with("MATERIALIZED")
+    page = select(found).order_by(*_sort_keys(query.order, found.c)).limit(query.limit).offset(query.offset)
+    return to_messages(connection.execute(page))
+
+
+def has_index_for(connection: Connection, folded: str) -> bool:
+    """Whether there is an index of trigrams, and any of them in this part of a text."""
+    return len(folded) >= TRIGRAM and bool(connection.scalar(_index_exists[connection.dialect.name]))
+
+
+def _narrow_down(connection: Connection, folded: str) -> list[ColumnElement[bool]]:
+    """Conditions that hold for every message with this in its text, and for few others.
+
+    None on PostgreSQL, which enters the index by the comparison of the text itself. On SQLite the id is one of those
+    that have each trigram, or that are not in the index yet.
+    """
+    if connection.dialect.name == "postgresql" or not has_index_for(connection, folded):
+        return []
+    trigrams = {folded[at : at + TRIGRAM] for at in range(len(folded) - TRIGRAM + 1)}
+    quoted = (f'"{trigram.replace(chr(34), chr(34) * 2)}"' for trigram in sorted(trigrams)[:MOST_TRIGRAMS])
+    indexed = select(_fts.c.rowid).where(_fts.c.message_trigrams.op("MATCH")(" ".join(quoted)))
+    newest_indexed = select(func.coalesce(func.max(_docsize.c.id), 0)).scalar_subquery()
+    waiting = select(MessageRow.id).where(MessageRow.id > newest_indexed)
+    return [MessageRow.id.in_(indexed.union_all(waiting))]
+
+
+def _matching(query: MessageQuery) -> list[ColumnElement[bool]]:
+    """The conditions of passing the filter of a query and coming after its place.
+
+    The place is compared as a row, at which both databases enter an index directly. A bound of the filter that it
+    implies is left out, or a database may enter the index there instead.
+    """
+    wanted, after = query.filter, query.after
+    if after is None:
+        return _conditions(wanted)
+    if query.order is Order.ASC:
+        implied = wanted.since is not None and wanted.since <= after.ts
+        return [*_conditions(replace(wanted, since=None) if implied else wanted), _place(after) < _KEY_OF_PAGES]
+    implied = wanted.until is not None and wanted.until > after.ts
+    return [*_conditions(replace(wanted, until=None) if implied else wanted), _place(after) > _KEY_OF_PAGES]
+
+
+def _up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
+    """The condition of not coming after a place."""
+    if last is None:
+        return []
+    return [_place(last) >= _KEY_OF_PAGES if order is Order.ASC else _place(last) <= _KEY_OF_PAGES]
+
+
+def _place(position: Position) -> Tuple:
+    return tuple_(literal(position.ts, UtcDateTime), literal(position.message_id))
+
+
+def _sort_keys(order: Order, columns: ReadOnlyColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
+    keys: list[ColumnElement[Any]] = [columns["ts"], columns["message_id"]]
+    return keys if order is Order.ASC else [key.desc() for key in keys]
+
+
+def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.sender is not None:
+        conditions.append(MessageRow.sender == wanted.sender)
+    if wanted.recipient is not None:
+        conditions.append(MessageRow.recipient == wanted.recipient)
+    if wanted.provider is not None:
+        conditions.append(MessageRow.provider == wanted.provider)
+    if wanted.since is not None:
+        conditions.append(MessageRow.ts >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(MessageRow.ts < wanted.until)
+    if wanted.q is not None:
+        conditions.append(MessageRow.text_folded.contains(fold(wanted.q), autoescape=True))
+    return conditions
