@@ -176,6 +176,11 @@ def test_a_timestamp_is_answered_so_that_it_reads_back_the_same(moment: datetime
     assert read_ts(written) == moment
 
 
+@given(MOMENTS)
+def test_json_has_a_time_as_it_is_written_anywhere_else(moment: datetime) -> None:
+    assert encode_json({"ts": moment}) == b'{"ts":"%b"}\n' % format_timestamp(moment).encode()
+
+
 @given(st.lists(MOMENTS))
 def test_many_timestamps_are_written_as_one_is(moments: list[datetime]) -> None:
     assert format_timestamps(moments) == [format_timestamp(moment) for moment in moments]

@@ -1,4 +1,4 @@
-"""Places in a list, as text that means something to this service alone.
+"""Cursors: places in a list, as opaque text.
 
 A cursor is the base64url form (RFC 4648, section 5, without padding) of a short digest and of the place as compact
 JSON. The digest is over the place and the list that it is a place in, so that a cursor from a list with other filters
@@ -23,27 +23,27 @@ Place = TypeVar("Place")
 
 
 class CursorInvalid(Exception):
-    """The cursor stands for no place in this list."""
+    """A text is not a cursor of this list."""
 
 
 class Cursors(ABC, Generic[Place]):
-    """The cursors of one list: ``scope`` is its name, its order and its filters."""
+    """Cursors of one list, which ``scope`` identifies by its name, order and filters."""
 
     def __init__(self, *scope: str | None) -> None:
         self._scope = orjson.dumps(scope)
 
     def write(self, place: Place) -> str:
-        """Writes a place as text that a URL may hold as it is."""
+        """Encodes a place as text that needs no escaping in a URL."""
         packed = orjson.dumps(self._pack(place))
         digest = blake2s(self._scope + packed, digest_size=DIGEST_SIZE).digest()
         return urlsafe_b64encode(digest + packed).rstrip(b"=").decode()
 
     def next(self, page: Page[Any, Place]) -> str | None:
-        """Writes the place after which the next page begins; None when this is the last."""
+        """Encodes the place after which the next page begins; None for the last page."""
         return None if page.next is None else self.write(page.next)
 
     def read(self, cursor: str) -> Place:
-        """Reads the place that a cursor stands for; CursorInvalid when ``write`` makes no such cursor."""
+        """Decodes a cursor; CursorInvalid unless ``write`` returns the same text for the decoded place."""
         try:
             decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
             place = self._unpack(orjson.loads(decoded[DIGEST_SIZE:]))
@@ -55,15 +55,15 @@ class Cursors(ABC, Generic[Place]):
 
     @abstractmethod
     def _pack(self, place: Place) -> list[str | int]:
-        """A place as JSON."""
+        """Converts a place to JSON values."""
 
     @abstractmethod
     def _unpack(self, packed: Any) -> Place:
-        """The place that a JSON value stands for; ValueError when it is none."""
+        """Converts a JSON value to a place; ValueError when it is not one."""
 
 
 class RowCursors(Cursors[int]):
-    """Cursors of a list in stored order, whose places are the ids of rows; 0 is before all."""
+    """Cursors of a list in stored order. A place is the id of a row; 0 is before the first."""
 
     def _pack(self, place: int) -> list[str | int]:
         return [place]
@@ -76,7 +76,7 @@ class RowCursors(Cursors[int]):
 
 
 class PositionCursors(Cursors[Position]):
-    """Cursors of a list of messages by their time."""
+    """Cursors of a list of messages in the order of their time."""
 
     def _pack(self, place: Position) -> list[str | int]:
         return [format_timestamp(place.ts), place.message_id]

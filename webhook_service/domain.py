@@ -48,7 +48,10 @@ class Message:
 
 
 class StoredMessage(NamedTuple):
-    """A message as it is read, a thousand at a time: ``id`` is its place in stored order, ``extra`` a JSON text."""
+    """A message as read from storage; ``id`` is its place in stored order, ``extra`` a JSON text.
+
+    A tuple, since reads make a thousand of them at a time.
+    """
 
     id: int
     message_id: str
@@ -63,12 +66,12 @@ class StoredMessage(NamedTuple):
 
     @property
     def position(self) -> "Position":
-        """Its place in the order by ``ts``."""
+        """The place in the order by ``ts``."""
         return Position(self.ts, self.message_id)
 
 
 class Order(StrEnum):
-    """By the provider's time, oldest or newest first."""
+    """Order of a list by the provider's time: oldest or newest first."""
 
     ASC = "asc"
     DESC = "desc"
@@ -76,7 +79,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages are meant; ``since`` is inclusive and ``until`` exclusive, both on ``ts``."""
+    """Conditions on messages; ``since`` is inclusive and ``until`` exclusive, both on ``ts``."""
 
     sender: str | None = None
     recipient: str | None = None
@@ -88,7 +91,7 @@ class MessageFilter:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The place of a message in the order by ``ts``, then by ID; it stays a place when the message is gone."""
+    """The place of a message in the order by ``ts``, then by ID; it remains valid when the message is deleted."""
 
     ts: datetime
     message_id: str
@@ -96,9 +99,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class MessageQuery:
-    """A page of messages: at most ``limit`` that pass a filter, after a place or else after ``offset`` others.
+    """A request for a page: at most ``limit`` messages that pass a filter, after a place, or after ``offset`` others.
 
-    ``with_total`` says that their number is wanted, too.
+    ``with_total`` asks for the number of all messages that pass the filter, too.
     """
 
     filter: MessageFilter
@@ -111,16 +114,16 @@ class MessageQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item, Place]):
-    """Some items of a list, and the place after which the next page begins; None when this page is the last."""
+    """A part of a list, and the place after which the next page begins; None for the last page."""
 
     items: Sequence[Item]
     next: Place | None
 
     @classmethod
     def cut(cls, found: Sequence[Item], limit: int, place: Callable[[Item], Place]) -> Self:
-        """Makes a page of the first ``limit`` of the items found; ``place`` tells where an item is in the list.
+        """Makes a page of at most ``limit`` items from a query for one more, which shows that there is a next page.
 
-        Ask for ``limit + 1``: the one too many shows that there is a next page.
+        ``place`` returns the place of an item in the list.
         """
         items = found[:limit]
         return cls(items, place(items[-1]) if len(found) > limit else None)
@@ -139,7 +142,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """How many seconds, at most, a replica's answer is behind the primary; None when that can't be known."""
+    """The most seconds that a replica's answer may be behind the primary; None when that can't be known."""
 
     seconds: float | None
 
@@ -152,29 +155,29 @@ class Interval(StrEnum):
 
     @property
     def length(self) -> timedelta:
-        """How long it lasts."""
+        """The length of the interval."""
         return timedelta(hours=1) if self is Interval.HOUR else timedelta(days=1)
 
     def start_of(self, moment: datetime) -> datetime:
-        """When the interval began that an aware UTC datetime is in."""
+        """Returns the start of the interval that an aware UTC datetime is in."""
         hour = moment.replace(minute=0, second=0, microsecond=0)
         return hour if self is Interval.HOUR else hour.replace(hour=0)
 
     def number(self, since: datetime, until: datetime) -> int:
-        """How many intervals the time from ``since`` to ``until`` (exclusive) is in."""
+        """Counts the intervals that the time from ``since`` to ``until`` (exclusive) touches."""
         return -((self.start_of(since) - until) // self.length) if since < until else 0
 
     def starts(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """When each of those began."""
+        """Yields the start of each of those intervals."""
         first = self.start_of(since)
         return (first + self.length * at for at in range(self.number(since, until)))
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """How many messages have their ``ts`` in each interval from ``since`` (inclusive) to ``until`` (exclusive).
+    """The number of messages with a ``ts`` from ``since`` (inclusive) to ``until`` (exclusive), by interval.
 
-    ``counts`` are (start, count) pairs in order, zeros included; what lies outside the range is not counted.
+    ``counts`` are (start, count) pairs in order, zeros included; messages outside the range are not counted.
     """
 
     interval: Interval
@@ -228,7 +231,7 @@ class Receipt:
 
 
 class StoredReceipt(NamedTuple):
-    """A receipt as it is read: ``id`` is its place in stored order, ``extra`` a JSON text."""
+    """A receipt as read from storage; ``id`` is its place in stored order, ``extra`` a JSON text."""
 
     id: int
     message_id: str
@@ -251,7 +254,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptFilter:
-    """Which receipts are meant."""
+    """Conditions on receipts."""
 
     message_id: str | None = None
     status: str | None = None
@@ -259,7 +262,7 @@ class ReceiptFilter:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptQuery:
-    """A page of receipts: at most ``limit`` that pass a filter, stored after the one with the id ``after``."""
+    """A request for a page: at most ``limit`` receipts that pass a filter, after the one with the id ``after``."""
 
     filter: ReceiptFilter
     limit: int
@@ -294,7 +297,7 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineSummary:
-    """A quarantined delivery without its body, of ``size`` bytes; it came ``count`` times from ``first_at`` on."""
+    """A quarantined delivery without its body, which has ``size`` bytes; it has come ``count`` times."""
 
     id: int
     provider: str
@@ -308,7 +311,7 @@ class QuarantineSummary:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """A quarantined delivery in the store, as it came first; it came ``count`` times, the last time at ``last_at``."""
+    """A quarantined delivery as stored, with its body; it has come ``count`` times, most recently at ``last_at``."""
 
     id: int
     delivery: Quarantined
@@ -317,7 +320,7 @@ class QuarantineEntry:
 
     @property
     def summary(self) -> QuarantineSummary:
-        """The entry without what only a replay needs."""
+        """The entry as lists show it."""
         kept = self.delivery
         return QuarantineSummary(
             id=self.id,

@@ -10,16 +10,16 @@ from webhook_service.formats import encode_json
 
 
 class OrjsonProvider(JSONProvider):
-    """Writes what ``jsonify`` is given as ``encode_json`` does, so a view may pass on datetimes and stored JSON."""
+    """JSON by ``encode_json``, so that views may pass datetimes and ``orjson.Fragment`` to ``jsonify``."""
 
     def dumps(self, obj: Any, **_options: Any) -> str:
-        """Writes a value as JSON."""
+        """Encodes a value as text; options are ignored."""
         return encode_json(obj).decode()
 
     def loads(self, s: str | bytes, **_options: Any) -> Any:
-        """Reads a JSON text."""
+        """Decodes a JSON text; options are ignored."""
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        """Makes the response of ``jsonify``; its body is never held as text."""
+        """Encodes a response for ``jsonify`` straight to bytes."""
         return Response(encode_json(self._prepare_response_obj(args, kwargs)), mimetype="application/json")

@@ -1,4 +1,4 @@
-"""Messages in stored order, for programs that must see each once."""
+"""``GET /feed``: messages in stored order, for programs that must see each once."""
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -11,7 +11,7 @@ from webhook_service.storage.messages import read_feed
 
 
 def feed_blueprint(database: Database) -> Blueprint:
-    """Routes for consumers."""
+    """Routes of the feed."""
     blueprint = Blueprint("feed", __name__)
 
     @blueprint.get("/feed")

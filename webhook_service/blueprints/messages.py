@@ -1,4 +1,4 @@
-"""Messages out."""
+"""``GET /messages``: pages of messages, and single ones with their receipts."""
 
 from flask import Blueprint, Response, abort, jsonify, request
 
@@ -15,7 +15,7 @@ RECEIPTS_SHOWN = 100  # with a message; `/receipts` pages through more
 
 
 def messages_blueprint(database: Database) -> Blueprint:
-    """Routes that read messages."""
+    """Routes of the messages."""
     blueprint = Blueprint("messages", __name__)
 
     @blueprint.get("/messages")

@@ -1,4 +1,4 @@
-"""Receipts out."""
+"""``GET /receipts``: pages of receipts."""
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -8,7 +8,7 @@ from webhook_service.storage.receipts import list_receipts
 
 
 def receipts_blueprint(database: Database) -> Blueprint:
-    """Routes that read receipts."""
+    """Routes of the receipts."""
     blueprint = Blueprint("receipts", __name__)
 
     @blueprint.get("/receipts")

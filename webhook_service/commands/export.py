@@ -59,7 +59,7 @@ def _load_filter(parameters: dict[str, str]) -> MessageFilter:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The file, and beside it the place that the export has reached while it is not done."""
+    """The exported file, and beside it, until the export is done, a file that says how far it has come."""
 
     file: Path
     form: ExportFormat
@@ -74,7 +74,7 @@ class _Target:
         return self.file.with_name(f"{self.file.name}.place")
 
     def start(self) -> tuple[int, int, Position | None]:
-        """How long the file is that can be gone on with, how many messages are in it, and the place of the last."""
+        """Reads where to continue: how many bytes and messages of the file are good, and the last one's place."""
         if not self.place.exists():
             if self.file.exists():
                 raise click.ClickException(f"{self.file} exists")
@@ -89,7 +89,7 @@ class _Target:
         return reached["size"], reached["messages"], after
 
     def save(self, size: int, messages: int, after: Position) -> None:
-        """Notes how far the file is good."""
+        """Saves where an interrupted export can continue."""
         cursor = self.cursors.write(after)
         unfinished = self.place.with_name(f"{self.place.name}.new")
         unfinished.write_bytes(

@@ -1,4 +1,4 @@
-"""Exports: which messages are asked for, and the lines of one on their way back in."""
+"""Exports: the query that asks for one, and the messages that are imported from one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from webhook_service.schemas.query import load_parameters, read_query_string
 
 
 class ExportQuerySchema(MessageQuerySchema):
-    """The query string of ``GET /export``: that of ``GET /messages`` but for what makes a page of it."""
+    """The query string of ``GET /export``: that of ``GET /messages`` without its page's limit, offset and order."""
 
     class Meta:
         exclude = ("limit", "offset", "order")
@@ -25,7 +25,7 @@ class ExportQuerySchema(MessageQuerySchema):
 
 @dataclass(frozen=True, slots=True)
 class ExportQuery:
-    """What a caller of ``GET /export`` asks for."""
+    """A request for an export: of the messages that pass ``filter``, after a place, in a format."""
 
     filter: MessageFilter
     format: str
@@ -33,7 +33,7 @@ class ExportQuery:
 
 
 class ExportedMessageSchema(Schema):
-    """A line of an export, and what an import takes."""
+    """A message in an export's NDJSON, as an import reads it."""
 
     message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
     sender = fields.String(required=True, data_key="from", validate=[validate.Length(max=ADDRESS_MAX), no_nul])
@@ -51,12 +51,12 @@ _exported_message = ExportedMessageSchema(unknown=EXCLUDE)
 
 
 def load_export_query(query_string: bytes) -> ExportQuery:
-    """Reads which messages a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     return load_export_parameters(read_query_string(query_string))
 
 
 def load_export_parameters(parameters: Mapping[str, str]) -> ExportQuery:
-    """Reads parameters by name, as ``load_export_query`` does those of a query string."""
+    """Loads parameters by name, as ``load_export_query`` does those of a query string."""
     loaded = load_parameters(_export_query, parameters)
     format_, cursor = loaded.pop("format"), loaded.pop("cursor")
     wanted = MessageFilter(**loaded)
@@ -65,9 +65,9 @@ def load_export_parameters(parameters: Mapping[str, str]) -> ExportQuery:
 
 
 def load_exported_message(exported: Mapping[str, Any], received_at: datetime) -> Message:
-    """Reads a line of an export; PayloadInvalid when a field is bad.
+    """Loads a message of an export; PayloadInvalid when a field is bad.
 
-    ``received_at`` is for a line that doesn't say it.
+    ``received_at`` is used where the message has none.
     """
     try:
         loaded: dict[str, Any] = _exported_message.load(exported)

@@ -1,4 +1,4 @@
-"""The feed."""
+"""The feed: its query and its places."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class FeedQuerySchema(Schema):
 
 @dataclass(frozen=True, slots=True)
 class FeedQuery:
-    """The part of the feed that a caller of ``GET /feed`` asks for; ``after`` is the id of a message, 0 before all."""
+    """A request for at most ``limit`` messages stored after the one with the id ``after``; 0 is before the first."""
 
     after: int
     limit: int
@@ -31,7 +31,7 @@ _feed_query = FeedQuerySchema(unknown=EXCLUDE)
 
 
 def load_feed_query(query_string: bytes) -> FeedQuery:
-    """Reads which part of the feed a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_feed_query, query_string)
     after: str | None = loaded["after"]
     try:

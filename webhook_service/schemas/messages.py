@@ -1,4 +1,4 @@
-"""Messages: the list of them, and one as JSON."""
+"""Messages: the query for a page of them, their cursors, and a message as JSON."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ _message_query = MessageQuerySchema(unknown=EXCLUDE)
 
 
 def load_message_query(query_string: bytes) -> MessageQuery:
-    """Reads which page a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_message_query, query_string)
     limit, offset, order, cursor = (loaded.pop(name) for name in ("limit", "offset", "order", "cursor"))
     wanted = MessageFilter(**loaded)
@@ -45,12 +45,12 @@ def load_message_query(query_string: bytes) -> MessageQuery:
 
 
 def read_position(wanted: MessageFilter, order: Order, cursor: str | None) -> Position | None:
-    """Reads the parameter ``cursor`` of a list of messages; None at its beginning, QueryInvalid for another list's."""
+    """Decodes the parameter ``cursor``; None for the first page, QueryInvalid when it is no cursor of this list."""
     return None if cursor in {None, FIRST_CURSOR} else read_cursor(message_cursors(wanted, order), cursor)
 
 
 def message_cursors(wanted: MessageFilter, order: Order) -> PositionCursors:
-    """Makes the cursors of the list of messages that pass a filter."""
+    """Returns the cursors of the list of messages that pass a filter, in an order."""
     since, until = (None if end is None else format_timestamp(end) for end in (wanted.since, wanted.until))
     return PositionCursors(
         "messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q
@@ -58,7 +58,7 @@ def message_cursors(wanted: MessageFilter, order: Order) -> PositionCursors:
 
 
 def present_message(message: StoredMessage) -> dict[str, Any]:
-    """A message as its JSON object, for ``encode_json``; ``extra`` only where there is one."""
+    """Converts a message to its JSON object, for ``encode_json``; ``extra`` is left out where there is none."""
     presented: dict[str, Any] = {
         "message_id": message.message_id,
         "from": message.sender,

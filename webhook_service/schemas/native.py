@@ -11,7 +11,7 @@ from webhook_service.schemas.fields import PHONE_NUMBER, Timestamp, errors_by_fi
 
 
 class NativePayloadSchema(Schema):
-    """The body of a native delivery; what it holds beside these fields is kept as ``extra``."""
+    """The body of a native delivery; all other fields are kept as ``extra``."""
 
     message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
     sender = fields.String(required=True, data_key="from", validate=phone_number)
@@ -25,7 +25,7 @@ _NATIVE_NAMES = frozenset(field.data_key or name for name, field in _native_payl
 
 
 def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
-    """The validated fields of a native payload by their names in the domain; PayloadInvalid when one is bad."""
+    """Loads a native payload to the fields of a Message by name; PayloadInvalid when one is bad."""
     try:
         loaded: dict[str, Any] = _at_a_glance(payload) or _native_payload.load(payload)
     except ValidationError as invalid:
@@ -35,9 +35,9 @@ def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at_a_glance(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """What the schema loads from a payload with nothing wrong in it; None for any other, which the schema then judges.
+    """Loads a valid payload as the schema does; None for an invalid one, whose errors only the schema reports.
 
-    Each delivery comes this way, and the schema takes five times as long: docs/performance.md has the figures.
+    Every native delivery passes here, and the schema takes five times as long: docs/performance.md has the figures.
     """
     try:
         message_id, text = payload["message_id"], payload.get("text")

@@ -1,4 +1,4 @@
-"""The quarantine: the list of its deliveries, and one as JSON."""
+"""The quarantine: the query for a page of it, its cursors, and a quarantined delivery as JSON."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ QUARANTINE_CURSORS = RowCursors("quarantine")
 
 @dataclass(frozen=True, slots=True)
 class QuarantineQuery:
-    """The page that a caller of ``GET /quarantine`` asks for; ``after`` is the id of an entry, 0 before all."""
+    """A request for at most ``limit`` entries after the one with the id ``after``; 0 is before the first."""
 
     after: int
     limit: int
@@ -25,14 +25,14 @@ _quarantine_query = PageSchema(unknown=EXCLUDE)
 
 
 def load_quarantine_query(query_string: bytes) -> QuarantineQuery:
-    """Reads which page a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_quarantine_query, query_string)
     cursor = loaded["cursor"]
     return QuarantineQuery(0 if cursor is None else read_cursor(QUARANTINE_CURSORS, cursor), loaded["limit"])
 
 
 def present_quarantined(summary: QuarantineSummary) -> dict[str, Any]:
-    """A quarantined delivery as its JSON object in a list, for ``encode_json``."""
+    """Converts a quarantined delivery to its JSON object in a list, for ``encode_json``."""
     return {
         "id": summary.id,
         "provider": summary.provider,
@@ -46,7 +46,7 @@ def present_quarantined(summary: QuarantineSummary) -> dict[str, Any]:
 
 
 def present_quarantined_whole(entry: QuarantineEntry) -> dict[str, Any]:
-    """A quarantined delivery with all that is kept of it; ``body`` is null where it is not UTF-8."""
+    """Converts a whole quarantined delivery to its JSON object; ``body`` is null where it is not UTF-8."""
     raw = entry.delivery.raw
     try:
         body = raw.decode()

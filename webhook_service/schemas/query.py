@@ -1,4 +1,4 @@
-"""Query strings, whatever they ask for."""
+"""Query strings and the parameters that several lists share."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from webhook_service.cursors import CursorInvalid, Cursors
 from webhook_service.limits import PAGE_DEFAULT, PAGE_MAX
 from webhook_service.schemas.fields import AsciiInteger, errors_by_field
 
-# In these a plus is far likelier a phone number's or a zone's than a form's idea of a space.
+# A raw plus in these is a phone number's or a time zone's, hardly ever an encoded space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
 _EMPTY_IS_ABSENT = frozenset(
     {"from", "to", "provider", "since", "until", "q", "cursor", "after", "message_id", "status"}
@@ -21,7 +21,7 @@ Place = TypeVar("Place")
 
 
 class PageSchema(Schema):
-    """The parameters of every list that is read in pages."""
+    """Parameters of every list that is read in pages."""
 
     limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
     cursor = fields.String(load_default=None)
@@ -63,7 +63,7 @@ def read_query_string(query_string: bytes) -> dict[str, str]:
 
 
 def read_cursor(cursors: Cursors[Place], cursor: str) -> Place:
-    """Reads the place that the parameter ``cursor`` stands for; QueryInvalid when it is none in this list."""
+    """Decodes the parameter ``cursor``; QueryInvalid when it is no cursor of this list."""
     try:
         return cursors.read(cursor)
     except CursorInvalid:

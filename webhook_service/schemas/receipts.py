@@ -1,4 +1,4 @@
-"""Receipts: the list of them, and one as JSON."""
+"""Receipts: the query for a page of them, their cursors, and a receipt as JSON."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _receipt_query = ReceiptQuerySchema(unknown=EXCLUDE)
 
 
 def load_receipt_query(query_string: bytes) -> ReceiptQuery:
-    """Reads which page a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_receipt_query, query_string)
     wanted, cursor = ReceiptFilter(loaded["message_id"], loaded["status"]), loaded["cursor"]
     after = 0 if cursor is None else read_cursor(receipt_cursors(wanted), cursor)
@@ -30,12 +30,12 @@ def load_receipt_query(query_string: bytes) -> ReceiptQuery:
 
 
 def receipt_cursors(wanted: ReceiptFilter) -> RowCursors:
-    """Makes the cursors of the list of receipts that pass a filter."""
+    """Returns the cursors of the list of receipts that pass a filter."""
     return RowCursors("receipts", wanted.message_id, wanted.status)
 
 
 def present_receipt(receipt: StoredReceipt) -> dict[str, Any]:
-    """A receipt as its JSON object, for ``encode_json``; ``error`` and ``extra`` only where there is one."""
+    """Converts a receipt to its JSON object, for ``encode_json``; ``error`` and ``extra`` only where there is one."""
     presented: dict[str, Any] = {
         "message_id": receipt.message_id,
         "status": receipt.status,

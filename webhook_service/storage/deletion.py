@@ -1,4 +1,4 @@
-"""Rows deleted for good, in transactions so short that deliveries don't wait for them.
+"""Deletion for good, in transactions so short that deliveries don't wait for them.
 
 A table that keeps anything of a message, a delivery or a person has its entry in ``TABLES``.
 """
@@ -25,26 +25,26 @@ AnyRow = MessageRow | ReceiptRow | QuarantineRow
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """Rows of a table that are to be deleted; ``ids`` selects theirs, those first that go first."""
+    """Rows of a table that are to be deleted; ``ids`` selects their ids in the order of deletion."""
 
     row: type[AnyRow]
     ids: Select[int]
 
     def count(self, connection: Connection) -> int:
-        """Counts them."""
+        """Counts the rows."""
         return connection.scalars(select(func.count()).select_from(self.ids.order_by(None).subquery())).one()
 
     def delete(self, transaction: Transaction, limit: int) -> int:
-        """Deletes at most ``limit`` of them and returns how many it deleted."""
+        """Deletes at most ``limit`` of the rows and returns how many it deleted."""
         some = self.ids.limit(limit)
         return transaction.execute(delete(self.row).where(self.row.id.in_(some))).rowcount
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A table, the column by which its rows are old, and how those about a phone number are found.
+    """A table, the column that tells the age of a row, and the function that finds the rows about a phone number.
 
-    ``find_about`` gives conditions of being among them, each for a part of them.
+    ``find_about`` returns one or more conditions, each for a part of those rows.
     """
 
     row: type[AnyRow]
@@ -52,11 +52,11 @@ class Kept:
     find_about: Callable[[Connection, str], list[ColumnElement[bool]]]
 
     def before(self, moment: datetime) -> list[Doomed]:
-        """The rows of before a moment, the oldest first."""
+        """Selects the rows from before a moment, oldest first."""
         return [Doomed(self.row, select(self.row.id).where(self.moment < moment).order_by(self.moment))]
 
     def about(self, snapshot: Connection, number: str) -> list[Doomed]:
-        """The rows about a phone number."""
+        """Selects the rows about a phone number."""
         parts = self.find_about(snapshot, number)
         return [Doomed(self.row, select(self.row.id).where(condition)) for condition in parts]
 
@@ -70,8 +70,8 @@ def _receipts_about(_snapshot: Connection, number: str) -> list[ColumnElement[bo
 
 
 def _quarantined_about(snapshot: Connection, number: str) -> list[ColumnElement[bool]]:
-    """Looks for the number in every body here, where nobody waits for it: no database searches bytes for a pattern."""
-    # Providers write a number with a plus, an encoded plus or none, and a longer number is someone else's.
+    """Searches every body for the number, in Python, since neither database matches a pattern against bytes."""
+    # Providers write a number with a plus, an encoded plus or none. A longer number is another person's.
     digits = re.escape(number.removeprefix("+").encode())
     mention = re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")
     bodies = select(QuarantineRow.id, QuarantineRow.raw).execution_options(yield_per=10)  # each may be megabytes
@@ -87,10 +87,10 @@ TABLES: Mapping[str, Kept] = {
 
 
 def in_batches(database: Database, work: Callable[[Transaction, int], int]) -> Iterator[int]:
-    """Repeats ``work``, which does at most so many rows as it is told and returns how many it did, until all are done.
+    """Repeats ``work``, each time in a transaction of its own, until no rows are left; yields how many each time did.
 
-    Each time in a transaction of its own, of a size that follows from how long the last one took; yields how many rows
-    each did. Between two it stays away for as long as it held the turn, so that others have half of the time.
+    ``work`` gets the most rows that it may do and returns how many it did. That limit follows from how long the last
+    transaction took. After each, it waits for as long as it held the turn to write, so that others have half the time.
     """
     size = FIRST_BATCH
     while True:
@@ -109,5 +109,5 @@ def in_batches(database: Database, work: Callable[[Transaction, int], int]) -> I
 
 
 def next_size(size: int, held: float) -> int:
-    """How many rows may be done in ``TURN`` if ``size`` took ``held`` seconds; it grows no faster than twofold."""
+    """Returns how many rows fit into ``TURN`` when ``size`` took ``held`` seconds; at most twice as many as before."""
     return max(1, min(LARGEST_BATCH, size * 2, int(size * TURN / max(held, 1e-6))))

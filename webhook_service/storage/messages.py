@@ -1,4 +1,4 @@
-"""Messages in and out of their table."""
+"""The table of messages: storing them, reading one, and reading the feed."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 
 
 def encode_message(message: Message) -> Row:
-    """Makes a message the row that ``insert_messages`` takes; work that needs no transaction is done here."""
+    """Converts a message to a row for ``insert_messages``; all work that needs no transaction is done here."""
     return (
         message.message_id,
         message.provider,
@@ -52,9 +52,10 @@ def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
 
 
 def fold(text: str) -> str:
-    """Folds the case of a text as search compares it, the same whatever the database.
+    """Folds the case of a text for search, alike for every database.
 
-    By Unicode's rules (chapter 3.13, canonical caseless matching); Turkish's dotted and dotless i are both an i.
+    The rules are Unicode's (chapter 3.13, canonical caseless matching); both the dotted and the dotless i of Turkish
+    are folded to i.
     """
     if text.isascii():
         return text.lower()
@@ -64,28 +65,28 @@ def fold(text: str) -> str:
 
 def find_message(connection: Connection, message_id: str) -> StoredMessage | None:
     """Reads the message with this ID."""
-    if "\x00" in message_id:  # no text of a database holds it, and PostgreSQL refuses the question
+    if "\x00" in message_id:  # no stored text holds NUL, and PostgreSQL refuses it as a parameter
         return None
     row = connection.execute(select_messages().where(MessageRow.message_id == message_id)).one_or_none()
     return None if row is None else StoredMessage(*row)
 
 
 def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMessage]:
-    """Reads the first messages that were stored after the one with that id; 0 is before all.
+    """Reads the first ``limit`` messages that were stored after the one with the id ``after``; 0 is before the first.
 
-    Writers take turns for a whole transaction, on SQLite by its one writer and on PostgreSQL by the advisory lock, and
-    an id is given inside a turn. So ids become visible in the order in which they are given, by however many nodes,
-    and no message with a smaller id can appear after a larger one was read.
+    Writers take turns, each for a whole transaction: on SQLite there is one writer, on PostgreSQL an advisory lock. Ids
+    are assigned within a turn, so they become visible in ascending order, whatever the number of nodes, and no message
+    with a smaller id appears after a larger one was read.
     """
     page = select_messages().where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
     return to_messages(connection.execute(page))
 
 
 def select_messages() -> Select[Any]:
-    """A query for messages as ``to_messages`` takes them."""
+    """Selects messages; ``to_messages`` converts the rows."""
     return select(*read_columns(MessageRow, StoredMessage._fields))
 
 
 def to_messages(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
-    """Makes messages of the rows of a query that was made with ``select_messages``."""
+    """Converts rows of ``select_messages``."""
     return list(starmap(StoredMessage, rows))

@@ -75,7 +75,7 @@ class Base(DeclarativeBase):
 
 
 def read_columns(row: type[Base], names: Iterable[str]) -> list[ColumnElement[Any]]:
-    """The columns of a table with these names, for a select; one that holds JSON as the text that the database has."""
+    """Returns the columns with these names for a select; one of JSON is read as text instead of being parsed."""
     columns = [row.__table__.columns[name] for name in names]
     return [cast(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in columns]
 

@@ -1,10 +1,13 @@
-"""Pages of messages and their totals: by place, so that the thousandth page costs no more than the first.
+"""Pages of messages, and the number of messages that pass a filter.
 
-The index of the texts' trigrams gives all messages that hold a part of a text, but in no order: good for a rare word,
-and a waste for one that half of the messages hold, of which a page needs a few. Those are soon found by going along the
-order of the page. So a search goes along for a bounded stretch first, and asks the index for what lies beyond only if
-that did not fill the page. The index only narrows a search down: what it gives is compared with the text itself, so a
-search finds the same on a database that has none.
+A page begins at a place in the list, not at a number of messages to skip, so the thousandth page costs no more than the
+first.
+
+A search has two ways. An index of the trigrams of all texts finds every message that holds a part of a text, but in no
+order: good for a rare word, wasteful for one that half of the messages hold. Messages with such a word are found sooner
+by reading along the order of the page. So a search reads along for a bounded stretch first, and asks the index for what
+lies beyond only if the page is not full then. Results of the index are compared with the text itself, so a search finds
+the same on a database without the index.
 """
 
 from dataclasses import replace
@@ -30,8 +33,8 @@ from webhook_service.storage.models import MessageRow, UtcDateTime
 from webhook_service.storage.rollups import count_all, count_between, count_of_sender
 
 STRETCH = 5_000  # messages
-TRIGRAM = 3  # characters; a shorter part of a text is in no index
-MOST_TRIGRAMS = 32  # of a long text; they narrow down enough, and FTS5 bounds what it takes
+TRIGRAM = 3  # characters; the index knows no shorter text
+MOST_TRIGRAMS = 32  # of a long text: they are selective enough, and FTS5 limits the length of a query
 
 _KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
 
@@ -51,7 +54,7 @@ def read_page(connection: Connection, query: MessageQuery) -> Page[StoredMessage
 
 
 def count_messages(connection: Connection, wanted: MessageFilter) -> int:
-    """Counts the messages that pass a filter; the numbers for filters that come often are kept ready."""
+    """Counts the messages that pass a filter; for common filters, triggers keep the number."""
     match wanted:
         case MessageFilter(recipient=None, provider=None, q=None, sender=None, since=since, until=until):
             return count_between(connection, since, until) if since or until else count_all(connection)
@@ -63,7 +66,7 @@ def count_messages(connection: Connection, wanted: MessageFilter) -> int:
 
 
 def list_messages(connection: Connection, query: MessageQuery, last: Position | None = None) -> list[StoredMessage]:
-    """Reads the messages that a query asks for by going along their order, up to the place ``last`` if it is given."""
+    """Reads the messages of a query by going along their order, up to the place ``last`` if that is given."""
     page = (
         select_messages()
         .where(*_matching(query), *_up_to(last, query.order))
@@ -75,7 +78,7 @@ def list_messages(connection: Connection, query: MessageQuery, last: Position | 
 
 
 def _search(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
-    """Reads what ``list_messages`` does for a filter with ``q``, sooner."""
+    """Reads the same as ``list_messages``, faster for a filter with ``q``."""
     if not has_index_for(connection, fold(query.filter.q or "")):
         return list_messages(connection, query)
     if query.offset:
@@ -88,7 +91,7 @@ def _search(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
 
 
 def _end_of_stretch(connection: Connection, query: MessageQuery) -> Position | None:
-    """Finds the place where the stretch after the query's place ends; None when the whole list ends within it."""
+    """Finds the last place of the stretch that begins at the query's place; None when the list ends within it."""
     others = replace(query, filter=replace(query.filter, q=None))
     last = (
         select(MessageRow.ts, MessageRow.message_id)
@@ -102,9 +105,9 @@ def _end_of_stretch(connection: Connection, query: MessageQuery) -> Position | N
 
 
 def _ask_index(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
-    """Reads what a query asks for from among all messages that hold the text, which the index finds.
+    """Reads the messages of a query by finding all that hold the text in the index, then sorting them.
 
-    They are found apart from being sorted, or else a database may think of going along the order of the page again.
+    Finding is kept apart from sorting, or the planner may choose to go along the order of the page again.
     """
     narrow = _narrow_down(connection, fold(query.filter.q or ""))
     found = select_messages().where(*narrow, *_matching(query)).cte("found").prefix_with("MATERIALIZED")
@@ -113,15 +116,15 @@ def _ask_index(connection: Connection, query: MessageQuery) -> list[StoredMessag
 
 
 def has_index_for(connection: Connection, folded: str) -> bool:
-    """Whether there is an index of trigrams, and any of them in this part of a text."""
+    """Tells whether the database has an index of trigrams and the text is long enough for it."""
     return len(folded) >= TRIGRAM and bool(connection.scalar(_index_exists[connection.dialect.name]))
 
 
 def _narrow_down(connection: Connection, folded: str) -> list[ColumnElement[bool]]:
-    """Conditions that hold for every message with this in its text, and for few others.
+    """Returns conditions that are true of every message with this in its text, and of few others.
 
-    None on PostgreSQL, which enters the index by the comparison of the text itself. On SQLite the id is one of those
-    that have each trigram, or that are not in the index yet.
+    There are none on PostgreSQL, which uses the index for the comparison of the text itself. On SQLite a message must
+    have each trigram in the index, or not be in the index yet.
     """
     if connection.dialect.name == "postgresql" or not has_index_for(connection, folded):
         return []
@@ -134,10 +137,10 @@ def _narrow_down(connection: Connection, folded: str) -> list[ColumnElement[bool
 
 
 def _matching(query: MessageQuery) -> list[ColumnElement[bool]]:
-    """The conditions of passing the filter of a query and coming after its place.
+    """Returns the conditions that a message passes the filter of a query and comes after its place.
 
-    The place is compared as a row, at which both databases enter an index directly. A bound of the filter that it
-    implies is left out, or a database may enter the index there instead.
+    The place is a comparison of rows, for which both databases descend an index directly. A bound of the filter that
+    the place implies is left out, or a database may begin to read the index at that bound instead.
     """
     wanted, after = query.filter, query.after
     if after is None:
@@ -150,7 +153,7 @@ def _matching(query: MessageQuery) -> list[ColumnElement[bool]]:
 
 
 def _up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
-    """The condition of not coming after a place."""
+    """Returns the condition that a message does not come after a place."""
     if last is None:
         return []
     return [_place(last) >= _KEY_OF_PAGES if order is Order.ASC else _place(last) <= _KEY_OF_PAGES]

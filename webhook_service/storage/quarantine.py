@@ -1,4 +1,4 @@
-"""Deliveries in and out of quarantine."""
+"""The table of quarantined deliveries."""
 
 import hashlib
 from itertools import starmap
@@ -11,7 +11,7 @@ from webhook_service.storage.models import QuarantineRow
 
 
 def keep(connection: Connection, delivery: Quarantined) -> None:
-    """Keeps a delivery, or counts once more that the same bytes came from the same provider."""
+    """Stores a delivery, or adds one to the count when the same bytes have come from the same provider before."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert = dialect.insert(QuarantineRow).values(
         provider=delivery.provider,
@@ -38,7 +38,7 @@ def keep(connection: Connection, delivery: Quarantined) -> None:
 
 
 def find_quarantined(connection: Connection, entry_id: int) -> QuarantineEntry | None:
-    """Reads the quarantined delivery with this id, body and all."""
+    """Reads the quarantined delivery with this id, with its body."""
     whole = select(
         QuarantineRow.provider,
         QuarantineRow.raw,
@@ -59,7 +59,7 @@ def find_quarantined(connection: Connection, entry_id: int) -> QuarantineEntry |
 
 
 def list_quarantined(connection: Connection, *, after: int, limit: int) -> Page[QuarantineSummary, int]:
-    """Reads a page of the deliveries in quarantine after the one with that id, oldest first, without their bodies."""
+    """Reads a page of quarantined deliveries after the one with the id ``after``, oldest first, without bodies."""
     page = (
         select(
             QuarantineRow.id,

@@ -1,4 +1,4 @@
-"""Receipts in and out of their table."""
+"""The table of receipts."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _KEY = _COLUMNS[:3]
 
 
 def encode_receipt(receipt: Receipt) -> Row:
-    """Makes a receipt the row that ``insert_receipts`` takes."""
+    """Converts a receipt to a row for ``insert_receipts``."""
     return (
         receipt.message_id,
         receipt.status,
