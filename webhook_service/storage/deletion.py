@@ -13,8 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, sel
 from sqlalchemy.orm import InstrumentedAttribute
 
 from webhook_service.domain import StorageBusy
-from webhook_service.storage.database import Database, Transaction
+from webhook_service.storage.database import Database
 from webhook_service.storage.models import MessageRow, QuarantineRow, ReceiptRow
+from webhook_service.storage.writing import Transaction
 
 TURN = 0.02  # seconds to hold the turn to write: a fifth of what a delivery may be made to wait, as some take longer
 FIRST_BATCH = 20  # rows
