@@ -32,8 +32,8 @@ from benchmarks.postgresql import postgresql
 from benchmarks.reads_report import PAGE, STATS, TIMELINE, Latency, Result, Results, draw, table
 from benchmarks.servers import ROOT, Server, server
 from webhook_service.domain import Order, Position
-from webhook_service.schemas.feed import FeedQuery, next_in_feed
-from webhook_service.schemas.messages import load_message_query, write_cursor
+from webhook_service.schemas.feed import FEED_CURSORS
+from webhook_service.schemas.messages import load_message_query, message_cursors
 
 APP = "wsgi:app"
 LIMIT = 100  # messages of a page, the most that there may be
@@ -118,7 +118,7 @@ def deep_cursor(query_string: str) -> str:
     since, until = query.filter.since or END - YEAR, query.filter.until or END
     tenth = (until - since) / 10
     place = until - tenth if query.order is Order.ASC else since + tenth
-    return write_cursor(query.filter, query.order, Position(place, ""))
+    return message_cursors(query.filter, query.order).write(Position(place, ""))
 
 
 def measure(client: Client, path: str, patience: Patience) -> Latency:
@@ -151,13 +151,13 @@ def feed_rate(url: str, stored: int, patience: Patience) -> float:
 
 def _consume(url: str, end: float, start: int) -> int:
     """How many messages were read until then; at the feed's end it is begun anew."""
-    read, beginning = 0, next_in_feed(FeedQuery(start, 1), [])
+    read, beginning = 0, FEED_CURSORS.write(start)
     after = beginning
     with closing(Client(url)) as client:
         while time.perf_counter() < end:
             page = client.get(f"/feed?limit=1000&after={after}")
             number = page.count(b'"message_id":')
-            after = page.rpartition(b'"next":"')[2].rstrip(b'"}').decode() if number else beginning
+            after = page.rpartition(b'"next":"')[2].rstrip(b'"}\n').decode() if number else beginning
             read += number
     return read
 

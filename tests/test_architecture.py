@@ -14,22 +14,25 @@ MODULES = {
     for file in (ROOT / PACKAGE).rglob("*.py")
 }
 
-MAY_IMPORT_FLASK = ("app", "current", "blueprints", "access", "errors", "logs", "metrics", "cli")
+MAY_IMPORT_FLASK = ("app", "current", "blueprints", "access", "errors", "json_provider", "logs", "metrics", "cli")
 MAY_IMPORT_SQLALCHEMY = ("storage", "settings")
 
 # What each part may import of ours; a part is a file or a folder right below the package.
 LAYERS = {
     "domain": set(),
+    "limits": set(),
+    "formats": set(),
     "strict_json": {"domain"},
-    "cursors": set(),
-    "schemas": {"domain", "cursors"},
-    "providers": {"domain", "schemas", "strict_json"},
+    "cursors": {"domain", "formats", "limits"},
+    "schemas": {"cursors", "domain", "formats", "limits"},
+    "providers": {"domain", "formats", "limits", "schemas", "strict_json"},
     "settings": {"domain", "providers"},
-    "storage": {"domain"},
+    "storage": {"domain", "limits"},
     "intake": {"domain", "providers", "storage"},
-    "exporting": {"domain", "schemas", "storage"},
+    "exporting": {"domain", "formats", "schemas", "storage"},
     "importing": {"domain", "schemas", "storage", "strict_json"},
     "current": set(),
+    "json_provider": {"formats"},
     "logs": {"current", "domain"},
     "metrics": {"current", "domain"},
     "errors": {"current", "domain", "schemas"},

@@ -197,6 +197,17 @@ def test_a_message_is_shown_as_it_was_sent(client: Client) -> None:
     }
 
 
+def test_an_answer_is_json_in_utf_8_on_one_line(client: Client) -> None:
+    deliver(client, payload(message_id="ä", text="Grüße 😀\n"))
+
+    listed = client.get("/messages")
+
+    assert listed.content_type == "application/json"
+    assert listed.data.endswith(b',"total":1,"limit":50,"offset":0,"next_cursor":null}\n')
+    assert '"message_id":"ä",'.encode() in listed.data
+    assert listed.data.count(b"\n") == 1
+
+
 def test_messages_are_filtered_searched_ordered_and_paged(client: Client) -> None:
     for number in range(5):
         deliver(

@@ -15,15 +15,16 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.messages import MOMENT, message
+from tests.support.messages import MOMENT, as_sent, message
 from tests.support.processes import environment, run_cli
-from webhook_service.domain import Message, MessageFilter, Order, Position
+from webhook_service.domain import Message, MessageFilter, MessageQuery, Order, Position
 from webhook_service.exporting import BATCH, defuse
-from webhook_service.schemas.messages import write_cursor
+from webhook_service.schemas.messages import message_cursors
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import encode_message, insert_messages, list_messages
+from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.migrate import migrate
+from webhook_service.storage.pages import list_messages
 
 SECOND = timedelta(seconds=1)
 ODD = [
@@ -47,9 +48,9 @@ def store(database: Database, *messages: Message) -> None:
 def all_messages(url: str) -> list[Message]:
     database = Database(parse_url(url), pool_size=1)
     with database.snapshot() as snapshot:
-        found = list_messages(snapshot, MessageFilter(), order=Order.ASC, limit=100_000)
+        found = list_messages(snapshot, MessageQuery(MessageFilter(), limit=100_000))
     database.close()
-    return found
+    return [as_sent(each) for each in found]
 
 
 def store_many(database: Database, number: int = 2 * BATCH + 500) -> list[str]:
@@ -197,7 +198,7 @@ def interrupt(file: Path, ids: Sequence[str], whole: bytes, **place: Any) -> Non
     """Leaves a file as an export does that was killed after 1,000 messages and some bytes."""
     good = b"".join(line + b"\n" for line in whole.splitlines()[:1000])
     file.write_bytes(good + b'{"message_id":"torn')
-    cursor = write_cursor(MessageFilter(), Order.ASC, Position(MOMENT + SECOND * (999 // 3), ids[999]))
+    cursor = message_cursors(MessageFilter(), Order.ASC).write(Position(MOMENT + SECOND * (999 // 3), ids[999]))
     reached = {"cursor": cursor, "format": "ndjson", "size": len(good), "messages": 1000, **place}
     file.with_name(f"{file.name}.place").write_text(json.dumps(reached))
 

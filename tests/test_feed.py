@@ -23,8 +23,7 @@ from tests.support.waiting import wait_until
 from webhook_service.domain import Contents, Message
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.feed import read_feed
-from webhook_service.storage.messages import encode_message, insert_messages
+from webhook_service.storage.messages import encode_message, insert_messages, read_feed
 
 DOCUMENT = (ROOT / "docs" / "feed.md").read_text()
 

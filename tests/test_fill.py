@@ -11,13 +11,14 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from benchmarks.fill import ABSENT_WORD, COMMON_WORD, fill, rows
-from tests.support.messages import message
+from tests.support.messages import as_sent, message
 from tests.support.postgresql import fresh_database
 from tests.support.stored import is_intact, opened, stored_ids
-from webhook_service.domain import MessageFilter, Order
+from webhook_service.domain import MessageFilter, MessageQuery
 from webhook_service.settings import parse_url
-from webhook_service.storage.messages import count_messages, encode_message, insert_messages, list_messages
+from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.migrate import migrate
+from webhook_service.storage.pages import count_messages, list_messages
 from webhook_service.storage.rollups import count_all, count_differences
 
 MESSAGES, SENDERS = 600, 50
@@ -88,10 +89,10 @@ def wipe(url: str) -> None:
 
 def test_a_filled_database_holds_messages_as_the_service_stores_them(filled_url: str) -> None:
     with opened(filled_url) as database, database.snapshot() as snapshot:
-        stored = list_messages(snapshot, MessageFilter(), order=Order.ASC, limit=MESSAGES + 1)
+        stored = list_messages(snapshot, MessageQuery(MessageFilter(), limit=MESSAGES + 1))
     made = sorted(rows(MESSAGES, SENDERS))
 
-    encoded = sorted(encode_message(each) for each in stored)
+    encoded = sorted(encode_message(as_sent(each)) for each in stored)
 
     assert [(*row[:8], row[9]) for row in encoded] == made
     assert is_intact(filled_url)
@@ -120,10 +121,10 @@ def test_a_filled_database_goes_on_like_any_other(empty_database_url: str) -> No
         with database.transaction() as transaction:
             insert_messages(transaction, [encode_message(later)])
         with database.snapshot() as snapshot:
-            found = list_messages(snapshot, MessageFilter(q="zyzzyva"), order=Order.ASC, limit=2)
+            found = list_messages(snapshot, MessageQuery(MessageFilter(q="zyzzyva"), limit=2))
             differences = count_differences(snapshot)
 
-    assert found == [later]
+    assert [as_sent(each) for each in found] == [later]
     assert differences == EXACT
     assert stored_ids(empty_database_url)[-1] == "later"
 

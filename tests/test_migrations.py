@@ -14,15 +14,16 @@ from alembic.migration import MigrationContext
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from tests.support.messages import message
+from tests.support.messages import as_sent, message
 from tests.support.processes import BIN, ROOT, environment
-from webhook_service.domain import Message, MessageFilter, Order, StorageUnavailable
+from webhook_service.domain import Message, MessageFilter, MessageQuery, StorageUnavailable
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.errors import SCHEMA_VERSION
-from webhook_service.storage.messages import encode_message, find_message, insert_messages, list_messages
+from webhook_service.storage.messages import encode_message, find_message, insert_messages
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
+from webhook_service.storage.pages import list_messages
 
 NOT_THERE = "the database file is missing or can't be opened"
 
@@ -43,7 +44,7 @@ def opened(url: URL) -> Iterator[Database]:
 
 def stored_ids(url: URL) -> list[str]:
     with opened(url) as database, database.snapshot() as snapshot:
-        page = list_messages(snapshot, MessageFilter(), order=Order.ASC, limit=100, offset=0)
+        page = list_messages(snapshot, MessageQuery(MessageFilter(), limit=100))
     return [each.message_id for each in page]
 
 
@@ -225,8 +226,9 @@ def test_the_messages_of_the_fastapi_original_are_taken_over(tmp_path: Path, rec
 
     with opened(url) as database, database.snapshot() as snapshot:
         taken_over = find_message(snapshot, "m-1")
-        found = list_messages(snapshot, MessageFilter(q="GRÜSSE"), order=Order.ASC, limit=10, offset=0)
-    assert taken_over == Message(
+        found = list_messages(snapshot, MessageQuery(MessageFilter(q="GRÜSSE"), limit=10))
+    assert taken_over is not None
+    assert as_sent(taken_over) == Message(
         message_id="m-1",
         provider="native",
         sender="+4915",

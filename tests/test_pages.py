@@ -12,8 +12,8 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from tests.support.messages import MOMENT, message
-from webhook_service.cursors import CursorInvalid, decode_cursor, encode_cursor
-from webhook_service.domain import Message
+from webhook_service.cursors import CursorInvalid, PositionCursors
+from webhook_service.domain import Message, Position
 from webhook_service.storage.database import Database
 from webhook_service.storage.messages import encode_message, insert_messages
 
@@ -193,15 +193,15 @@ def test_the_size_of_a_page_may_change_on_the_way(client: FlaskClient, database:
 
 
 def test_a_cursor_with_any_character_changed_is_refused() -> None:
-    scope = ("messages", "asc", None)
-    cursor = encode_cursor(scope, ("2025-01-15T10:00:00Z", "é"))
+    cursors = PositionCursors("messages", "asc", None)
+    cursor = cursors.write(Position(MOMENT, "é"))
 
-    assert decode_cursor(scope, cursor) == ["2025-01-15T10:00:00Z", "é"]
+    assert cursors.read(cursor) == Position(MOMENT, "é")
     assert re.fullmatch(r"[A-Za-z0-9_-]+", cursor)
     for at in range(len(cursor)):
         for forged in (cursor[:at] + ("A" if cursor[at] != "A" else "B") + cursor[at + 1 :], cursor[:at]):
             with pytest.raises(CursorInvalid):
-                decode_cursor(scope, forged)
+                cursors.read(forged)
     for spelled in (cursor + "=", cursor + "\n", " " + cursor, cursor + "!", cursor + "AAAA"):
         with pytest.raises(CursorInvalid):
-            decode_cursor(scope, spelled)
+            cursors.read(spelled)

@@ -13,13 +13,12 @@ from sqlalchemy import Connection, event, text
 
 from tests.support.messages import MOMENT, message
 from tests.support.postgresql import fresh_database
-from webhook_service.domain import Interval, MessageFilter, Order, Position
+from webhook_service.domain import Interval, MessageFilter, MessageQuery, Order, Position
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.deletion import count_messages_of
-from webhook_service.storage.feed import read_feed
-from webhook_service.storage.messages import count_messages, encode_message, find_message, insert_messages
-from webhook_service.storage.pages import read_page, read_stored
+from webhook_service.storage.deletion import TABLES
+from webhook_service.storage.messages import encode_message, find_message, insert_messages, read_feed
+from webhook_service.storage.pages import count_messages, list_messages, read_page
 from webhook_service.storage.rollups import read_timeline
 from webhook_service.storage.stats import read_stats
 
@@ -117,7 +116,7 @@ def sorts(plan: str) -> bool:
 def test_a_page_is_read_from_an_index(
     wanted: MessageFilter, after: Position | None, order: Order, filled: Database
 ) -> None:
-    (plan,) = plans(filled, lambda snapshot: read_page(snapshot, wanted, order=order, limit=50, after=after))
+    (plan,) = plans(filled, lambda snapshot: read_page(snapshot, MessageQuery(wanted, 50, order, after=after)))
 
     assert not goes_through_the_table(plan), plan
     assert not sorts(plan), plan
@@ -129,7 +128,7 @@ def test_a_page_is_read_from_an_index(
 def test_a_deep_page_enters_the_index_at_its_place(wanted: MessageFilter, order: Order, filled: Database) -> None:
     after = Position(MIDDLE, "m")
 
-    (plan,) = plans(filled, lambda snapshot: read_page(snapshot, wanted, order=order, limit=50, after=after))
+    (plan,) = plans(filled, lambda snapshot: read_page(snapshot, MessageQuery(wanted, 50, order, after=after)))
 
     assert "(ts,message_id)" in plan or re.search(r"Index Cond: .*ROW\(ts, \(message_id\)::text\)", plan), plan
 
@@ -144,9 +143,9 @@ def test_a_deep_page_enters_the_index_at_its_place(wanted: MessageFilter, order:
         lambda snapshot: count_messages(snapshot, MessageFilter(since=MOMENT + STEP, until=MIDDLE + STEP)),
         lambda snapshot: count_messages(snapshot, MessageFilter(sender="+7", since=MIDDLE)),
         lambda snapshot: count_messages(snapshot, MessageFilter(recipient="+7")),
-        lambda snapshot: count_messages_of(snapshot, "+7"),
+        lambda snapshot: TABLES["messages"].about(snapshot, "+7")[0].count(snapshot),
         lambda snapshot: read_feed(snapshot, MESSAGES // 2, 100),
-        lambda snapshot: read_stored(snapshot, MessageFilter(), after=Position(MIDDLE, "m"), limit=100),
+        lambda snapshot: list_messages(snapshot, MessageQuery(MessageFilter(), 100, after=Position(MIDDLE, "m"))),
         lambda snapshot: find_message(snapshot, "m"),
     ],
     ids=[

@@ -10,17 +10,19 @@ from threading import Event
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.support.messages import message
 from tests.support.processes import environment, run_cli
 from tests.support.stored import accept
-from webhook_service.domain import Contents, Message, MessageFilter, Order, Quarantined, Receipt
+from webhook_service.domain import Contents, Message, MessageFilter, MessageQuery, Quarantined, Receipt
 from webhook_service.settings import parse_url
-from webhook_service.storage.batches import LARGEST_BATCH, TURN, in_batches, next_size
 from webhook_service.storage.database import Database
-from webhook_service.storage.deletion import delete_old_messages
-from webhook_service.storage.messages import count_messages, encode_message, insert_messages, list_messages
-from webhook_service.storage.quarantine import list_quarantined
+from webhook_service.storage.deletion import LARGEST_BATCH, TABLES, TURN, in_batches, next_size
+from webhook_service.storage.messages import encode_message, insert_messages
+from webhook_service.storage.models import QuarantineRow
+from webhook_service.storage.pages import count_messages, list_messages
+from webhook_service.storage.quarantine import keep
 from webhook_service.storage.rollups import count_differences
 from webhook_service.storage.writing import Transaction
 
@@ -35,7 +37,7 @@ def store(database: Database, *messages: Message) -> None:
 
 def ids(database: Database, **wanted: str) -> list[str]:
     with database.snapshot() as snapshot:
-        found = list_messages(snapshot, MessageFilter(**wanted), order=Order.ASC, limit=10_000)  # type: ignore[arg-type]  # the tests' filters are texts
+        found = list_messages(snapshot, MessageQuery(MessageFilter(**wanted), limit=10_000))  # type: ignore[arg-type]  # the tests' filters are texts
         assert count_messages(snapshot, MessageFilter(**wanted)) == len(found)  # type: ignore[arg-type]  # likewise
         assert not any(count_differences(snapshot).values())
     return [each.message_id for each in found]
@@ -52,7 +54,7 @@ def quarantined(raw: bytes, received_at: datetime) -> Quarantined:
 
 def left_in_quarantine(database: Database) -> list[bytes]:
     with database.snapshot() as snapshot:
-        return [entry.delivery.raw for entry in list_quarantined(snapshot, after=0, limit=100)]
+        return list(snapshot.scalars(select(QuarantineRow.raw).order_by(QuarantineRow.id)))
 
 
 def said(what: str, *, messages: int = 0, receipts: int = 0, quarantined: int = 0) -> str:
@@ -104,9 +106,7 @@ def test_deliveries_go_on_while_much_is_deleted(database: Database) -> None:
 
     with ThreadPoolExecutor(3) as threads:
         delivering = threads.map(deliver, range(2))
-        batches = list(
-            in_batches(database, lambda transaction, size: delete_old_messages(transaction, NOW - DAY, size))
-        )
+        batches = list(in_batches(database, TABLES["messages"].before(NOW - DAY)[0].delete))
         list(delivering)
 
     assert len(batches) > 2
@@ -170,6 +170,18 @@ def test_nothing_of_an_erased_person_is_left(database: Database, database_url: s
     assert sorted(ids(database)) == ["longer", "other"]
     assert left_in_quarantine(database) == [b"of +49151001", b"of nobody"]
     assert ids(database, sender="+4915100") == ids(database, recipient="+4915100") == []
+
+
+def test_a_person_is_erased_from_any_number_of_quarantined_deliveries(database: Database, database_url: str) -> None:
+    with database.transaction() as transaction:
+        for at in range(LARGEST_BATCH + 1):
+            keep(transaction, quarantined(b"+4915100 %d" % at, NOW))
+        keep(transaction, quarantined(b"of nobody", NOW))
+
+    erased = run_cli("erase", "--number", "+4915100", environ=environment(database_url))
+
+    assert erased.stdout.splitlines()[-1] == "2,001 quarantined deliveries deleted"
+    assert left_in_quarantine(database) == [b"of nobody"]
 
 
 def test_an_erased_text_is_gone_from_the_file(sqlite_url: str) -> None:

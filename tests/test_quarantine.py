@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -11,11 +12,14 @@ from werkzeug.test import TestResponse
 
 from tests.support.app import application, deliver
 from tests.support.deliveries import SECRET, payload
+from tests.support.messages import MOMENT
 from tests.support.whatsapp import a_message, a_status, a_value, of_values, post
-from webhook_service.domain import Contents, Delivery, Message, PayloadInvalid, Reason, Secrets
+from webhook_service.domain import Contents, Delivery, Message, PayloadInvalid, Quarantined, Reason, Secrets
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.providers.whatsapp import WhatsApp
+from webhook_service.storage.database import Database
+from webhook_service.storage.quarantine import keep
 
 GOOD = a_message("wamid.good")
 BAD = {"id": "wamid.bad", "type": "text", "text": {"body": "Hi"}}
@@ -200,6 +204,23 @@ def test_pages_go_on_where_the_last_ended(client: FlaskClient) -> None:
 
     assert len(seen) == 5
     assert seen == sorted(set(seen))
+
+
+def test_a_list_reads_no_body(client: FlaskClient, database: Database) -> None:
+    megabyte = 1_000_000
+    with database.transaction() as transaction:
+        for at in range(20):
+            body = b"%d" % (at % 10) * megabyte + b"%d" % at
+            keep(transaction, Quarantined("native", body, {}, "/webhook", "not_json", {"body": ["Bad."]}, MOMENT))
+    quarantined(client)
+
+    tracemalloc.start()
+    listed = quarantined(client)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert [entry["size"] for entry in listed] == [megabyte + len(str(at)) for at in range(20)]
+    assert most < megabyte
 
 
 @pytest.mark.parametrize("path", ["/quarantine/7", "/quarantine/99999999999999999999999", "/quarantine/x"])

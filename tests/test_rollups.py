@@ -21,8 +21,9 @@ from tests.support.processes import environment, run_cli
 from webhook_service.domain import Interval, Message, MessageFilter
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import count_messages, encode_message, insert_messages
+from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.migrate import MIGRATIONS, migrate
+from webhook_service.storage.pages import count_messages
 from webhook_service.storage.rollups import count_between, count_differences, read_timeline
 from webhook_service.storage.stats import read_stats
 

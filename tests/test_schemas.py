@@ -3,13 +3,14 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.deliveries import payload
-from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid
-from webhook_service.schemas.fields import format_timestamp
+from webhook_service.domain import MessageFilter, Order, PayloadInvalid, StoredMessage
+from webhook_service.formats import encode_json, format_timestamp, format_timestamps
 from webhook_service.schemas.messages import load_message_query, present_message
 from webhook_service.schemas.native import _at_a_glance, _native_payload, load_native_payload
 from webhook_service.schemas.query import QueryInvalid
@@ -175,6 +176,16 @@ def test_a_timestamp_is_answered_so_that_it_reads_back_the_same(moment: datetime
     assert read_ts(written) == moment
 
 
+@given(MOMENTS)
+def test_json_has_a_time_as_it_is_written_anywhere_else(moment: datetime) -> None:
+    assert encode_json({"ts": moment}) == b'{"ts":"%b"}\n' % format_timestamp(moment).encode()
+
+
+@given(st.lists(MOMENTS))
+def test_many_timestamps_are_written_as_one_is(moments: list[datetime]) -> None:
+    assert format_timestamps(moments) == [format_timestamp(moment) for moment in moments]
+
+
 def test_a_query_may_be_empty() -> None:
     query = load_message_query(b"")
 
@@ -250,9 +261,21 @@ def test_any_query_string_is_read_or_refused(query: bytes) -> None:
 @pytest.mark.parametrize("extra", [None, {"a": [1]}])
 def test_a_message_is_shown_whole(extra: dict[str, Any] | None) -> None:
     moment = datetime(2025, 1, 15, 10, 0, 0, 120_000, tzinfo=UTC)
-    message = Message("m1", "native", "+1", "+2", moment, moment.replace(microsecond=0), "Hi", "text", extra)
+    stored = None if extra is None else orjson.dumps(extra).decode()
+    message = StoredMessage(
+        id=7,
+        message_id="m1",
+        sender="+1",
+        recipient="+2",
+        ts=moment,
+        text="Hi",
+        provider="native",
+        type="text",
+        received_at=moment.replace(microsecond=0),
+        extra=stored,
+    )
 
-    presented = present_message(message)
+    presented = orjson.loads(encode_json(present_message(message)))
 
     assert presented.pop("extra", None) == extra
     assert presented == {

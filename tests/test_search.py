@@ -12,15 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from tests.support.messages import MOMENT, message
+from tests.support.messages import MOMENT, as_sent, message, position
 from tests.support.postgresql import fresh_database
-from webhook_service.domain import Message, MessageFilter, Order, Position
+from webhook_service.domain import Message, MessageFilter, MessageQuery, Order
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import count_messages, encode_message, fold, insert_messages
-from webhook_service.storage.pages import read_page
-from webhook_service.storage.search import STRETCH
-from webhook_service.storage.trigrams import narrows_down
+from webhook_service.storage.messages import encode_message, fold, insert_messages
+from webhook_service.storage.pages import STRETCH, count_messages, has_index_for, read_page
 
 MESSAGES = STRETCH + 2_500
 WORDS = (
@@ -93,7 +91,7 @@ def drop_index(url: str) -> str:
                 "TABLE message_trigrams",
             ):
                 transaction.execute(text(f"DROP {dropped}"))
-        assert not narrows_down(transaction, "abc")
+        assert not has_index_for(transaction, "abc")
     database.close()
     return url
 
@@ -141,7 +139,7 @@ def test_a_search_finds_what_holds_the_text(
         if each.text is not None and fold(q) in fold(each.text) and sender in {None, each.sender}
     ]
     total = len(expected)
-    after = None if start is None else Position.of(corpus.messages[start])
+    after = None if start is None else position(corpus.messages[start])
     if order is Order.DESC:
         expected.reverse()
     if after is not None:
@@ -149,11 +147,11 @@ def test_a_search_finds_what_holds_the_text(
     wanted = MessageFilter(q=q, sender=sender)
 
     with corpus.database.snapshot() as snapshot:
-        page = read_page(snapshot, wanted, order=order, limit=limit, offset=offset, after=after)
+        page = read_page(snapshot, MessageQuery(wanted, limit, order, offset, after))
         counted = count_messages(snapshot, wanted)
 
-    assert list(page.messages) == expected[offset : offset + limit]
-    assert page.has_more == (len(expected) > offset + limit)
+    assert [as_sent(each) for each in page.items] == expected[offset : offset + limit]
+    assert page.next == (position(expected[offset + limit - 1]) if len(expected) > offset + limit else None)
     assert counted == total
 
 
@@ -164,8 +162,8 @@ def test_the_database_has_the_index(database: Database) -> None:
         ):
             pytest.skip("this PostgreSQL has no pg_trgm")
 
-        assert narrows_down(snapshot, "abc")
-        assert not narrows_down(snapshot, "ab")
+        assert has_index_for(snapshot, "abc")
+        assert not has_index_for(snapshot, "ab")
 
 
 @pytest.mark.parametrize("stored_at_once", [1, 999, 1000, 1001])

@@ -11,17 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.messages import MOMENT, message
+from tests.support.messages import MOMENT, as_sent, message
 from tests.support.stored import opened
-from webhook_service.domain import Message, MessageFilter, Order, Outcome, RowRefused
+from webhook_service.domain import Message, MessageFilter, MessageQuery, Order, Outcome, RowRefused
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import (
-    count_messages,
-    encode_message,
-    find_message,
-    insert_messages,
-    list_messages,
-)
+from webhook_service.storage.messages import encode_message, find_message, insert_messages
+from webhook_service.storage.pages import count_messages, list_messages
 from webhook_service.storage.stats import read_stats
 from webhook_service.storage.writing import Transaction
 
@@ -39,17 +34,18 @@ def store(database: Database, *messages: Message) -> list[Outcome]:
 
 def find(database: Database, message_id: str) -> Message | None:
     with database.snapshot() as snapshot:
-        return find_message(snapshot, message_id)
+        found = find_message(snapshot, message_id)
+    return None if found is None else as_sent(found)
 
 
 def found_ids(
     database: Database, order: Order = Order.ASC, limit: int = 100, offset: int = 0, **wanted: Any
 ) -> list[str]:
-    wanted_messages = MessageFilter(**wanted)
+    query = MessageQuery(MessageFilter(**wanted), limit, order, offset)
     with database.snapshot() as snapshot:
-        page = list_messages(snapshot, wanted_messages, order=order, limit=limit, offset=offset)
+        page = list_messages(snapshot, query)
         if limit == 100 and not offset:
-            assert count_messages(snapshot, wanted_messages) == len(page)
+            assert count_messages(snapshot, query.filter) == len(page)
     return [each.message_id for each in page]
 
 

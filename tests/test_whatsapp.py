@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.provider_deliveries import delivery_of
 from webhook_service.domain import Contents, Message, PayloadInvalid, Receipt, SecretAge, Secrets, SignatureInvalid
+from webhook_service.formats import format_timestamp
 from webhook_service.providers.whatsapp import WhatsApp
-from webhook_service.schemas.fields import format_timestamp
 
 WHATSAPP = WhatsApp(Secrets("app-secret"), {"WHATSAPP_VERIFY_TOKEN": "verify-tökén"})
 CORPUS_FILES = sorted((Path(__file__).parent / "data" / "whatsapp").glob("*.json"))

@@ -19,6 +19,7 @@ from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.errors import init_errors
 from webhook_service.intake.take_in import INTAKE, Intake
+from webhook_service.json_provider import OrjsonProvider
 from webhook_service.logs import init_logs
 from webhook_service.metrics import Metrics
 from webhook_service.providers.base import Provider
@@ -74,7 +75,7 @@ def create_app(settings: Settings | None = None, known_providers: Iterable[type[
 
     app = WebhookService(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json = OrjsonProvider(app)
     app.url_map.merge_slashes = False
     app.url_map.converters["any_text"] = AnyText
     app.url_map.converters["row_id"] = RowId

@@ -1,10 +1,13 @@
 """The words of the service as values: what comes in, what is kept of it, and how it can be refused."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+
+Item = TypeVar("Item")
+Place = TypeVar("Place")
 
 
 class Headers(Protocol):
@@ -48,7 +51,10 @@ class Message:
 
 
 class StoredMessage(NamedTuple):
-    """A message as it is read by the thousand: with its place in stored order, and ``extra`` still as JSON."""
+    """A message as read from storage; ``id`` is its place in stored order, ``extra`` a JSON text.
+
+    A tuple, since reads make a thousand of them at a time.
+    """
 
     id: int
     message_id: str
@@ -61,9 +67,14 @@ class StoredMessage(NamedTuple):
     received_at: datetime
     extra: str | None
 
+    @property
+    def position(self) -> "Position":
+        """The place in the order by ``ts``."""
+        return Position(self.ts, self.message_id)
+
 
 class Order(StrEnum):
-    """By the provider's time, oldest or newest first."""
+    """Order of a list by the provider's time: oldest or newest first."""
 
     ASC = "asc"
     DESC = "desc"
@@ -71,7 +82,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages are meant; ``since`` is inclusive and ``until`` exclusive, both on ``ts``."""
+    """Conditions on messages; ``since`` is inclusive and ``until`` exclusive, both on ``ts``."""
 
     sender: str | None = None
     recipient: str | None = None
@@ -83,23 +94,42 @@ class MessageFilter:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The place of a message in the order by ``ts``, then by ID; it stays a place when the message is gone."""
+    """The place of a message in the order by ``ts``, then by ID; it remains valid when the message is deleted."""
 
     ts: datetime
     message_id: str
 
-    @classmethod
-    def of(cls, message: Message) -> "Position":
-        """Where this message is."""
-        return cls(message.ts, message.message_id)
+
+@dataclass(frozen=True, slots=True)
+class MessageQuery:
+    """A request for a page: at most ``limit`` messages that pass a filter, after a place, or after ``offset`` others.
+
+    ``with_total`` asks for the number of all messages that pass the filter, too.
+    """
+
+    filter: MessageFilter
+    limit: int
+    order: Order = Order.ASC
+    offset: int = 0
+    after: Position | None = None
+    with_total: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some messages of a list, and whether others come after them."""
+class Page(Generic[Item, Place]):
+    """A part of a list, and the place after which the next page begins; None for the last page."""
 
-    messages: tuple[Message, ...]
-    has_more: bool
+    items: Sequence[Item]
+    next: Place | None
+
+    @classmethod
+    def cut(cls, found: Sequence[Item], limit: int, place: Callable[[Item], Place]) -> Self:
+        """Makes a page of at most ``limit`` items from a query for one more, which shows that there is a next page.
+
+        ``place`` returns the place of an item in the list.
+        """
+        items = found[:limit]
+        return cls(items, place(items[-1]) if len(found) > limit else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +145,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """How many seconds, at most, a replica's answer is behind the primary; None when that can't be known."""
+    """The most seconds that a replica's answer may be behind the primary; None when that can't be known."""
 
     seconds: float | None
 
@@ -128,29 +158,29 @@ class Interval(StrEnum):
 
     @property
     def length(self) -> timedelta:
-        """How long it lasts."""
+        """The length of the interval."""
         return timedelta(hours=1) if self is Interval.HOUR else timedelta(days=1)
 
     def start_of(self, moment: datetime) -> datetime:
-        """When the interval began that an aware UTC datetime is in."""
+        """Returns the start of the interval that an aware UTC datetime is in."""
         hour = moment.replace(minute=0, second=0, microsecond=0)
         return hour if self is Interval.HOUR else hour.replace(hour=0)
 
     def number(self, since: datetime, until: datetime) -> int:
-        """How many intervals the time from ``since`` to ``until`` (exclusive) is in."""
+        """Counts the intervals that the time from ``since`` to ``until`` (exclusive) touches."""
         return -((self.start_of(since) - until) // self.length) if since < until else 0
 
     def starts(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """When each of those began."""
+        """Yields the start of each of those intervals."""
         first = self.start_of(since)
         return (first + self.length * at for at in range(self.number(since, until)))
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """How many messages have their ``ts`` in each interval from ``since`` (inclusive) to ``until`` (exclusive).
+    """The number of messages with a ``ts`` from ``since`` (inclusive) to ``until`` (exclusive), by interval.
 
-    ``counts`` are (start, count) pairs in order, zeros included; what lies outside the range is not counted.
+    ``counts`` are (start, count) pairs in order, zeros included; messages outside the range are not counted.
     """
 
     interval: Interval
@@ -204,6 +234,20 @@ class Receipt:
     extra: Mapping[str, Any] | None = None
 
 
+class StoredReceipt(NamedTuple):
+    """A receipt as read from storage; ``id`` is its place in stored order, ``extra`` a JSON text."""
+
+    id: int
+    message_id: str
+    provider: str
+    status: str
+    recipient: str
+    ts: datetime
+    received_at: datetime
+    error: str | None
+    extra: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """One item of a delivery that could not be understood; ``where`` is its path in the payload."""
@@ -214,10 +258,19 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptFilter:
-    """Which receipts are meant."""
+    """Conditions on receipts."""
 
     message_id: str | None = None
     status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptQuery:
+    """A request for a page: at most ``limit`` receipts that pass a filter, after the one with the id ``after``."""
+
+    filter: ReceiptFilter
+    limit: int
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +300,42 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantineSummary:
+    """A quarantined delivery without its body, which has ``size`` bytes; it has come ``count`` times."""
+
+    id: int
+    provider: str
+    reason: str
+    problems: Mapping[str, list[str]]
+    first_at: datetime
+    last_at: datetime
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """A quarantined delivery in the store; it came ``count`` times between ``first_at`` and ``last_at``."""
+    """A quarantined delivery as stored, with its body; it has come ``count`` times, most recently at ``last_at``."""
 
     id: int
     delivery: Quarantined
     last_at: datetime
     count: int
+
+    @property
+    def summary(self) -> QuarantineSummary:
+        """The entry as lists show it."""
+        kept = self.delivery
+        return QuarantineSummary(
+            id=self.id,
+            provider=kept.provider,
+            reason=kept.reason,
+            problems=kept.problems,
+            first_at=kept.received_at,
+            last_at=self.last_at,
+            count=self.count,
+            size=len(kept.raw),
+        )
 
 
 class Outcome(StrEnum):

@@ -1,79 +1,79 @@
-"""Messages out as files: NDJSON or CSV, a batch at a time, so that a store of any size takes the memory of one batch.
+"""Export of messages as NDJSON or CSV.
 
-Each batch is read in a snapshot of its own, since one that stays open for a whole export keeps the database from
-cleaning up. The order is the pages': every message that was stored before the export began is in it once; of those that
-are stored meanwhile, the ones that belong behind the place reached are in it too.
+Messages are read a batch at a time, so an export takes the memory of one batch, however many messages are stored. Each
+batch is read in a snapshot of its own, since a snapshot that stays open for the whole export would keep the database
+from cleaning up. The order is that of the pages: every message that was stored before the export began is in it once;
+of those stored meanwhile, it has the ones that belong after the place it had reached.
 """
 
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from dataclasses import replace
 from enum import StrEnum
 
-import orjson
-
-from webhook_service.domain import MessageFilter, Position, StoredMessage
-from webhook_service.schemas.messages import present_stored
+from webhook_service.domain import MessageFilter, MessageQuery, Position, StoredMessage
+from webhook_service.formats import encode_json, format_timestamps
+from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.pages import read_stored
+from webhook_service.storage.pages import list_messages
 
 BATCH = 1_000  # messages
 
 CSV_HEADER = ("message_id", "from", "to", "ts", "text", "provider", "type", "received_at", "extra")
 
-# A spreadsheet takes what begins so for a formula: https://owasp.org/www-community/attacks/CSV_Injection
+# Spreadsheets take a cell that begins with one of these for a formula: https://owasp.org/www-community/attacks/CSV_Injection
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _DEFUSED = "'"
 
 
 class ExportFormat(StrEnum):
-    """What a file of messages looks like; the value is also its usual ending."""
+    """A format of exported files; the value is also the usual file extension."""
 
     NDJSON = "ndjson"
     CSV = "csv"
 
     @property
     def content_type(self) -> str:
-        """Its media type (RFC 4180 for CSV; NDJSON has none that is registered)."""
+        """The media type (RFC 4180 for CSV; none is registered for NDJSON)."""
         return "text/csv; charset=utf-8; header=present" if self is ExportFormat.CSV else "application/x-ndjson"
 
     @property
     def header(self) -> bytes:
-        """What stands before the first message."""
+        """The bytes before the first message."""
         return _csv([CSV_HEADER]) if self is ExportFormat.CSV else b""
 
     def lines(self, messages: Sequence[StoredMessage]) -> bytes:
-        """These messages as lines."""
+        """Encodes messages, each with its line's end."""
         return _ENCODERS[self](messages)
 
 
 def read_batches(database: Database, wanted: MessageFilter, after: Position | None) -> Iterator[list[StoredMessage]]:
-    """All messages that pass the filter and come after a place, in the order of the pages."""
+    """Reads all messages that pass the filter and come after a place, oldest first, in batches that are never empty."""
+    query = MessageQuery(wanted, BATCH, after=after)
     while True:
         with database.snapshot() as snapshot:
-            batch = read_stored(snapshot, wanted, after=after, limit=BATCH)
+            batch = list_messages(snapshot, query)
         if not batch:
             return
         yield batch
-        after = Position(batch[-1].ts, batch[-1].message_id)
+        query = replace(query, after=batch[-1].position)
 
 
 def defuse(cell: str | None) -> str | None:
-    """A cell of a CSV file that no spreadsheet runs; a phone number is left as it is, since it calculates nothing."""
+    """Prefixes a cell that a spreadsheet would take for a formula; phone numbers are harmless and stay as they are."""
     if cell is None or not cell.startswith(_BEGINS_A_FORMULA) or (cell[0] == "+" and cell[1:].isdecimal()):
         return cell
     return _DEFUSED + cell
 
 
 def _encode_ndjson(messages: Sequence[StoredMessage]) -> bytes:
-    lines = (orjson.dumps(present_stored(message), option=_NDJSON) for message in messages)
-    return b"".join(lines)
+    return b"".join(map(encode_json, map(present_message, messages)))
 
 
 def _encode_csv(messages: Sequence[StoredMessage]) -> bytes:
-    times = _timestamps([message.ts for message in messages])
-    received_times = _timestamps([message.received_at for message in messages])
+    times = format_timestamps([message.ts for message in messages])
+    received_times = format_timestamps([message.received_at for message in messages])
     return _csv(
         (
             defuse(message.message_id),
@@ -90,19 +90,12 @@ def _encode_csv(messages: Sequence[StoredMessage]) -> bytes:
     )
 
 
-def _timestamps(moments: list[datetime]) -> list[str]:
-    """``format_timestamp`` of each, by what writes those of NDJSON, in a tenth of the time."""
-    written: list[str] = orjson.loads(orjson.dumps(moments, option=orjson.OPT_UTC_Z))
-    return written
-
-
 def _csv(rows: Iterable[Sequence[str | None]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
 
 
-_NDJSON = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 _ENCODERS: dict[ExportFormat, Callable[[Sequence[StoredMessage]], bytes]] = {
     ExportFormat.NDJSON: _encode_ndjson,
     ExportFormat.CSV: _encode_csv,

@@ -1,4 +1,4 @@
-"""Messages in from a file: the NDJSON of an export, or the SQLite file of the FastAPI service."""
+"""Import of messages from the NDJSON of an export, or from the SQLite file of the FastAPI service."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -23,7 +23,7 @@ class ImportInvalid(Exception):
 
 
 class ImportFile:
-    """A file with messages; ``size`` is in what ``read`` advances by, bytes or messages."""
+    """A file with messages; ``size`` is its length in bytes for NDJSON, its number of messages for SQLite."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,7 +36,10 @@ class ImportFile:
             self.size = path.stat().st_size
 
     def read(self, advance: Advance) -> Iterator[Message]:
-        """Its messages, in order; ImportInvalid at the first that can't be understood."""
+        """Reads the messages in order and calls ``advance`` with how much of ``size`` was read since the last call.
+
+        Raises ImportInvalid at the first message that can't be understood.
+        """
         return self._read_original(advance) if self._is_original else self._read_ndjson(advance)
 
     def _read_original(self, advance: Advance) -> Iterator[Message]:

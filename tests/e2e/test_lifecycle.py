@@ -12,9 +12,9 @@ from tests.support.deliveries import payload
 from tests.support.processes import BIN, ROOT, environment
 from tests.support.server import Server
 from tests.support.waiting import wait_until
-from webhook_service.domain import MessageFilter, Order
+from webhook_service.domain import MessageFilter, MessageQuery
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import list_messages
+from webhook_service.storage.pages import list_messages
 
 SENDERS = 12
 
@@ -26,7 +26,7 @@ def sockets(pid: int) -> int:
 
 def stored_ids(database: Database) -> set[str]:
     with database.snapshot() as snapshot:
-        stored = list_messages(snapshot, MessageFilter(), order=Order.ASC, limit=1_000_000, offset=0)
+        stored = list_messages(snapshot, MessageQuery(MessageFilter(), limit=1_000_000))
     return {message.message_id for message in stored}
 
 

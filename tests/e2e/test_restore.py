@@ -22,7 +22,7 @@ from tests.support.processes import BIN, ROOT, environment
 from tests.support.server import Server
 from tests.support.stored import is_intact, opened, stored_ids
 from webhook_service.storage.messages import encode_message, insert_messages
-from webhook_service.storage.search import STRETCH
+from webhook_service.storage.pages import STRETCH
 
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
 RARE = "zeppelin"

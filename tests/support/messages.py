@@ -1,10 +1,11 @@
 """Messages as values, for tests that need no delivery."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from webhook_service.domain import Message
+from webhook_service.domain import Message, Position, StoredMessage
 
 MOMENT = datetime(2025, 1, 15, 10, tzinfo=UTC)
 
@@ -21,3 +22,15 @@ def message(message_id: str | None = None, **fields: Any) -> Message:
         **fields,
     }
     return Message(message_id=message_id or f"m-{uuid4()}", **values)
+
+
+def as_sent(stored: StoredMessage) -> Message:
+    """The message that was stored, to be compared with the one that is read."""
+    fields = stored._asdict()
+    del fields["id"]
+    return Message(**{**fields, "extra": None if stored.extra is None else json.loads(stored.extra)})
+
+
+def position(each: Message) -> Position:
+    """The place that a message has once it is stored."""
+    return Position(each.ts, each.message_id)

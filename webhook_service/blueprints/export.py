@@ -1,4 +1,4 @@
-"""All messages out, as a stream."""
+"""``GET /export``: all messages, as a stream."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -12,7 +12,7 @@ from webhook_service.storage.database import Database
 
 
 def export_blueprint(database: Database) -> Blueprint:
-    """Routes that stream."""
+    """Routes of the export."""
     blueprint = Blueprint("export", __name__)
 
     @blueprint.get("/export")
@@ -28,6 +28,6 @@ def export_blueprint(database: Database) -> Blueprint:
 
 
 def _begun(batches: Iterator[list[StoredMessage]]) -> Iterator[list[StoredMessage]]:
-    """The same batches; the first is read at once, while a database that is away can still be answered with 503."""
+    """Reads the first batch at once, so that a database which is away is still answered with 503."""
     first = next(batches, None)
     return chain([first], batches) if first else iter(())

@@ -1,15 +1,17 @@
-"""Messages in stored order, for programs that must see each once."""
+"""``GET /feed``: messages in stored order, for programs that must see each once."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, jsonify, request
 
 from webhook_service.blueprints.links import next_link
-from webhook_service.schemas.feed import encode_feed, load_feed_query, next_in_feed
+from webhook_service.schemas.age import present_age
+from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
+from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.feed import read_feed
+from webhook_service.storage.messages import read_feed
 
 
 def feed_blueprint(database: Database) -> Blueprint:
-    """Routes for consumers."""
+    """Routes of the feed."""
     blueprint = Blueprint("feed", __name__)
 
     @blueprint.get("/feed")
@@ -17,9 +19,9 @@ def feed_blueprint(database: Database) -> Blueprint:
         query = load_feed_query(request.query_string)
         with database.snapshot() as snapshot:
             age = database.read_age(snapshot)
-            messages = read_feed(snapshot, query.after_id, query.limit)
-        place = next_in_feed(query, messages)
-        response = Response(encode_feed(messages, place, age), content_type="application/json")
+            messages = read_feed(snapshot, query.after, query.limit)
+        place = FEED_CURSORS.write(messages[-1].id if messages else query.after)
+        response = jsonify(data=[present_message(message) for message in messages], next=place, **present_age(age))
         response.headers["Link"] = next_link("after", place)
         return response
 

@@ -1,39 +1,32 @@
-"""Messages out."""
+"""``GET /messages``: pages of messages, and single ones with their receipts."""
 
 from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.blueprints.links import next_link
-from webhook_service.domain import ReceiptFilter
-from webhook_service.schemas.messages import load_message_query, next_cursor, present_message
+from webhook_service.domain import ReceiptFilter, ReceiptQuery
+from webhook_service.schemas.messages import load_message_query, message_cursors, present_message
 from webhook_service.schemas.receipts import present_receipt
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import count_messages, find_message
-from webhook_service.storage.pages import read_page
+from webhook_service.storage.messages import find_message
+from webhook_service.storage.pages import count_messages, read_page
 from webhook_service.storage.receipts import list_receipts
 
 RECEIPTS_SHOWN = 100  # with a message; `/receipts` pages through more
 
 
 def messages_blueprint(database: Database) -> Blueprint:
-    """Routes that read messages."""
+    """Routes of the messages."""
     blueprint = Blueprint("messages", __name__)
 
     @blueprint.get("/messages")
     def list_() -> Response:
         query = load_message_query(request.query_string)
         with database.snapshot() as snapshot:
-            page = read_page(
-                snapshot,
-                query.filter,
-                order=query.order,
-                limit=query.limit,
-                offset=query.offset,
-                after=query.after,
-            )
-            total = None if query.by_cursor else count_messages(snapshot, query.filter)
-        cursor = next_cursor(query, page)
+            page = read_page(snapshot, query)
+            total = count_messages(snapshot, query.filter) if query.with_total else None
+        cursor = message_cursors(query.filter, query.order).next(page)
         response = jsonify(
-            data=[present_message(message) for message in page.messages],
+            data=[present_message(message) for message in page.items],
             total=total,
             limit=query.limit,
             offset=query.offset,
@@ -49,9 +42,7 @@ def messages_blueprint(database: Database) -> Blueprint:
             message = find_message(snapshot, message_id)
             if message is None:
                 abort(404)
-            receipts = list_receipts(snapshot, ReceiptFilter(message_id), after=0, limit=RECEIPTS_SHOWN)
-        return jsonify(
-            **present_message(message), receipts=[present_receipt(receipt) for _position, receipt in receipts]
-        )
+            receipts = list_receipts(snapshot, ReceiptQuery(ReceiptFilter(message_id), RECEIPTS_SHOWN)).items
+        return jsonify(**present_message(message), receipts=[present_receipt(receipt) for receipt in receipts])
 
     return blueprint

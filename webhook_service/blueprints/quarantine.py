@@ -6,7 +6,12 @@ from webhook_service.domain import Outcome, QuarantineEntry
 from webhook_service.errors import problem
 from webhook_service.intake.quarantined import replay
 from webhook_service.intake.take_in import Intake
-from webhook_service.schemas.quarantine import load_quarantine_query, present_quarantined, present_quarantined_whole
+from webhook_service.schemas.quarantine import (
+    QUARANTINE_CURSORS,
+    load_quarantine_query,
+    present_quarantined,
+    present_quarantined_whole,
+)
 from webhook_service.storage.database import Database
 from webhook_service.storage.quarantine import find_quarantined, list_quarantined
 
@@ -19,12 +24,9 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     def list_() -> Response:
         query = load_quarantine_query(request.query_string)
         with database.snapshot() as snapshot:
-            page = list_quarantined(snapshot, after=query.after, limit=query.limit + 1)
-        more = len(page) > query.limit
-        page = page[: query.limit]
+            page = list_quarantined(snapshot, after=query.after, limit=query.limit)
         return jsonify(
-            data=[present_quarantined(entry) for entry in page],
-            next_cursor=query.cursor(page[-1].id) if more else None,
+            data=[present_quarantined(summary) for summary in page.items], next_cursor=QUARANTINE_CURSORS.next(page)
         )
 
     @blueprint.get("/<row_id:entry_id>")

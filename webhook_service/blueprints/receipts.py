@@ -1,26 +1,24 @@
-"""Receipts out."""
+"""``GET /receipts``: pages of receipts."""
 
 from flask import Blueprint, Response, jsonify, request
 
-from webhook_service.schemas.receipts import load_receipt_query, present_receipt
+from webhook_service.schemas.receipts import load_receipt_query, present_receipt, receipt_cursors
 from webhook_service.storage.database import Database
 from webhook_service.storage.receipts import list_receipts
 
 
 def receipts_blueprint(database: Database) -> Blueprint:
-    """Routes that read receipts."""
+    """Routes of the receipts."""
     blueprint = Blueprint("receipts", __name__)
 
     @blueprint.get("/receipts")
     def list_() -> Response:
         query = load_receipt_query(request.query_string)
         with database.snapshot() as snapshot:
-            page = list_receipts(snapshot, query.filter, after=query.after, limit=query.limit + 1)
-        more = len(page) > query.limit
-        page = page[: query.limit]
+            page = list_receipts(snapshot, query)
         return jsonify(
-            data=[present_receipt(receipt) for _, receipt in page],
-            next_cursor=query.cursor(page[-1][0]) if more else None,
+            data=[present_receipt(receipt) for receipt in page.items],
+            next_cursor=receipt_cursors(query.filter).next(page),
         )
 
     return blueprint

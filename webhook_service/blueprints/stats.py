@@ -1,4 +1,4 @@
-"""Totals out."""
+"""``GET /stats``: totals, and counts over time."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from webhook_service.storage.stats import read_stats
 
 
 def stats_blueprint(database: Database) -> Blueprint:
-    """Routes that read totals."""
+    """Routes of the totals."""
     blueprint = Blueprint("stats", __name__)
 
     @blueprint.get("/stats")

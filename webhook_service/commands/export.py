@@ -12,13 +12,14 @@ import orjson
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
+from webhook_service.cursors import CursorInvalid, PositionCursors
 from webhook_service.domain import MessageFilter, Order, Position
 from webhook_service.exporting import ExportFormat, read_batches
 from webhook_service.schemas.export import load_export_parameters
-from webhook_service.schemas.messages import read_cursor, write_cursor
+from webhook_service.schemas.messages import message_cursors
 from webhook_service.schemas.query import QueryInvalid
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import count_messages
+from webhook_service.storage.pages import count_messages
 
 BATCHES_A_CHECKPOINT = 20
 
@@ -58,34 +59,38 @@ def _load_filter(parameters: dict[str, str]) -> MessageFilter:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The file, and beside it the place that the export has reached while it is not done."""
+    """The exported file, and beside it, until the export is done, a file that says how far it has come."""
 
     file: Path
     form: ExportFormat
     wanted: MessageFilter
 
     @property
+    def cursors(self) -> PositionCursors:
+        return message_cursors(self.wanted, Order.ASC)
+
+    @property
     def place(self) -> Path:
         return self.file.with_name(f"{self.file.name}.place")
 
     def start(self) -> tuple[int, int, Position | None]:
-        """How long the file is that can be gone on with, how many messages are in it, and the place of the last."""
+        """Reads where to continue: how many bytes and messages of the file are good, and the last one's place."""
         if not self.place.exists():
             if self.file.exists():
                 raise click.ClickException(f"{self.file} exists")
             return 0, 0, None
         reached = orjson.loads(self.place.read_bytes())
         try:
-            after = read_cursor(self.wanted, Order.ASC, reached["cursor"])
-        except QueryInvalid:
+            after = self.cursors.read(reached["cursor"])
+        except CursorInvalid:
             raise click.ClickException(f"{self.file} was begun with other filters: remove {self.place}") from None
         if reached["format"] != self.form:
             raise click.ClickException(f"{self.file} was begun as {reached['format']}: remove {self.place}")
         return reached["size"], reached["messages"], after
 
     def save(self, size: int, messages: int, after: Position) -> None:
-        """Notes how far the file is good."""
-        cursor = write_cursor(self.wanted, Order.ASC, after)
+        """Saves where an interrupted export can continue."""
+        cursor = self.cursors.write(after)
         unfinished = self.place.with_name(f"{self.place.name}.new")
         unfinished.write_bytes(
             orjson.dumps({"cursor": cursor, "format": self.form, "size": size, "messages": messages})
@@ -120,6 +125,5 @@ def _write(
                 bar.update(len(batch))
             output.flush()
             os.fsync(output.fileno())
-            last = group[-1][-1]
-            target.save(output.tell(), messages, Position(last.ts, last.message_id))
+            target.save(output.tell(), messages, group[-1][-1].position)
     return messages

@@ -4,18 +4,15 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
-from webhook_service.storage.batches import in_batches
 from webhook_service.storage.database import Database
-from webhook_service.storage.deletion import OLD, TRACES
+from webhook_service.storage.deletion import TABLES, Doomed, Kept, in_batches
 from webhook_service.storage.writing import Transaction
-
-Which = TypeVar("Which")
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -38,9 +35,7 @@ class Age(click.ParamType[timedelta]):
 def prune(age: timedelta, dry_run: bool) -> None:  # a flag of the command line
     """Delete what is older than an age, while deliveries go on."""
     before = datetime.now(UTC) - age
-    with plain_failures(), open_database() as database:
-        for what, (count, delete) in OLD.items():
-            _delete(database, what, count, delete, before, dry_run=dry_run)
+    _delete_all(lambda kept, _snapshot: kept.before(before), dry_run=dry_run)
 
 
 @click.command()
@@ -48,28 +43,26 @@ def prune(age: timedelta, dry_run: bool) -> None:  # a flag of the command line
 @click.option("--dry-run", is_flag=True, help="Only say how much would go.")
 def erase(number: str, dry_run: bool) -> None:  # a flag of the command line
     """Delete every trace of one person: what they sent and what was sent to them."""
+    _delete_all(lambda kept, snapshot: kept.about(snapshot, number), dry_run=dry_run)
+
+
+def _delete_all(choose: Callable[[Kept, Transaction], list[Doomed]], *, dry_run: bool) -> None:
     with plain_failures(), open_database() as database:
-        for what, (count, delete) in TRACES.items():
-            _delete(database, what, count, delete, number, dry_run=dry_run)
+        for what, kept in TABLES.items():
+            with database.long_snapshot() as snapshot:
+                doomed = choose(kept, snapshot)
+                number = sum(part.count(snapshot) for part in doomed)
+            if dry_run:
+                click.echo(f"{number:,} {what} would be deleted")
+            else:
+                click.echo(f"{_delete(database, doomed, number):,} {what} deleted")
 
 
-def _delete(
-    database: Database,
-    what: str,
-    count: Callable[[Transaction, Which], int],
-    delete: Callable[[Transaction, Which, int], int],
-    which: Which,
-    *,
-    dry_run: bool,
-) -> None:
-    with database.long_snapshot() as snapshot:
-        number = count(snapshot, which)
-    if dry_run:
-        click.echo(f"{number:,} {what} would be deleted")
-        return
+def _delete(database: Database, doomed: list[Doomed], number: int) -> int:
     deleted = 0
     with click.progressbar(length=number, label="Deleting", file=sys.stderr) as bar:
-        for done in in_batches(database, lambda transaction, size: delete(transaction, which, size)):
-            deleted += done
-            bar.update(done)
-    click.echo(f"{deleted:,} {what} deleted")
+        for part in doomed:
+            for done in in_batches(database, part.delete):
+                deleted += done
+                bar.update(done)
+    return deleted

@@ -1,22 +1,21 @@
 """``webhook-service quarantine``."""
 
-import json
 from collections.abc import Iterator
 
 import click
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
-from webhook_service.domain import Outcome, QuarantineEntry
+from webhook_service.domain import Outcome, QuarantineEntry, QuarantineSummary
+from webhook_service.formats import encode_json, format_timestamp
 from webhook_service.intake.quarantined import drop, replay
 from webhook_service.intake.take_in import Intake
+from webhook_service.limits import PAGE_MAX
 from webhook_service.providers.registry import configured_providers
-from webhook_service.schemas.quarantine import present_quarantined, present_quarantined_whole
+from webhook_service.schemas.quarantine import present_quarantined_whole
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 from webhook_service.storage.quarantine import find_quarantined, list_quarantined
-
-QUARANTINE_PAGE = 20  # entries read at once: each may be megabytes
 
 
 @click.group()
@@ -28,10 +27,9 @@ def quarantine() -> None:
 def list_quarantine() -> None:
     """One line each: id, provider, why, how often and when it came."""
     with plain_failures(), open_database() as database:
-        for entry in _all_quarantined(database):
-            shown = present_quarantined(entry)
-            columns = ("id", "provider", "reason", "count", "first_at", "last_at")
-            click.echo("\t".join(str(shown[name]) for name in columns))
+        for listed in _list_all(database):
+            came = map(format_timestamp, (listed.first_at, listed.last_at))
+            click.echo("\t".join((str(listed.id), listed.provider, listed.reason, str(listed.count), *came)))
 
 
 @quarantine.command("show")
@@ -40,7 +38,7 @@ def show_quarantined(entry_id: int) -> None:
     """All that is kept of one, as JSON."""
     with plain_failures(), open_database() as database:
         shown = present_quarantined_whole(_find(database, entry_id))
-    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    click.echo(encode_json(shown, indented=True), nl=False)
 
 
 @quarantine.command("replay")
@@ -51,9 +49,8 @@ def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
         settings = Settings.from_env()
         providers = configured_providers(settings.provider_secrets, settings.provider_options)
         intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)
-        chosen = (_find(database, entry_id) for entry_id in entry_ids) if entry_ids else _all_quarantined(database)
-        for entry in chosen:
-            click.echo(f"{entry.id}: {_replay(entry, intake)}")
+        for entry_id in entry_ids or (listed.id for listed in _list_all(database)):
+            click.echo(f"{entry_id}: {_replay(_find(database, entry_id), intake)}")
 
 
 @quarantine.command("drop")
@@ -75,15 +72,13 @@ def _replay(entry: QuarantineEntry, intake: Intake) -> str:
     return f"{stored}, still {verdict.reason}" if verdict.quarantined else stored
 
 
-def _all_quarantined(database: Database) -> Iterator[QuarantineEntry]:
-    after = 0
-    while True:
+def _list_all(database: Database) -> Iterator[QuarantineSummary]:
+    after: int | None = 0
+    while after is not None:
         with database.snapshot() as snapshot:
-            page = list_quarantined(snapshot, after=after, limit=QUARANTINE_PAGE)
-        if not page:
-            return
-        yield from page
-        after = page[-1].id
+            page = list_quarantined(snapshot, after=after, limit=PAGE_MAX)
+        yield from page.items
+        after = page.next
 
 
 def _find(database: Database, entry_id: int) -> QuarantineEntry:

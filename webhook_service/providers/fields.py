@@ -2,9 +2,6 @@
 
 from datetime import UTC, datetime
 
-ADDRESS_MAX = 255
-WORD_MAX = 64  # characters of a type or a status
-
 _LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 _PUNCTUATION = str.maketrans("", "", " ().-\u00a0")
 

@@ -6,10 +6,10 @@ import re
 from itertools import chain
 
 from webhook_service.domain import Contents, Delivery, Message, Reason, SecretAge, Secrets, SignatureInvalid
+from webhook_service.formats import format_timestamp
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Hint, body_attempts, first_match
 from webhook_service.providers.signatures import from_base64, from_hex
-from webhook_service.schemas.fields import format_timestamp
 from webhook_service.schemas.native import load_native_payload
 from webhook_service.strict_json import loads_object
 

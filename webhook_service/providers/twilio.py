@@ -26,17 +26,12 @@ from webhook_service.domain import (
     Secrets,
     SignatureInvalid,
 )
+from webhook_service.formats import E164
+from webhook_service.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.providers.base import Acknowledgement, Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Hint
-from webhook_service.providers.fields import (
-    ADDRESS_MAX,
-    WORD_MAX,
-    FieldInvalid,
-    long_text,
-    short_text,
-)
+from webhook_service.providers.fields import FieldInvalid, long_text, short_text
 from webhook_service.providers.signatures import from_base64, signing_secret
-from webhook_service.schemas.fields import MESSAGE_ID_MAX
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 PUBLIC_URL = "PUBLIC_URL"
@@ -46,7 +41,7 @@ _DIGEST_BYTES = 20
 _MOST_FIELDS = 1000  # Twilio sends some dozens
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _INCOMING = ("receiving", "received")
-_CHANNEL_AND_NUMBER = re.compile(r"([a-z]+):(\+[0-9]{1,15})")
+_CHANNEL_AND_NUMBER = re.compile(rf"([a-z]+):({E164})")
 _BODY_HASH = re.compile(r"[?&]bodySHA256=([0-9a-fA-F]{64})(?:&|\Z)")
 _PORT = re.compile(r":[0-9]*\Z")
 _HOST_MAX = 255  # characters

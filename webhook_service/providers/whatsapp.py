@@ -23,19 +23,11 @@ from webhook_service.domain import (
     SignatureInvalid,
     Unreadable,
 )
+from webhook_service.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.providers.base import Provider, Sample
-from webhook_service.providers.fields import (
-    ADDRESS_MAX,
-    WORD_MAX,
-    FieldInvalid,
-    long_text,
-    phone_number,
-    short_text,
-    unix_time,
-)
+from webhook_service.providers.fields import FieldInvalid, long_text, phone_number, short_text, unix_time
 from webhook_service.providers.native import diagnose_hex_signature
 from webhook_service.providers.signatures import signing_secret
-from webhook_service.schemas.fields import MESSAGE_ID_MAX
 from webhook_service.strict_json import loads_object
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"

@@ -1,4 +1,4 @@
-"""JSON and query strings to domain objects and back, one file a subject.
+"""JSON and query strings to domain values and back, one file a subject.
 
-What a field may hold is said here and nowhere else.
+Limits stand in ``limits``, formats in ``formats``.
 """

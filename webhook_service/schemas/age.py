@@ -1,4 +1,4 @@
-"""The age of an answer."""
+"""The age of an answer from a replica."""
 
 from typing import Any
 
@@ -6,5 +6,5 @@ from webhook_service.domain import Age
 
 
 def present_age(age: Age | None) -> dict[str, Any]:
-    """How old an answer is, for one that comes from a replica."""
+    """Converts the age of an answer to its JSON field; no field for an answer from the primary."""
     return {} if age is None else {"age_seconds": age.seconds}

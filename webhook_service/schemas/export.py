@@ -1,4 +1,4 @@
-"""Exports: which messages are asked for, and the lines of one on their way back in."""
+"""Exports: the query that asks for one, and the messages that are imported from one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,17 +8,14 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain import Message, MessageFilter, Order, PayloadInvalid, Position, Reason
-from webhook_service.schemas.fields import MESSAGE_ID_MAX, Timestamp, errors_by_field, no_nul
-from webhook_service.schemas.messages import FIRST_CURSOR, MessageQuerySchema, read_cursor
+from webhook_service.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, WORD_MAX
+from webhook_service.schemas.fields import Timestamp, errors_by_field, no_nul
+from webhook_service.schemas.messages import MessageQuerySchema, read_position
 from webhook_service.schemas.query import load_parameters, read_query_string
-
-NUMBER_MAX = 255
-PROVIDER_MAX = 32
-TYPE_MAX = 64
 
 
 class ExportQuerySchema(MessageQuerySchema):
-    """The query string of ``GET /export``: that of ``GET /messages`` but for what makes a page of it."""
+    """The query string of ``GET /export``: that of ``GET /messages`` without its page's limit, offset and order."""
 
     class Meta:
         exclude = ("limit", "offset", "order")
@@ -28,7 +25,7 @@ class ExportQuerySchema(MessageQuerySchema):
 
 @dataclass(frozen=True, slots=True)
 class ExportQuery:
-    """What a caller of ``GET /export`` asks for."""
+    """A request for an export: of the messages that pass ``filter``, after a place, in a format."""
 
     filter: MessageFilter
     format: str
@@ -36,15 +33,15 @@ class ExportQuery:
 
 
 class ExportedMessageSchema(Schema):
-    """A line of an export, and what an import takes."""
+    """A message in an export's NDJSON, as an import reads it."""
 
     message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
-    sender = fields.String(required=True, data_key="from", validate=[validate.Length(max=NUMBER_MAX), no_nul])
-    recipient = fields.String(required=True, data_key="to", validate=[validate.Length(max=NUMBER_MAX), no_nul])
+    sender = fields.String(required=True, data_key="from", validate=[validate.Length(max=ADDRESS_MAX), no_nul])
+    recipient = fields.String(required=True, data_key="to", validate=[validate.Length(max=ADDRESS_MAX), no_nul])
     ts = Timestamp(required=True)
     text = fields.String(load_default=None, allow_none=True, validate=no_nul)
     provider = fields.String(load_default="native", validate=[validate.Length(1, PROVIDER_MAX), no_nul])
-    type = fields.String(load_default="text", validate=[validate.Length(1, TYPE_MAX), no_nul])
+    type = fields.String(load_default="text", validate=[validate.Length(1, WORD_MAX), no_nul])
     received_at = Timestamp()
     extra = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
 
@@ -54,23 +51,23 @@ _exported_message = ExportedMessageSchema(unknown=EXCLUDE)
 
 
 def load_export_query(query_string: bytes) -> ExportQuery:
-    """The messages that a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     return load_export_parameters(read_query_string(query_string))
 
 
 def load_export_parameters(parameters: Mapping[str, str]) -> ExportQuery:
-    """The same from parameters by name."""
+    """Loads parameters by name, as ``load_export_query`` does those of a query string."""
     loaded = load_parameters(_export_query, parameters)
     format_, cursor = loaded.pop("format"), loaded.pop("cursor")
     wanted = MessageFilter(**loaded)
-    after = None if cursor in {None, FIRST_CURSOR} else read_cursor(wanted, Order.ASC, cursor)
+    after = read_position(wanted, Order.ASC, cursor)
     return ExportQuery(wanted, format_, after)
 
 
 def load_exported_message(exported: Mapping[str, Any], received_at: datetime) -> Message:
-    """A message from a line of an export; PayloadInvalid when a field is bad.
+    """Loads a message of an export; PayloadInvalid when a field is bad.
 
-    ``received_at`` is for a line that doesn't say it.
+    ``received_at`` is used where the message has none.
     """
     try:
         loaded: dict[str, Any] = _exported_message.load(exported)

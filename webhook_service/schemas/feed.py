@@ -1,22 +1,15 @@
-"""The feed."""
+"""The feed: its query and its places."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from webhook_service.cursors import CursorInvalid, decode_cursor, encode_cursor
-from webhook_service.domain import Age, StoredMessage
-from webhook_service.schemas.age import present_age
+from webhook_service.cursors import CursorInvalid, RowCursors
+from webhook_service.limits import FEED_DEFAULT, FEED_MAX
 from webhook_service.schemas.fields import AsciiInteger
-from webhook_service.schemas.messages import present_stored
 from webhook_service.schemas.query import QueryInvalid, load_query
 
-FEED_MAX = 1000
-FEED_DEFAULT = 100
-
-_SCOPE = ("feed",)
+FEED_CURSORS = RowCursors("feed")
 
 
 class FeedQuerySchema(Schema):
@@ -28,9 +21,9 @@ class FeedQuerySchema(Schema):
 
 @dataclass(frozen=True, slots=True)
 class FeedQuery:
-    """The part of the feed that a caller of ``GET /feed`` asks for; ``after_id`` 0 is the beginning."""
+    """A request for at most ``limit`` messages stored after the one with the id ``after``; 0 is before the first."""
 
-    after_id: int
+    after: int
     limit: int
 
 
@@ -38,24 +31,10 @@ _feed_query = FeedQuerySchema(unknown=EXCLUDE)
 
 
 def load_feed_query(query_string: bytes) -> FeedQuery:
-    """The part of the feed that a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_feed_query, query_string)
     after: str | None = loaded["after"]
     try:
-        after_id = 0 if after is None else decode_cursor(_SCOPE, after)[0]
+        return FeedQuery(0 if after is None else FEED_CURSORS.read(after), loaded["limit"])
     except CursorInvalid:
         raise QueryInvalid({"after": ["Not a place in the feed."]}) from None
-    return FeedQuery(after_id, loaded["limit"])
-
-
-def next_in_feed(query: FeedQuery, messages: Sequence[StoredMessage]) -> str:
-    """What to ask for after these messages; the same place again when there are none."""
-    return encode_cursor(_SCOPE, (messages[-1].id if messages else query.after_id,))
-
-
-def encode_feed(messages: Sequence[StoredMessage], place: str, age: Age | None) -> bytes:
-    """A part of the feed as JSON."""
-    return orjson.dumps(
-        {"data": [present_stored(message) for message in messages], "next": place, **present_age(age)},
-        option=orjson.OPT_UTC_Z,
-    )

@@ -1,25 +1,24 @@
-"""Messages: the list of them, and one as JSON."""
+"""Messages: the query for a page of them, their cursors, and a message as JSON."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 import orjson
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, fields, validate
 
-from webhook_service.cursors import Scope, encode_cursor
-from webhook_service.domain import Message, MessageFilter, Order, Page, Position, StoredMessage
-from webhook_service.schemas.fields import TEXT_MAX, AsciiInteger, Timestamp, format_timestamp, no_nul
-from webhook_service.schemas.query import PAGE_DEFAULT, PAGE_MAX, QueryInvalid, load_query, read_place
+from webhook_service.cursors import PositionCursors
+from webhook_service.domain import MessageFilter, MessageQuery, Order, Position, StoredMessage
+from webhook_service.formats import format_timestamp
+from webhook_service.limits import PAGE_MAX, ROW_ID_MAX, TEXT_MAX
+from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
+from webhook_service.schemas.query import PageSchema, QueryInvalid, load_query, read_cursor
 
 FIRST_CURSOR = "*"  # the first page, without its total
-OFFSET_MAX = 2**63 - 1 - PAGE_MAX
+OFFSET_MAX = ROW_ID_MAX - PAGE_MAX
 
 
-class MessageQuerySchema(Schema):
+class MessageQuerySchema(PageSchema):
     """The query string of ``GET /messages``."""
 
-    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
     offset = AsciiInteger(load_default=0, validate=validate.Range(0, OFFSET_MAX))
     sender = fields.String(data_key="from", load_default=None, validate=no_nul)
     recipient = fields.String(data_key="to", load_default=None, validate=no_nul)
@@ -28,79 +27,38 @@ class MessageQuerySchema(Schema):
     until = Timestamp(load_default=None)
     q = fields.String(load_default=None, validate=[validate.Length(max=TEXT_MAX), no_nul])
     order = fields.Enum(Order, by_value=True, load_default=Order.ASC)
-    cursor = fields.String(load_default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class MessageQuery:
-    """One page that a caller of ``GET /messages`` asks for; with a cursor it is the one after a place or the first."""
-
-    filter: MessageFilter
-    order: Order
-    limit: int
-    offset: int
-    by_cursor: bool = False
-    after: Position | None = None
 
 
 _message_query = MessageQuerySchema(unknown=EXCLUDE)
 
 
 def load_message_query(query_string: bytes) -> MessageQuery:
-    """The page that a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_message_query, query_string)
-    page = {name: loaded.pop(name) for name in ("limit", "offset", "order")}
-    cursor: str | None = loaded.pop("cursor")
-    query = MessageQuery(filter=MessageFilter(**loaded), **page, by_cursor=cursor is not None)
+    limit, offset, order, cursor = (loaded.pop(name) for name in ("limit", "offset", "order", "cursor"))
+    wanted = MessageFilter(**loaded)
     if cursor is None:
-        return query
-    if query.offset:
+        return MessageQuery(wanted, limit, order, offset, with_total=True)
+    if offset:
         raise QueryInvalid({"offset": ["Not with a cursor."]})
-    if cursor == FIRST_CURSOR:
-        return query
-    return replace(query, after=read_cursor(query.filter, query.order, cursor))
+    return MessageQuery(wanted, limit, order, after=read_position(wanted, order, cursor))
 
 
-def next_cursor(query: MessageQuery, page: Page) -> str | None:
-    """The cursor of the page that follows; None when this is the last."""
-    return write_cursor(query.filter, query.order, Position.of(page.messages[-1])) if page.has_more else None
+def read_position(wanted: MessageFilter, order: Order, cursor: str | None) -> Position | None:
+    """Decodes the parameter ``cursor``; None for the first page, QueryInvalid when it is no cursor of this list."""
+    return None if cursor in {None, FIRST_CURSOR} else read_cursor(message_cursors(wanted, order), cursor)
 
 
-def write_cursor(wanted: MessageFilter, order: Order, position: Position) -> str:
-    """A place in the list of the messages that pass a filter."""
-    return encode_cursor(_scope(wanted, order), (format_timestamp(position.ts), position.message_id))
-
-
-def read_cursor(wanted: MessageFilter, order: Order, cursor: str) -> Position:
-    """The place that ``write_cursor`` wrote; QueryInvalid when it is not one in this list."""
-    ts, message_id = read_place(_scope(wanted, order), cursor)
-    return Position(datetime.fromisoformat(ts), message_id)
-
-
-def _scope(wanted: MessageFilter, order: Order) -> Scope:
+def message_cursors(wanted: MessageFilter, order: Order) -> PositionCursors:
+    """Returns the cursors of the list of messages that pass a filter, in an order."""
     since, until = (None if end is None else format_timestamp(end) for end in (wanted.since, wanted.until))
-    return ("messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q)
+    return PositionCursors(
+        "messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q
+    )
 
 
-def present_message(message: Message) -> dict[str, Any]:
-    """A stored message as its JSON object; ``extra`` only where there is one."""
-    presented: dict[str, Any] = {
-        "message_id": message.message_id,
-        "from": message.sender,
-        "to": message.recipient,
-        "ts": format_timestamp(message.ts),
-        "text": message.text,
-        "provider": message.provider,
-        "type": message.type,
-        "received_at": format_timestamp(message.received_at),
-    }
-    if message.extra is not None:
-        presented["extra"] = message.extra
-    return presented
-
-
-def present_stored(message: StoredMessage) -> dict[str, Any]:
-    """The same for ``orjson``: it writes times as ``format_timestamp`` does, and ``extra`` as the JSON that it is."""
+def present_message(message: StoredMessage) -> dict[str, Any]:
+    """Converts a message to its JSON object, for ``encode_json``; ``extra`` is left out where there is none."""
     presented: dict[str, Any] = {
         "message_id": message.message_id,
         "from": message.sender,

@@ -5,20 +5,13 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain import PayloadInvalid, Reason
-from webhook_service.schemas.fields import (
-    E164,
-    MESSAGE_ID_MAX,
-    TEXT_MAX,
-    Timestamp,
-    errors_by_field,
-    no_nul,
-    phone_number,
-    read_timestamp,
-)
+from webhook_service.formats import parse_timestamp
+from webhook_service.limits import MESSAGE_ID_MAX, TEXT_MAX
+from webhook_service.schemas.fields import PHONE_NUMBER, Timestamp, errors_by_field, no_nul, phone_number
 
 
 class NativePayloadSchema(Schema):
-    """The body of a native delivery; what it holds beside these fields is kept as ``extra``."""
+    """The body of a native delivery; all other fields are kept as ``extra``."""
 
     message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
     sender = fields.String(required=True, data_key="from", validate=phone_number)
@@ -32,7 +25,7 @@ _NATIVE_NAMES = frozenset(field.data_key or name for name, field in _native_payl
 
 
 def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
-    """The validated fields of a native payload by their names in the domain; PayloadInvalid when one is bad."""
+    """Loads a native payload to the fields of a Message by name; PayloadInvalid when one is bad."""
     try:
         loaded: dict[str, Any] = _at_a_glance(payload) or _native_payload.load(payload)
     except ValidationError as invalid:
@@ -42,9 +35,9 @@ def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at_a_glance(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """What the schema loads from a payload with nothing wrong in it; None for any other, which the schema then judges.
+    """Loads a valid payload as the schema does; None for an invalid one, whose errors only the schema reports.
 
-    Each delivery comes this way, and the schema takes five times as long: docs/performance.md has the figures.
+    Every native delivery passes here, and the schema takes five times as long: docs/performance.md has the figures.
     """
     try:
         message_id, text = payload["message_id"], payload.get("text")
@@ -52,11 +45,11 @@ def _at_a_glance(payload: dict[str, Any]) -> dict[str, Any] | None:
         fits = (
             _is_text(message_id, shortest=1, longest=MESSAGE_ID_MAX)
             and (text is None or _is_text(text, shortest=0, longest=TEXT_MAX))
-            and E164.match(sender)
-            and E164.match(recipient)
+            and PHONE_NUMBER.match(sender)
+            and PHONE_NUMBER.match(recipient)
         )
-        ts = read_timestamp(payload["ts"])
-    except (KeyError, TypeError, ValidationError):
+        ts = parse_timestamp(payload["ts"])
+    except (KeyError, TypeError, ValueError):
         return None
     if not fits:
         return None

@@ -1,70 +1,59 @@
-"""The quarantine: the list of its deliveries, and one as JSON."""
+"""The quarantine: the query for a page of it, its cursors, and a quarantined delivery as JSON."""
 
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE
 
-from webhook_service.cursors import encode_cursor
-from webhook_service.domain import QuarantineEntry
-from webhook_service.schemas.fields import AsciiInteger, format_timestamp
-from webhook_service.schemas.query import PAGE_DEFAULT, PAGE_MAX, load_query, read_position
+from webhook_service.cursors import RowCursors
+from webhook_service.domain import QuarantineEntry, QuarantineSummary
+from webhook_service.schemas.query import PageSchema, load_query, read_cursor
 
-_SCOPE = ("quarantine",)
-
-
-class QuarantineQuerySchema(Schema):
-    """The query string of ``GET /quarantine``."""
-
-    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
-    cursor = fields.String(load_default=None)
+QUARANTINE_CURSORS = RowCursors("quarantine")
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineQuery:
-    """One page that a caller of ``GET /quarantine`` asks for."""
+    """A request for at most ``limit`` entries after the one with the id ``after``; 0 is before the first."""
 
     after: int
     limit: int
 
-    def cursor(self, position: int) -> str:
-        """The cursor for the page after that position."""
-        return encode_cursor(_SCOPE, [position])
 
-
-_quarantine_query = QuarantineQuerySchema(unknown=EXCLUDE)
+_quarantine_query = PageSchema(unknown=EXCLUDE)
 
 
 def load_quarantine_query(query_string: bytes) -> QuarantineQuery:
-    """The page that a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_quarantine_query, query_string)
-    return QuarantineQuery(read_position(_SCOPE, loaded["cursor"]), loaded["limit"])
+    cursor = loaded["cursor"]
+    return QuarantineQuery(0 if cursor is None else read_cursor(QUARANTINE_CURSORS, cursor), loaded["limit"])
 
 
-def present_quarantined(entry: QuarantineEntry) -> dict[str, Any]:
-    """What is known of a quarantined delivery, without its body."""
+def present_quarantined(summary: QuarantineSummary) -> dict[str, Any]:
+    """Converts a quarantined delivery to its JSON object in a list, for ``encode_json``."""
     return {
-        "id": entry.id,
-        "provider": entry.delivery.provider,
-        "reason": entry.delivery.reason,
-        "problems": entry.delivery.problems,
-        "first_at": format_timestamp(entry.delivery.received_at),
-        "last_at": format_timestamp(entry.last_at),
-        "count": entry.count,
-        "size": len(entry.delivery.raw),
+        "id": summary.id,
+        "provider": summary.provider,
+        "reason": summary.reason,
+        "problems": summary.problems,
+        "first_at": summary.first_at,
+        "last_at": summary.last_at,
+        "count": summary.count,
+        "size": summary.size,
     }
 
 
 def present_quarantined_whole(entry: QuarantineEntry) -> dict[str, Any]:
-    """A quarantined delivery with all that is kept of it; ``body`` is null where it is not UTF-8."""
+    """Converts a whole quarantined delivery to its JSON object; ``body`` is null where it is not UTF-8."""
     raw = entry.delivery.raw
     try:
         body = raw.decode()
     except UnicodeDecodeError:
         body = None
     return {
-        **present_quarantined(entry),
+        **present_quarantined(entry.summary),
         "target": entry.delivery.target,
         "headers": dict(entry.delivery.headers),
         "body": body,

@@ -1,22 +1,30 @@
-"""Query strings, whatever they ask for."""
+"""Query strings and the parameters that several lists share."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields, validate
 
-from webhook_service.cursors import CursorInvalid, Scope, decode_cursor
-from webhook_service.schemas.fields import errors_by_field
+from webhook_service.cursors import CursorInvalid, Cursors
+from webhook_service.limits import PAGE_DEFAULT, PAGE_MAX
+from webhook_service.schemas.fields import AsciiInteger, errors_by_field
 
-PAGE_MAX = 100
-PAGE_DEFAULT = 50
-
-# In these a plus is far likelier a phone number's or a zone's than a form's idea of a space.
+# A raw plus in these is a phone number's or a time zone's, hardly ever an encoded space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
 _EMPTY_IS_ABSENT = frozenset(
     {"from", "to", "provider", "since", "until", "q", "cursor", "after", "message_id", "status"}
 )
+
+
+Place = TypeVar("Place")
+
+
+class PageSchema(Schema):
+    """Parameters of every list that is read in pages."""
+
+    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
+    cursor = fields.String(load_default=None)
 
 
 class QueryInvalid(Exception):
@@ -28,12 +36,12 @@ class QueryInvalid(Exception):
 
 
 def load_query(schema: Schema, query_string: bytes) -> dict[str, Any]:
-    """What a schema makes of a query string; QueryInvalid when a parameter is bad."""
+    """Loads a query string by a schema; QueryInvalid when a parameter is bad."""
     return load_parameters(schema, read_query_string(query_string))
 
 
 def load_parameters(schema: Schema, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """The same from parameters by name."""
+    """Loads parameters by name, as ``load_query`` does those of a query string."""
     try:
         loaded: dict[str, Any] = schema.load(parameters)
     except ValidationError as invalid:
@@ -42,7 +50,7 @@ def load_parameters(schema: Schema, parameters: Mapping[str, str]) -> dict[str, 
 
 
 def read_query_string(query_string: bytes) -> dict[str, str]:
-    """The parameters of a query string, the last of each name; QueryInvalid when one is not UTF-8."""
+    """Reads the parameters of a query string, the last of each name; QueryInvalid when one is not UTF-8."""
     parameters: dict[str, str] = {}
     for pair in query_string.split(b"&"):
         name = pair.partition(b"=")[0].decode("latin-1")
@@ -54,17 +62,9 @@ def read_query_string(query_string: bytes) -> dict[str, str]:
     return {name: value for name, value in parameters.items() if value or name not in _EMPTY_IS_ABSENT}
 
 
-def read_place(scope: Scope, cursor: str) -> list[Any]:
-    """The place that the parameter ``cursor`` stands for; QueryInvalid when it is not one in the list of that scope."""
+def read_cursor(cursors: Cursors[Place], cursor: str) -> Place:
+    """Decodes the parameter ``cursor``; QueryInvalid when it is no cursor of this list."""
     try:
-        return decode_cursor(scope, cursor)
+        return cursors.read(cursor)
     except CursorInvalid:
         raise QueryInvalid({"cursor": ["Not a cursor of this list."]}) from None
-
-
-def read_position(scope: Scope, cursor: str | None) -> int:
-    """The same in a list whose places are numbers; without a cursor 0, the beginning."""
-    if cursor is None:
-        return 0
-    (position,) = read_place(scope, cursor)
-    return int(position)

@@ -1,64 +1,51 @@
-"""Receipts: the list of them, and one as JSON."""
+"""Receipts: the query for a page of them, their cursors, and a receipt as JSON."""
 
-from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, validate
+import orjson
+from marshmallow import EXCLUDE, fields
 
-from webhook_service.cursors import Scope, encode_cursor
-from webhook_service.domain import Receipt, ReceiptFilter
-from webhook_service.schemas.fields import AsciiInteger, format_timestamp, no_nul
-from webhook_service.schemas.query import PAGE_DEFAULT, PAGE_MAX, load_query, read_position
+from webhook_service.cursors import RowCursors
+from webhook_service.domain import ReceiptFilter, ReceiptQuery, StoredReceipt
+from webhook_service.schemas.fields import no_nul
+from webhook_service.schemas.query import PageSchema, load_query, read_cursor
 
 
-class ReceiptQuerySchema(Schema):
+class ReceiptQuerySchema(PageSchema):
     """The query string of ``GET /receipts``."""
 
-    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
     message_id = fields.String(load_default=None, validate=no_nul)
     status = fields.String(load_default=None, validate=no_nul)
-    cursor = fields.String(load_default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptQuery:
-    """One page that a caller of ``GET /receipts`` asks for; ``after`` is the position of the last one seen."""
-
-    filter: ReceiptFilter
-    after: int
-    limit: int
-
-    def cursor(self, position: int) -> str:
-        """The cursor for the page after that position."""
-        return encode_cursor(_scope(self.filter), [position])
 
 
 _receipt_query = ReceiptQuerySchema(unknown=EXCLUDE)
 
 
 def load_receipt_query(query_string: bytes) -> ReceiptQuery:
-    """The page that a query string asks for; QueryInvalid when a parameter is bad."""
+    """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_receipt_query, query_string)
-    wanted = ReceiptFilter(loaded["message_id"], loaded["status"])
-    return ReceiptQuery(wanted, read_position(_scope(wanted), loaded["cursor"]), loaded["limit"])
+    wanted, cursor = ReceiptFilter(loaded["message_id"], loaded["status"]), loaded["cursor"]
+    after = 0 if cursor is None else read_cursor(receipt_cursors(wanted), cursor)
+    return ReceiptQuery(wanted, loaded["limit"], after)
 
 
-def _scope(wanted: ReceiptFilter) -> Scope:
-    return ("receipts", wanted.message_id, wanted.status)
+def receipt_cursors(wanted: ReceiptFilter) -> RowCursors:
+    """Returns the cursors of the list of receipts that pass a filter."""
+    return RowCursors("receipts", wanted.message_id, wanted.status)
 
 
-def present_receipt(receipt: Receipt) -> dict[str, Any]:
-    """A stored receipt as its JSON object; ``error`` and ``extra`` only where there is one."""
+def present_receipt(receipt: StoredReceipt) -> dict[str, Any]:
+    """Converts a receipt to its JSON object, for ``encode_json``; ``error`` and ``extra`` only where there is one."""
     presented: dict[str, Any] = {
         "message_id": receipt.message_id,
         "status": receipt.status,
         "recipient": receipt.recipient,
-        "ts": format_timestamp(receipt.ts),
+        "ts": receipt.ts,
         "provider": receipt.provider,
-        "received_at": format_timestamp(receipt.received_at),
+        "received_at": receipt.received_at,
     }
     if receipt.error is not None:
         presented["error"] = receipt.error
     if receipt.extra is not None:
-        presented["extra"] = receipt.extra
+        presented["extra"] = orjson.Fragment(receipt.extra)
     return presented

@@ -7,10 +7,10 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, fields
 
 from webhook_service.domain import Interval, Stats, Timeline
-from webhook_service.schemas.fields import Timestamp, format_timestamp
+from webhook_service.limits import TIMELINE_MAX
+from webhook_service.schemas.fields import Timestamp
 from webhook_service.schemas.query import QueryInvalid, load_query
 
-TIMELINE_MAX = 1000
 TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
 
 
@@ -24,7 +24,7 @@ class TimelineQuerySchema(Schema):
 
 @dataclass(frozen=True, slots=True)
 class TimelineQuery:
-    """The part of the timeline that a caller of ``GET /stats/timeline`` asks for."""
+    """A request for counts by interval, from ``since`` (inclusive) to ``until`` (exclusive)."""
 
     interval: Interval
     since: datetime
@@ -35,9 +35,10 @@ _timeline_query = TimelineQuerySchema(unknown=EXCLUDE)
 
 
 def load_timeline_query(query_string: bytes, now: datetime) -> TimelineQuery:
-    """The part of the timeline that a query string asks for; QueryInvalid when a parameter is bad.
+    """Loads a query string; QueryInvalid when a parameter is bad.
 
-    Without ``until`` it ends now; without ``since`` it is the last day by the hour, or the last 30 days by the day.
+    ``until`` is now unless given. ``since`` is 24 hours before it by the hour, 30 days before it by the day, unless
+    given.
     """
     loaded = load_query(_timeline_query, query_string)
     interval: Interval = loaded["interval"]
@@ -56,21 +57,21 @@ def _intervals_before(until: datetime, interval: Interval) -> datetime:
 
 
 def present_stats(stats: Stats) -> dict[str, Any]:
-    """The totals of the store as their JSON object; times are null while it is empty."""
+    """Converts the totals of the store to their JSON object, for ``encode_json``; times are null while it is empty."""
     return {
         "total_messages": stats.total_messages,
         "senders_count": stats.senders_count,
         "messages_per_sender": [{"from": sender, "count": count} for sender, count in stats.top_senders],
-        "first_message_ts": stats.first_ts and format_timestamp(stats.first_ts),
-        "last_message_ts": stats.last_ts and format_timestamp(stats.last_ts),
+        "first_message_ts": stats.first_ts,
+        "last_message_ts": stats.last_ts,
     }
 
 
 def present_timeline(timeline: Timeline) -> dict[str, Any]:
-    """Counts over time as their JSON object."""
+    """Converts counts over time to their JSON object, for ``encode_json``."""
     return {
         "interval": timeline.interval.value,
-        "since": format_timestamp(timeline.since),
-        "until": format_timestamp(timeline.until),
-        "data": [{"start": format_timestamp(start), "count": count} for start, count in timeline.counts],
+        "since": timeline.since,
+        "until": timeline.until,
+        "data": [{"start": start, "count": count} for start, count in timeline.counts],
     }

@@ -1,118 +1,114 @@
-"""What is deleted for good, a few rows at a time.
+"""Deletion for good, in transactions so short that deliveries don't wait for them.
 
-A table that keeps anything of a message, a delivery or a person has its entry in ``OLD`` and in ``TRACES``.
+A table that keeps anything of a message, a delivery or a person has its entry in ``TABLES``.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
+from webhook_service.domain import StorageBusy
+from webhook_service.storage.database import Database
 from webhook_service.storage.models import MessageRow, QuarantineRow, ReceiptRow
-from webhook_service.storage.rollups import count_between
+from webhook_service.storage.writing import Transaction
+
+TURN = 0.02  # seconds to hold the turn to write: a fifth of what a delivery may be made to wait, as some take longer
+FIRST_BATCH = 20  # rows
+LARGEST_BATCH = 2_000
+
+AnyRow = MessageRow | ReceiptRow | QuarantineRow
 
 
-def count_old_messages(connection: Connection, before: datetime) -> int:
-    """How many messages have their ``ts`` before this."""
-    return count_between(connection, None, before)
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """Rows of a table that are to be deleted; ``ids`` selects their ids in the order of deletion."""
+
+    row: type[AnyRow]
+    ids: Select[int]
+
+    def count(self, connection: Connection) -> int:
+        """Counts the rows."""
+        return connection.scalars(select(func.count()).select_from(self.ids.order_by(None).subquery())).one()
+
+    def delete(self, transaction: Transaction, limit: int) -> int:
+        """Deletes at most ``limit`` of the rows and returns how many it deleted."""
+        some = self.ids.limit(limit)
+        return transaction.execute(delete(self.row).where(self.row.id.in_(some))).rowcount
 
 
-def delete_old_messages(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes at most ``limit`` of those, the oldest first, and tells how many it deleted."""
-    oldest = select(MessageRow.id).where(MessageRow.ts < before).order_by(MessageRow.ts).limit(limit)
-    return connection.execute(delete(MessageRow).where(MessageRow.id.in_(oldest))).rowcount
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A table, the column that tells the age of a row, and the function that finds the rows about a phone number.
+
+    ``find_about`` returns one or more conditions, each for a part of those rows.
+    """
+
+    row: type[AnyRow]
+    moment: InstrumentedAttribute[datetime]
+    find_about: Callable[[Connection, str], list[ColumnElement[bool]]]
+
+    def before(self, moment: datetime) -> list[Doomed]:
+        """Selects the rows from before a moment, oldest first."""
+        return [Doomed(self.row, select(self.row.id).where(self.moment < moment).order_by(self.moment))]
+
+    def about(self, snapshot: Connection, number: str) -> list[Doomed]:
+        """Selects the rows about a phone number."""
+        parts = self.find_about(snapshot, number)
+        return [Doomed(self.row, select(self.row.id).where(condition)) for condition in parts]
 
 
-def count_messages_of(connection: Connection, number: str) -> int:
-    """How many messages this number has sent or got."""
-    return connection.scalars(select(func.count()).select_from(MessageRow).where(_is_of(number))).one()
+def _messages_about(_snapshot: Connection, number: str) -> list[ColumnElement[bool]]:
+    return [or_(MessageRow.sender == number, MessageRow.recipient == number)]
 
 
-def delete_messages_of(connection: Connection, number: str, limit: int) -> int:
-    """Deletes at most ``limit`` of those, and tells how many it deleted."""
-    some = select(MessageRow.id).where(_is_of(number)).limit(limit)
-    return connection.execute(delete(MessageRow).where(MessageRow.id.in_(some))).rowcount
+def _receipts_about(_snapshot: Connection, number: str) -> list[ColumnElement[bool]]:
+    return [ReceiptRow.recipient == number]
 
 
-def _is_of(number: str) -> ColumnElement[bool]:
-    return or_(MessageRow.sender == number, MessageRow.recipient == number)
-
-
-def count_old_receipts(connection: Connection, before: datetime) -> int:
-    """How many receipts have their ``ts`` before this."""
-    return _count(connection, ReceiptRow.ts < before)
-
-
-def delete_old_receipts(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes at most ``limit`` of those, and tells how many it deleted."""
-    return _delete(connection, ReceiptRow, ReceiptRow.ts < before, limit)
-
-
-def count_receipts_of(connection: Connection, number: str) -> int:
-    """How many receipts there are of messages to this number."""
-    return _count(connection, ReceiptRow.recipient == number)
-
-
-def delete_receipts_of(connection: Connection, number: str, limit: int) -> int:
-    """Deletes at most ``limit`` of those, and tells how many it deleted."""
-    return _delete(connection, ReceiptRow, ReceiptRow.recipient == number, limit)
-
-
-def count_old_quarantined(connection: Connection, before: datetime) -> int:
-    """How many quarantined deliveries came before this for the last time."""
-    return _count(connection, QuarantineRow.last_at < before)
-
-
-def delete_old_quarantined(connection: Connection, before: datetime, limit: int) -> int:
-    """Deletes at most ``limit`` of those, and tells how many it deleted."""
-    return _delete(connection, QuarantineRow, QuarantineRow.last_at < before, limit)
-
-
-def count_quarantined_of(connection: Connection, number: str) -> int:
-    """How many quarantined deliveries mention this number anywhere in their body."""
-    return len(list(_ids_that_mention(connection, number)))
-
-
-def delete_quarantined_of(connection: Connection, number: str, limit: int) -> int:
-    """Deletes at most ``limit`` of those, and tells how many it deleted."""
-    some = list(islice(_ids_that_mention(connection, number), limit))
-    return connection.execute(delete(QuarantineRow).where(QuarantineRow.id.in_(some))).rowcount
-
-
-def _ids_that_mention(connection: Connection, number: str) -> Iterator[int]:
-    # Providers write a number with a plus, an encoded plus or none, and a longer number is someone else's.
+def _quarantined_about(snapshot: Connection, number: str) -> list[ColumnElement[bool]]:
+    """Searches every body for the number, in Python, since neither database matches a pattern against bytes."""
+    # Providers write a number with a plus, an encoded plus or none. A longer number is another person's.
     digits = re.escape(number.removeprefix("+").encode())
     mention = re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")
-    for entry_id, raw in connection.execute(select(QuarantineRow.id, QuarantineRow.raw)):
-        if mention.search(raw):
-            yield entry_id
+    bodies = select(QuarantineRow.id, QuarantineRow.raw).execution_options(yield_per=10)  # each may be megabytes
+    ids = [entry_id for entry_id, raw in snapshot.execute(bodies) if mention.search(raw)]
+    return [QuarantineRow.id.in_(ids[at : at + LARGEST_BATCH]) for at in range(0, len(ids), LARGEST_BATCH)]
 
 
-def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
-    return connection.scalars(select(func.count()).where(condition)).one()
-
-
-def _delete(
-    connection: Connection, table: type[ReceiptRow | QuarantineRow], condition: ColumnElement[bool], limit: int
-) -> int:
-    some = select(table.id).where(condition).limit(limit)
-    return connection.execute(delete(table).where(table.id.in_(some))).rowcount
-
-
-Count = Callable[[Connection, datetime], int]
-Delete = Callable[[Connection, datetime, int], int]
-CountOf = Callable[[Connection, str], int]
-DeleteOf = Callable[[Connection, str, int], int]
-
-OLD: Mapping[str, tuple[Count, Delete]] = {
-    "messages": (count_old_messages, delete_old_messages),
-    "receipts": (count_old_receipts, delete_old_receipts),
-    "quarantined deliveries": (count_old_quarantined, delete_old_quarantined),
+TABLES: Mapping[str, Kept] = {
+    "messages": Kept(MessageRow, MessageRow.ts, _messages_about),
+    "receipts": Kept(ReceiptRow, ReceiptRow.ts, _receipts_about),
+    "quarantined deliveries": Kept(QuarantineRow, QuarantineRow.last_at, _quarantined_about),
 }
-TRACES: Mapping[str, tuple[CountOf, DeleteOf]] = {
-    "messages": (count_messages_of, delete_messages_of),
-    "receipts": (count_receipts_of, delete_receipts_of),
-    "quarantined deliveries": (count_quarantined_of, delete_quarantined_of),
-}
+
+
+def in_batches(database: Database, work: Callable[[Transaction, int], int]) -> Iterator[int]:
+    """Repeats ``work``, each time in a transaction of its own, until no rows are left; yields how many each time did.
+
+    ``work`` gets the most rows that it may do and returns how many it did. That limit follows from how long the last
+    transaction took. After each, it waits for as long as it held the turn to write, so that others have half the time.
+    """
+    size = FIRST_BATCH
+    while True:
+        try:
+            with database.transaction() as transaction:
+                began = time.monotonic()
+                done = work(transaction, size)
+        except StorageBusy:
+            continue  # another program writes; each try has waited for it already
+        held = time.monotonic() - began
+        yield done
+        if done < size:
+            return
+        size = next_size(size, held)
+        time.sleep(held)
+
+
+def next_size(size: int, held: float) -> int:
+    """Returns how many rows fit into ``TURN`` when ``size`` took ``held`` seconds; at most twice as many as before."""
+    return max(1, min(LARGEST_BATCH, size * 2, int(size * TURN / max(held, 1e-6))))

@@ -1,22 +1,17 @@
-"""Messages in and out of their table."""
+"""The table of messages: storing them, reading one, and reading the feed."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, Text, Tuple, func, literal, select, tuple_
+from sqlalchemy import Connection, Select, Table, select
 from sqlalchemy import Row as ResultRow
-from sqlalchemy import cast as cast_in_sql
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from webhook_service.domain import Message, MessageFilter, Order, Outcome, Position, StoredMessage
+from webhook_service.domain import Message, Outcome, StoredMessage
 from webhook_service.storage.insert import Row, insert_new, rows_in_a_statement, timestamp_value
-from webhook_service.storage.models import MessageRow, UtcDateTime
-from webhook_service.storage.rollups import count_all, count_between, count_of_sender
-from webhook_service.storage.trigrams import narrow_down
+from webhook_service.storage.models import MessageRow, read_columns
 from webhook_service.storage.writing import Executor
 
 _table = cast("Table", MessageRow.__table__)
@@ -34,12 +29,10 @@ _COLUMNS = (
 )
 _KEY = _COLUMNS[:1]
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
-_KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
-_STORED: Mapping[str, ColumnElement[Any]] = {**_table.columns, "extra": cast_in_sql(MessageRow.extra, Text)}
 
 
 def encode_message(message: Message) -> Row:
-    """A message as the row that ``insert_messages`` takes; work that needs no transaction is done here."""
+    """Converts a message to a row for ``insert_messages``; all work that needs no transaction is done here."""
     return (
         message.message_id,
         message.provider,
@@ -55,68 +48,15 @@ def encode_message(message: Message) -> Row:
 
 
 def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
-    """Stores each message whose ID is new and tells what became of each, in order."""
+    """Stores each message whose ID is new; returns the outcome of each, in order."""
     return insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
 
 
-def find_message(connection: Connection, message_id: str) -> Message | None:
-    """The message with this ID."""
-    if "\x00" in message_id:  # no text of a database holds it, and PostgreSQL refuses the question
-        return None
-    row = connection.execute(select_messages().where(MessageRow.message_id == message_id)).one_or_none()
-    return None if row is None else to_message(row)
-
-
-def list_messages(
-    connection: Connection,
-    wanted: MessageFilter,
-    *,
-    order: Order,
-    limit: int,
-    offset: int = 0,
-    after: Position | None = None,
-    last: Position | None = None,
-) -> list[Message]:
-    """The first messages that pass the filter, by ``ts``, then by ID.
-
-    Only those after a place and up to the last one that is meant, where these are given.
-    """
-    page = (
-        select_messages()
-        .where(*matching(wanted, order, after), *beyond(after, order), *up_to(last, order))
-        .order_by(*sort_keys(order, _table.c))
-        .limit(limit)
-        .offset(offset)
-    )
-    return [to_message(row) for row in connection.execute(page)]
-
-
-def count_messages(connection: Connection, wanted: MessageFilter) -> int:
-    """How many messages pass the filter; those of the filters that come often are kept ready."""
-    match wanted:
-        case MessageFilter(recipient=None, provider=None, q=None, sender=None, since=since, until=until):
-            return count_between(connection, since, until) if since or until else count_all(connection)
-        case MessageFilter(recipient=None, provider=None, q=None, sender=str(sender), since=None, until=None):
-            return count_of_sender(connection, sender)
-    narrow = [] if wanted.q is None else narrow_down(connection, fold(wanted.q))
-    counted = select(func.count()).select_from(MessageRow).where(*narrow, *_conditions(wanted))
-    return connection.scalars(counted).one()
-
-
-def select_stored() -> Select[Any]:
-    """A query for messages as ``to_stored`` takes them."""
-    return select(*(_STORED[name] for name in StoredMessage._fields))
-
-
-def to_stored(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
-    """What a query made with ``select_stored`` found."""
-    return list(starmap(StoredMessage, rows))
-
-
 def fold(text: str) -> str:
-    """Text with its case folded, the same whatever the database; what ``q`` is compared with.
+    """Folds the case of a text for search, alike for every database.
 
-    By Unicode's rules (chapter 3.13, canonical caseless matching); Turkish's dotted and dotless i are both an i.
+    The rules are Unicode's (chapter 3.13, canonical caseless matching); both the dotted and the dotless i of Turkish
+    are folded to i.
     """
     if text.isascii():
         return text.lower()
@@ -124,71 +64,30 @@ def fold(text: str) -> str:
     return folded.replace("i\u0307", "i").replace("\u0131", "i")
 
 
-def sort_keys(order: Order, columns: ReadOnlyColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
-    """What a page is ordered by."""
-    keys: list[ColumnElement[Any]] = [columns["ts"], columns["message_id"]]
-    return keys if order is Order.ASC else [key.desc() for key in keys]
+def find_message(connection: Connection, message_id: str) -> StoredMessage | None:
+    """Reads the message with this ID."""
+    if "\x00" in message_id:  # no stored text holds NUL, and PostgreSQL refuses it as a parameter
+        return None
+    row = connection.execute(select_messages().where(MessageRow.message_id == message_id)).one_or_none()
+    return None if row is None else StoredMessage(*row)
 
 
-def beyond(after: Position | None, order: Order) -> list[ColumnElement[bool]]:
-    """The condition of coming after a place: a comparison of rows, at which both databases enter an index directly."""
-    if after is None:
-        return []
-    return [_place(after) < _KEY_OF_PAGES if order is Order.ASC else _place(after) > _KEY_OF_PAGES]
+def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMessage]:
+    """Reads the first ``limit`` messages that were stored after the one with the id ``after``; 0 is before the first.
 
-
-def up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
-    """The condition of not coming after a place."""
-    if last is None:
-        return []
-    return [_place(last) >= _KEY_OF_PAGES if order is Order.ASC else _place(last) <= _KEY_OF_PAGES]
-
-
-def matching(
-    wanted: MessageFilter, order: Order = Order.ASC, after: Position | None = None
-) -> list[ColumnElement[bool]]:
-    """The conditions of a filter, without the bound that a place implies: given both, a database may enter at it."""
-    if after is not None:
-        wanted = replace(wanted, since=None) if order is Order.ASC else replace(wanted, until=None)
-    return _conditions(wanted)
-
-
-def _place(position: Position) -> Tuple:
-    return tuple_(literal(position.ts, UtcDateTime), literal(position.message_id))
-
-
-def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.sender is not None:
-        conditions.append(MessageRow.sender == wanted.sender)
-    if wanted.recipient is not None:
-        conditions.append(MessageRow.recipient == wanted.recipient)
-    if wanted.provider is not None:
-        conditions.append(MessageRow.provider == wanted.provider)
-    if wanted.since is not None:
-        conditions.append(MessageRow.ts >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(MessageRow.ts < wanted.until)
-    if wanted.q is not None:
-        conditions.append(MessageRow.text_folded.contains(fold(wanted.q), autoescape=True))
-    return conditions
+    Writers take turns, each for a whole transaction: on SQLite there is one writer, on PostgreSQL an advisory lock. Ids
+    are assigned within a turn, so they become visible in ascending order, whatever the number of nodes, and no message
+    with a smaller id appears after a larger one was read.
+    """
+    page = select_messages().where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
+    return to_messages(connection.execute(page))
 
 
 def select_messages() -> Select[Any]:
-    """A query for messages as ``to_message`` takes them."""
-    return select(
-        MessageRow.message_id,
-        MessageRow.provider,
-        MessageRow.sender,
-        MessageRow.recipient,
-        MessageRow.ts,
-        MessageRow.received_at,
-        MessageRow.text,
-        MessageRow.type,
-        MessageRow.extra,
-    )
+    """Selects messages; ``to_messages`` converts the rows."""
+    return select(*read_columns(MessageRow, StoredMessage._fields))
 
 
-def to_message(row: ResultRow[Any]) -> Message:
-    """A row of a query made with ``select_messages``."""
-    return Message(**row._asdict())
+def to_messages(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
+    """Converts rows of ``select_messages``."""
+    return list(starmap(StoredMessage, rows))

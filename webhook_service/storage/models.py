@@ -3,13 +3,14 @@
 The counts are kept by triggers on ``messages``, so nothing here ever writes them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     DateTime,
     Dialect,
     Identity,
@@ -20,9 +21,12 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    cast,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+from webhook_service.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, WORD_MAX
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -70,6 +74,12 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
+def read_columns(row: type[Base], names: Iterable[str]) -> list[ColumnElement[Any]]:
+    """Returns the columns with these names for a select; one of JSON is read as text instead of being parsed."""
+    columns = [row.__table__.columns[name] for name in names]
+    return [cast(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in columns]
+
+
 class MessageRow(Base):
     """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads."""
 
@@ -84,14 +94,14 @@ class MessageRow(Base):
     )
 
     id: Mapped[int] = _growing_id()
-    message_id: Mapped[str] = mapped_column(bytewise(255))
-    provider: Mapped[str] = mapped_column(bytewise(32))
-    sender: Mapped[str] = mapped_column(bytewise(255))
-    recipient: Mapped[str] = mapped_column(bytewise(255))
+    message_id: Mapped[str] = mapped_column(bytewise(MESSAGE_ID_MAX))
+    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
+    sender: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
+    recipient: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
     ts: Mapped[datetime] = mapped_column(UtcDateTime)
     text: Mapped[str | None] = mapped_column(Text)
     text_folded: Mapped[str | None] = mapped_column(Text)
-    type: Mapped[str] = mapped_column(bytewise(64))
+    type: Mapped[str] = mapped_column(bytewise(WORD_MAX))
     extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -110,10 +120,10 @@ class ReceiptRow(Base):
     )
 
     id: Mapped[int] = _growing_id()
-    message_id: Mapped[str] = mapped_column(bytewise(255))
-    provider: Mapped[str] = mapped_column(bytewise(32))
-    status: Mapped[str] = mapped_column(bytewise(64))
-    recipient: Mapped[str] = mapped_column(bytewise(255))
+    message_id: Mapped[str] = mapped_column(bytewise(MESSAGE_ID_MAX))
+    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
+    status: Mapped[str] = mapped_column(bytewise(WORD_MAX))
+    recipient: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
     ts: Mapped[datetime] = mapped_column(UtcDateTime)
     error: Mapped[str | None] = mapped_column(Text)
     extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -127,12 +137,12 @@ class QuarantineRow(Base):
     __table_args__ = (UniqueConstraint("provider", "body_sha256"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = _growing_id()
-    provider: Mapped[str] = mapped_column(bytewise(32))
-    body_sha256: Mapped[str] = mapped_column(bytewise(64))
+    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
+    body_sha256: Mapped[str] = mapped_column(bytewise(64))  # hex digits
     raw: Mapped[bytes] = mapped_column(LargeBinary)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)
     target: Mapped[str] = mapped_column(Text)
-    reason: Mapped[str] = mapped_column(bytewise(64))
+    reason: Mapped[str] = mapped_column(bytewise(WORD_MAX))
     problems: Mapped[dict[str, list[str]]] = mapped_column(JSON)
     first_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -144,7 +154,7 @@ class SenderCountRow(Base):
 
     __tablename__ = "sender_counts"
 
-    sender: Mapped[str] = mapped_column(bytewise(255), primary_key=True)
+    sender: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX), primary_key=True)
     messages: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Messages out of the SQLite file of the FastAPI service that this one replaces.
+"""The SQLite file of the FastAPI service that this one replaces.
 
 Its table ``messages`` has message_id, from_msisdn, to_msisdn (``to_msisddn`` in some of its versions), ts, text and
 created_at; times without a zone are UTC.
@@ -17,7 +17,7 @@ SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html#ma
 
 
 class Original:
-    """The file, open for reading; StorageUnavailable when it is not one of that service."""
+    """The file, open for reading; StorageUnavailable when it is not that service's."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
@@ -30,7 +30,7 @@ class Original:
             raise StorageUnavailable("the file has no messages of the FastAPI service", str(error)) from error
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """Each message in the form of an export's line, in stored order."""
+        """Reads each message in stored order, in the shape of a line of an export."""
         for message_id, sender, recipient, ts, text, created_at in self._connection.execute(
             f'SELECT message_id, from_msisdn, "{self._recipient}", ts, text, created_at FROM messages ORDER BY rowid'  # noqa: S608  # a column's name from the file's own schema
         ):
@@ -49,7 +49,7 @@ class Original:
 
 
 def _with_zone(stored: Any) -> Any:
-    """A time as it is stored, in UTC if it says no zone; anything else as it is, to be refused where fields are."""
+    """Adds UTC to a stored time without a zone; anything else is returned as it is, to be refused by the schema."""
     try:
         moment = datetime.fromisoformat(stored)
     except (TypeError, ValueError):

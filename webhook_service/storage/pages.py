@@ -1,36 +1,185 @@
-"""Pages of messages: by the place where the last page ended, so that the thousandth costs no more than the first."""
+"""Pages of messages, and the number of messages that pass a filter.
 
-from sqlalchemy import Connection
+A page begins at a place in the list, not at a number of messages to skip, so the thousandth page costs no more than the
+first.
 
-from webhook_service.domain import MessageFilter, Order, Page, Position, StoredMessage
-from webhook_service.storage.messages import beyond, list_messages, matching, select_stored, sort_keys, to_stored
-from webhook_service.storage.models import MessageRow
-from webhook_service.storage.search import search_messages
+A search has two ways. An index of the trigrams of all texts finds every message that holds a part of a text, but in no
+order: good for a rare word, wasteful for one that half of the messages hold. Messages with such a word are found sooner
+by reading along the order of the page. So a search reads along for a bounded stretch first, and asks the index for what
+lies beyond only if the page is not full then. Results of the index are compared with the text itself, so a search finds
+the same on a database without the index.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Tuple,
+    column,
+    func,
+    literal,
+    select,
+    table,
+    text,
+    tuple_,
+)
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from webhook_service.domain import MessageFilter, MessageQuery, Order, Page, Position, StoredMessage
+from webhook_service.storage.messages import fold, select_messages, to_messages
+from webhook_service.storage.models import MessageRow, UtcDateTime
+from webhook_service.storage.rollups import count_all, count_between, count_of_sender
+
+STRETCH = 5_000  # messages
+TRIGRAM = 3  # characters; the index knows no shorter text
+MOST_TRIGRAMS = 32  # of a long text: they are selective enough, and FTS5 limits the length of a query
+
+_KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
+
+_fts = table("message_trigrams", column("rowid"), column("message_trigrams"))
+_docsize = table("message_trigrams_docsize", column("id"))
+_index_exists = {
+    "sqlite": text("SELECT count(*) FROM sqlite_master WHERE name = 'message_trigrams'"),
+    "postgresql": text("SELECT count(*) FROM pg_class WHERE relname = 'ix_messages_text_folded_trigrams'"),
+}
 
 
-def read_page(
-    connection: Connection,
-    wanted: MessageFilter,
-    *,
-    order: Order,
-    limit: int,
-    offset: int = 0,
-    after: Position | None = None,
-) -> Page:
-    """The messages that pass the filter and come after a place, by ``ts``, then by ID; or those after ``offset``."""
-    read = list_messages if wanted.q is None else search_messages
-    found = read(connection, wanted, order=order, limit=limit + 1, offset=offset, after=after)
-    return Page(messages=tuple(found[:limit]), has_more=len(found) > limit)
+def read_page(connection: Connection, query: MessageQuery) -> Page[StoredMessage, Position]:
+    """Reads a page of messages by ``ts``, then by ID."""
+    read = list_messages if query.filter.q is None else _search
+    found = read(connection, replace(query, limit=query.limit + 1))
+    return Page.cut(found, query.limit, lambda message: message.position)
 
 
-def read_stored(
-    connection: Connection, wanted: MessageFilter, *, after: Position | None, limit: int
-) -> list[StoredMessage]:
-    """The same in ascending order and as they are read by the thousand."""
+def count_messages(connection: Connection, wanted: MessageFilter) -> int:
+    """Counts the messages that pass a filter; for common filters, triggers keep the number."""
+    match wanted:
+        case MessageFilter(recipient=None, provider=None, q=None, sender=None, since=since, until=until):
+            return count_between(connection, since, until) if since or until else count_all(connection)
+        case MessageFilter(recipient=None, provider=None, q=None, sender=str(sender), since=None, until=None):
+            return count_of_sender(connection, sender)
+    narrow = [] if wanted.q is None else _narrow_down(connection, fold(wanted.q))
+    counted = select(func.count()).select_from(MessageRow).where(*narrow, *_conditions(wanted))
+    return connection.scalars(counted).one()
+
+
+def list_messages(connection: Connection, query: MessageQuery, last: Position | None = None) -> list[StoredMessage]:
+    """Reads the messages of a query by going along their order, up to the place ``last`` if that is given."""
     page = (
-        select_stored()
-        .where(*matching(wanted, Order.ASC, after), *beyond(after, Order.ASC))
-        .order_by(*sort_keys(Order.ASC, MessageRow.__table__.c))
-        .limit(limit)
+        select_messages()
+        .where(*_matching(query), *_up_to(last, query.order))
+        .order_by(*_sort_keys(query.order, MessageRow.__table__.c))
+        .limit(query.limit)
+        .offset(query.offset)
     )
-    return to_stored(connection.execute(page))
+    return to_messages(connection.execute(page))
+
+
+def _search(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
+    """Reads the same as ``list_messages``, faster for a filter with ``q``."""
+    if not has_index_for(connection, fold(query.filter.q or "")):
+        return list_messages(connection, query)
+    if query.offset:
+        return _ask_index(connection, query)
+    end = _end_of_stretch(connection, query)
+    near = list_messages(connection, query, end)
+    if end is None or len(near) == query.limit:
+        return near
+    return near + _ask_index(connection, replace(query, after=end, limit=query.limit - len(near)))
+
+
+def _end_of_stretch(connection: Connection, query: MessageQuery) -> Position | None:
+    """Finds the last place of the stretch that begins at the query's place; None when the list ends within it."""
+    others = replace(query, filter=replace(query.filter, q=None))
+    last = (
+        select(MessageRow.ts, MessageRow.message_id)
+        .where(*_matching(others))
+        .order_by(*_sort_keys(query.order, MessageRow.__table__.c))
+        .limit(1)
+        .offset(STRETCH - 1)
+    )
+    row = connection.execute(last).one_or_none()
+    return None if row is None else Position(*row)
+
+
+def _ask_index(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
+    """Reads the messages of a query by finding all that hold the text in the index, then sorting them.
+
+    Finding is kept apart from sorting, or the planner may choose to go along the order of the page again.
+    """
+    narrow = _narrow_down(connection, fold(query.filter.q or ""))
+    found = select_messages().where(*narrow, *_matching(query)).cte("found").prefix_with("MATERIALIZED")
+    page = select(found).order_by(*_sort_keys(query.order, found.c)).limit(query.limit).offset(query.offset)
+    return to_messages(connection.execute(page))
+
+
+def has_index_for(connection: Connection, folded: str) -> bool:
+    """Tells whether the database has an index of trigrams and the text is long enough for it."""
+    return len(folded) >= TRIGRAM and bool(connection.scalar(_index_exists[connection.dialect.name]))
+
+
+def _narrow_down(connection: Connection, folded: str) -> list[ColumnElement[bool]]:
+    """Returns conditions that are true of every message with this in its text, and of few others.
+
+    There are none on PostgreSQL, which uses the index for the comparison of the text itself. On SQLite a message must
+    have each trigram in the index, or not be in the index yet.
+    """
+    if connection.dialect.name == "postgresql" or not has_index_for(connection, folded):
+        return []
+    trigrams = {folded[at : at + TRIGRAM] for at in range(len(folded) - TRIGRAM + 1)}
+    quoted = (f'"{trigram.replace(chr(34), chr(34) * 2)}"' for trigram in sorted(trigrams)[:MOST_TRIGRAMS])
+    indexed = select(_fts.c.rowid).where(_fts.c.message_trigrams.op("MATCH")(" ".join(quoted)))
+    newest_indexed = select(func.coalesce(func.max(_docsize.c.id), 0)).scalar_subquery()
+    waiting = select(MessageRow.id).where(MessageRow.id > newest_indexed)
+    return [MessageRow.id.in_(indexed.union_all(waiting))]
+
+
+def _matching(query: MessageQuery) -> list[ColumnElement[bool]]:
+    """Returns the conditions that a message passes the filter of a query and comes after its place.
+
+    The place is a comparison of rows, for which both databases descend an index directly. A bound of the filter that
+    the place implies is left out, or a database may begin to read the index at that bound instead.
+    """
+    wanted, after = query.filter, query.after
+    if after is None:
+        return _conditions(wanted)
+    if query.order is Order.ASC:
+        implied = wanted.since is not None and wanted.since <= after.ts
+        return [*_conditions(replace(wanted, since=None) if implied else wanted), _place(after) < _KEY_OF_PAGES]
+    implied = wanted.until is not None and wanted.until > after.ts
+    return [*_conditions(replace(wanted, until=None) if implied else wanted), _place(after) > _KEY_OF_PAGES]
+
+
+def _up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
+    """Returns the condition that a message does not come after a place."""
+    if last is None:
+        return []
+    return [_place(last) >= _KEY_OF_PAGES if order is Order.ASC else _place(last) <= _KEY_OF_PAGES]
+
+
+def _place(position: Position) -> Tuple:
+    return tuple_(literal(position.ts, UtcDateTime), literal(position.message_id))
+
+
+def _sort_keys(order: Order, columns: ReadOnlyColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
+    keys: list[ColumnElement[Any]] = [columns["ts"], columns["message_id"]]
+    return keys if order is Order.ASC else [key.desc() for key in keys]
+
+
+def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.sender is not None:
+        conditions.append(MessageRow.sender == wanted.sender)
+    if wanted.recipient is not None:
+        conditions.append(MessageRow.recipient == wanted.recipient)
+    if wanted.provider is not None:
+        conditions.append(MessageRow.provider == wanted.provider)
+    if wanted.since is not None:
+        conditions.append(MessageRow.ts >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(MessageRow.ts < wanted.until)
+    if wanted.q is not None:
+        conditions.append(MessageRow.text_folded.contains(fold(wanted.q), autoescape=True))
+    return conditions

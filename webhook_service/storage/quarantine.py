@@ -1,17 +1,17 @@
-"""Deliveries in and out of quarantine."""
+"""The table of quarantined deliveries."""
 
 import hashlib
-from datetime import datetime
+from itertools import starmap
 
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from webhook_service.domain import Quarantined, QuarantineEntry
+from webhook_service.domain import Page, Quarantined, QuarantineEntry, QuarantineSummary
 from webhook_service.storage.models import QuarantineRow
 
 
 def keep(connection: Connection, delivery: Quarantined) -> None:
-    """Keeps a delivery, or counts once more that the same bytes came from the same provider."""
+    """Stores a delivery, or adds one to the count when the same bytes have come from the same provider before."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert = dialect.insert(QuarantineRow).values(
         provider=delivery.provider,
@@ -38,15 +38,45 @@ def keep(connection: Connection, delivery: Quarantined) -> None:
 
 
 def find_quarantined(connection: Connection, entry_id: int) -> QuarantineEntry | None:
-    """The quarantined delivery with this id."""
-    row = connection.execute(select(QuarantineRow.__table__).where(QuarantineRow.id == entry_id)).one_or_none()
-    return None if row is None else _to_entry(**row._asdict())
+    """Reads the quarantined delivery with this id, with its body."""
+    whole = select(
+        QuarantineRow.provider,
+        QuarantineRow.raw,
+        QuarantineRow.headers,
+        QuarantineRow.target,
+        QuarantineRow.reason,
+        QuarantineRow.problems,
+        QuarantineRow.first_at,
+        QuarantineRow.last_at,
+        QuarantineRow.count,
+    )
+    row = connection.execute(whole.where(QuarantineRow.id == entry_id)).one_or_none()
+    if row is None:
+        return None
+    provider, raw, headers, target, reason, problems, first_at, last_at, count = row
+    delivery = Quarantined(provider, raw, headers, target, reason, problems, first_at)
+    return QuarantineEntry(entry_id, delivery, last_at, count)
 
 
-def list_quarantined(connection: Connection, *, after: int, limit: int) -> list[QuarantineEntry]:
-    """The quarantined deliveries with an id greater than ``after``, oldest first."""
-    page = select(QuarantineRow.__table__).where(QuarantineRow.id > after).order_by(QuarantineRow.id).limit(limit)
-    return [_to_entry(**row._asdict()) for row in connection.execute(page)]
+def list_quarantined(connection: Connection, *, after: int, limit: int) -> Page[QuarantineSummary, int]:
+    """Reads a page of quarantined deliveries after the one with the id ``after``, oldest first, without bodies."""
+    page = (
+        select(
+            QuarantineRow.id,
+            QuarantineRow.provider,
+            QuarantineRow.reason,
+            QuarantineRow.problems,
+            QuarantineRow.first_at,
+            QuarantineRow.last_at,
+            QuarantineRow.count,
+            func.length(QuarantineRow.raw),
+        )
+        .where(QuarantineRow.id > after)
+        .order_by(QuarantineRow.id)
+        .limit(limit + 1)
+    )
+    found = list(starmap(QuarantineSummary, connection.execute(page)))
+    return Page.cut(found, limit, lambda summary: summary.id)
 
 
 def release(connection: Connection, entry_id: int) -> bool:
@@ -55,24 +85,6 @@ def release(connection: Connection, entry_id: int) -> bool:
 
 
 def count_quarantined(connection: Connection) -> dict[str, int]:
-    """How many deliveries are in quarantine, by provider."""
+    """Counts the deliveries in quarantine, by provider."""
     by_provider = select(QuarantineRow.provider, func.count().label("number")).group_by(QuarantineRow.provider)
     return {row.provider: row.number for row in connection.execute(by_provider)}
-
-
-def _to_entry(
-    *,
-    id: int,  # noqa: A002  # the column's name
-    provider: str,
-    body_sha256: str,  # noqa: ARG001  # only there to tell deliveries apart
-    raw: bytes,
-    headers: dict[str, str],
-    target: str,
-    reason: str,
-    problems: dict[str, list[str]],
-    first_at: datetime,
-    last_at: datetime,
-    count: int,
-) -> QuarantineEntry:
-    delivery = Quarantined(provider, raw, headers, target, reason, problems, first_at)
-    return QuarantineEntry(id, delivery, last_at, count)

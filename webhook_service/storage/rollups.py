@@ -1,4 +1,4 @@
-"""Counts of messages without counting them.
+"""Counts of messages that triggers keep, so that nothing is counted for a read.
 
 Triggers on ``messages`` keep a count for each sender, for each hour of ``ts`` (in UTC) and for the whole store, in the
 transaction that stores or deletes the messages, so they are exact at every moment and no code can forget them.
@@ -19,20 +19,20 @@ _NEVER = "0001-01-01 00:00:00.000000"
 
 
 def count_all(connection: Connection) -> int:
-    """How many messages there are."""
+    """Reads the number of all messages."""
     return connection.scalars(select(TotalsRow.messages)).one()
 
 
 def count_of_sender(connection: Connection, sender: str) -> int:
-    """How many messages this sender has sent."""
+    """Reads the number of messages from a sender."""
     number = connection.scalar(select(SenderCountRow.messages).where(SenderCountRow.sender == sender))
     return number or 0
 
 
 def count_between(connection: Connection, since: datetime | None, until: datetime | None) -> int:
-    """How many messages have a ``ts`` from ``since`` (inclusive) to ``until`` (exclusive).
+    """Counts the messages with a ``ts`` from ``since`` (inclusive) to ``until`` (exclusive).
 
-    Whole hours are read from their counts; only what lies in the ragged hours at the ends is counted.
+    Whole hours are read from ``hour_counts``; only the messages in the partial hours at the ends are counted.
     """
     whole = connection.scalar(select(func.sum(HourCountRow.messages)).where(*_whole_hours(since, until)))
     ragged = (_count_in_hour(connection, hour, since, until) for hour in _ragged_hours(since, until))
@@ -40,7 +40,7 @@ def count_between(connection: Connection, since: datetime | None, until: datetim
 
 
 def read_timeline(connection: Connection, since: datetime, until: datetime, interval: Interval) -> Timeline:
-    """The count of each interval that overlaps the range, of what lies inside the range."""
+    """Counts the messages in the range by interval; an interval at an end may lie in it only in part."""
     start = _start_of(interval, HourCountRow.hour.expression, connection)
     whole = select(start, func.sum(HourCountRow.messages)).where(*_whole_hours(since, until)).group_by(start)
     counts = dict.fromkeys(interval.starts(since, until), 0)
@@ -51,7 +51,7 @@ def read_timeline(connection: Connection, since: datetime, until: datetime, inte
 
 
 def count_differences(connection: Connection) -> dict[str, int]:
-    """Counts every message anew, and tells for each table of counts how many of its rows are not as they should be."""
+    """Counts every message anew and returns for each table of counts how many of its rows are wrong."""
     hour = _start_of(Interval.HOUR, MessageRow.ts.expression, connection)
     counted_and_kept: dict[str, tuple[AnySelect, AnySelect]] = {
         "sender_counts": (
@@ -103,7 +103,7 @@ def _count_in_hour(connection: Connection, hour: datetime, since: datetime | Non
 
 
 def _start_of(interval: Interval, moment: ColumnElement[datetime], connection: Connection) -> ColumnElement[datetime]:
-    """The start of the interval that a moment is in, cut from the text that SQLite keeps."""
+    """Returns the start of the interval that a moment is in; on SQLite it is cut from the stored text."""
     if connection.dialect.name == "postgresql":
         return func.date_trunc(interval.value, moment, "UTC", type_=UtcDateTime)
     kept = len(_KEPT_TO[interval])

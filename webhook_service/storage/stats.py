@@ -9,7 +9,7 @@ TOP_SENDERS = 10
 
 
 def read_stats(connection: Connection) -> Stats:
-    """The totals and the busiest senders; equally busy ones by name."""
+    """Reads the totals and the busiest senders; equally busy ones are in the order of their names."""
     first_ts = select(func.min(MessageRow.ts)).scalar_subquery()
     last_ts = select(func.max(MessageRow.ts)).scalar_subquery()
     totals = connection.execute(select(TotalsRow.messages, TotalsRow.senders, first_ts, last_ts)).one()

@@ -1,0 +1,15 @@
+"""Limits on what is taken in, kept and handed out. Lengths are in characters."""
+
+MESSAGE_ID_MAX = 255
+ADDRESS_MAX = 255  # of a sender or recipient: a phone number, or a name or ID of the provider's own
+PROVIDER_MAX = 32
+WORD_MAX = 64  # of a type, a status or a reason
+TEXT_MAX = 4096  # of the text in a native payload, and of a search
+
+ROW_ID_MAX = 2**63 - 1  # what both databases take for an integer
+
+PAGE_DEFAULT = 50  # items of a list
+PAGE_MAX = 100
+FEED_DEFAULT = 100  # messages
+FEED_MAX = 1000
+TIMELINE_MAX = 1000  # intervals
