@@ -10,8 +10,8 @@ from typing import Any
 
 from gunicorn.sock import close_sockets, create_sockets  # type: ignore[import-untyped]  # has no types
 
-from webhook_service.logs import logging_config
 from webhook_service.settings import Settings, SettingsInvalid
+from webhook_service.web.logs import logging_config
 
 try:
     settings = Settings.from_env()

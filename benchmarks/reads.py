@@ -31,7 +31,7 @@ from benchmarks.fill import ABSENT_WORD, COMMON_WORD, END, RARE_WORD, RECIPIENTS
 from benchmarks.postgresql import postgresql
 from benchmarks.reads_report import PAGE, STATS, TIMELINE, Latency, Result, Results, draw, table
 from benchmarks.servers import ROOT, Server, server
-from webhook_service.domain import Order, Position
+from webhook_service.domain.messages import Order, Position
 from webhook_service.schemas.feed import FEED_CURSORS
 from webhook_service.schemas.messages import load_message_query, message_cursors
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from tests.support.app import application
 from tests.support.deliveries import payload, signed, to_bytes
-from webhook_service.domain import Secrets
+from webhook_service.domain.secrets import Secrets
 
 TOKEN = "t0ken=with:punctuation=="
 REMOTE = "192.0.2.7"

@@ -15,7 +15,7 @@ from tests.support.forwarding import client_of
 from tests.support.postgresql import fresh_database
 from tests.support.server import Server
 from tests.support.stored import empty
-from webhook_service.domain import Secrets
+from webhook_service.domain.secrets import Secrets
 
 WORKERS = {"worker": "webhook_service.serving.worker.InboxWorker", "gthread": "gthread"}
 ON_SQLITE = [("Flask", "sqlite"), ("worker", "sqlite"), ("gthread", "sqlite")]

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tests.support.app import application
 from tests.support.messages import MOMENT, message
 from tests.support.stored import opened
-from webhook_service.domain import MessageFilter, Order, Position
+from webhook_service.domain.messages import MessageFilter, Order, Position
 from webhook_service.schemas.feed import FEED_CURSORS
 from webhook_service.schemas.messages import message_cursors
-from webhook_service.storage.messages import encode_message, insert_messages
+from webhook_service.storage.queries.messages import encode_message, insert_messages
 
 NO_FILTER: list[str | None] = [None] * 6
 SINCE = "2025-01-15T10:00:00Z"

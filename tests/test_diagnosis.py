@@ -12,7 +12,10 @@ import pytest
 
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
 from tests.test_every_provider import CURRENT, OPTIONS, OTHER, every_provider
-from webhook_service.domain import Delivery, Message, Secrets, SignatureInvalid
+from webhook_service.domain.deliveries import Delivery
+from webhook_service.domain.errors import SignatureInvalid
+from webhook_service.domain.messages import Message
+from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.standard import Standard, decode_secret, sign

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
-from webhook_service.domain import PayloadInvalid, SecretAge, Secrets, SignatureInvalid
+from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
+from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
 

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from tests.support.messages import MOMENT, as_sent, message
 from tests.support.processes import environment, run_cli
-from webhook_service.domain import Message, MessageFilter, MessageQuery, Order, Position
-from webhook_service.exporting import BATCH, defuse
+from webhook_service.domain.messages import Message, MessageFilter, MessageQuery, Order, Position
+from webhook_service.schemas.exporting import BATCH, defuse
 from webhook_service.schemas.messages import message_cursors
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.migrate import migrate
-from webhook_service.storage.pages import list_messages
+from webhook_service.storage.queries.messages import encode_message, insert_messages
+from webhook_service.storage.queries.pages import list_messages
 
 SECOND = timedelta(seconds=1)
 ODD = [

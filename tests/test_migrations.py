@@ -16,14 +16,15 @@ from sqlalchemy.pool import NullPool
 
 from tests.support.messages import as_sent, message
 from tests.support.processes import BIN, ROOT, environment
-from webhook_service.domain import Message, MessageFilter, MessageQuery, StorageUnavailable
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.errors import SCHEMA_VERSION
-from webhook_service.storage.messages import encode_message, find_message, insert_messages
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
-from webhook_service.storage.pages import list_messages
+from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
+from webhook_service.storage.queries.pages import list_messages
 
 NOT_THERE = "the database file is missing or can't be opened"
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from tests.support.waiting import wait_until
-from webhook_service.domain import StorageUnavailable
+from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.storage.outage import Outage
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.provider_deliveries import delivery_of
-from webhook_service.domain import SecretAge, SignatureInvalid
+from webhook_service.domain.errors import SignatureInvalid
+from webhook_service.domain.secrets import SecretAge
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.settings import Settings

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from tests.support.messages import MOMENT, message
-from webhook_service.cursors import CursorInvalid, PositionCursors
-from webhook_service.domain import Message, Position
+from webhook_service.domain.messages import Message, Position
+from webhook_service.schemas.cursors import CursorInvalid, PositionCursors
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import encode_message, insert_messages
+from webhook_service.storage.queries.messages import encode_message, insert_messages
 
 SECOND = timedelta(seconds=1)
 

@@ -13,14 +13,15 @@ from sqlalchemy import Connection, event, text
 
 from tests.support.messages import MOMENT, message
 from tests.support.postgresql import fresh_database
-from webhook_service.domain import Interval, MessageFilter, MessageQuery, Order, Position
+from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position
+from webhook_service.domain.statistics import Interval
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.deletion import TABLES
-from webhook_service.storage.messages import encode_message, find_message, insert_messages, read_feed
-from webhook_service.storage.pages import count_messages, list_messages, read_page
-from webhook_service.storage.rollups import read_timeline
-from webhook_service.storage.stats import read_stats
+from webhook_service.storage.queries.counts import read_timeline
+from webhook_service.storage.queries.deletion import TABLES
+from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages, read_feed
+from webhook_service.storage.queries.pages import count_messages, list_messages, read_page
+from webhook_service.storage.queries.stats import read_stats
 
 MESSAGES = 20_000
 STEP = timedelta(minutes=5)

@@ -15,15 +15,18 @@ from sqlalchemy import select
 from tests.support.messages import message
 from tests.support.processes import environment, run_cli
 from tests.support.stored import accept
-from webhook_service.domain import Contents, Message, MessageFilter, MessageQuery, Quarantined, Receipt
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
+from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.receipts import Receipt
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.deletion import LARGEST_BATCH, TABLES, TURN, in_batches, next_size
-from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.models import QuarantineRow
-from webhook_service.storage.pages import count_messages, list_messages
-from webhook_service.storage.quarantine import keep
-from webhook_service.storage.rollups import count_differences
+from webhook_service.storage.queries.counts import count_differences
+from webhook_service.storage.queries.deletion import LARGEST_BATCH, TABLES, TURN, in_batches, next_size
+from webhook_service.storage.queries.messages import encode_message, insert_messages
+from webhook_service.storage.queries.pages import count_messages, list_messages
+from webhook_service.storage.queries.quarantine import keep
 from webhook_service.storage.writing import Transaction
 
 NOW = datetime.now(UTC)

@@ -14,12 +14,17 @@ from tests.support.app import application, deliver
 from tests.support.deliveries import SECRET, payload
 from tests.support.messages import MOMENT
 from tests.support.whatsapp import a_message, a_status, a_value, of_values, post
-from webhook_service.domain import Contents, Delivery, Message, PayloadInvalid, Quarantined, Reason, Secrets
+from webhook_service.domain.deliveries import Contents, Delivery
+from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.domain.messages import Message
+from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.secrets import Secrets
+from webhook_service.domain.verdicts import Reason
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.providers.whatsapp import WhatsApp
 from webhook_service.storage.database import Database
-from webhook_service.storage.quarantine import keep
+from webhook_service.storage.queries.quarantine import keep
 
 GOOD = a_message("wamid.good")
 BAD = {"id": "wamid.bad", "type": "text", "text": {"body": "Hi"}}

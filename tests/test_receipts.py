@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from tests.support.app import application
 from tests.support.deliveries import SECRET
 from tests.support.whatsapp import a_message, a_status, a_value, of_values, post
-from webhook_service.domain import Secrets
+from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.whatsapp import WhatsApp
 
 EARLIER, LATER = "1772366000", "1772366100"

@@ -25,10 +25,13 @@ from tests.support.server import Server
 from tests.support.stored import accept, opened, stored_ids
 from tests.support.waiting import wait_until
 from webhook_service.cli import main
-from webhook_service.domain import Contents, Quarantined, Reason, Receipt
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.receipts import Receipt
+from webhook_service.domain.verdicts import Reason
 from webhook_service.settings import parse_url
-from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.migrate import migrate
+from webhook_service.storage.queries.messages import encode_message, insert_messages
 
 PROMISE = 5.0  # seconds until a delivery or a read that can't be done is told so
 READS = (

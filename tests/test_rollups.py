@@ -18,14 +18,15 @@ from sqlalchemy.pool import NullPool
 
 from tests.support.messages import MOMENT, message
 from tests.support.processes import environment, run_cli
-from webhook_service.domain import Interval, Message, MessageFilter
+from webhook_service.domain.messages import Message, MessageFilter
+from webhook_service.domain.statistics import Interval
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import encode_message, insert_messages
 from webhook_service.storage.migrate import MIGRATIONS, migrate
-from webhook_service.storage.pages import count_messages
-from webhook_service.storage.rollups import count_between, count_differences, read_timeline
-from webhook_service.storage.stats import read_stats
+from webhook_service.storage.queries.counts import count_between, count_differences, read_timeline
+from webhook_service.storage.queries.messages import encode_message, insert_messages
+from webhook_service.storage.queries.pages import count_messages
+from webhook_service.storage.queries.stats import read_stats
 
 EXACT = {"sender_counts": 0, "hour_counts": 0, "totals": 0}
 HOUR, TICK = timedelta(hours=1), timedelta(microseconds=1)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.deliveries import payload
-from webhook_service.domain import MessageFilter, Order, PayloadInvalid, StoredMessage
-from webhook_service.formats import encode_json, format_timestamp, format_timestamps
+from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.domain.formats import encode_json, format_timestamp, format_timestamps
+from webhook_service.domain.messages import MessageFilter, Order, StoredMessage
 from webhook_service.schemas.messages import load_message_query, present_message
 from webhook_service.schemas.native import _at_a_glance, _native_payload, load_native_payload
 from webhook_service.schemas.query import QueryInvalid

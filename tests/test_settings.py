@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook_service.domain import Secrets
+from webhook_service.domain.secrets import Secrets
 from webhook_service.settings import Settings, SettingsInvalid, parse_url
 
 SECRET = "s3cr3t-value"

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
-from webhook_service.domain import Delivery, PayloadInvalid, SecretAge, Secrets, SignatureInvalid
+from webhook_service.domain.deliveries import Delivery
+from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
+from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.standard import Standard
 
 SECRET = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_service.domain import PayloadInvalid, Reason
-from webhook_service.strict_json import MAX_DEPTH, loads, loads_object
+from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.domain.verdicts import Reason
+from webhook_service.providers.strict_json import MAX_DEPTH, loads, loads_object
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 CHARACTERS = st.characters(exclude_categories=["Cs"])

@@ -9,13 +9,16 @@ import pytest
 from tests.faults.holding import held_turn
 from tests.support.deliveries import SECRET, payload, signed, to_bytes
 from tests.support.stored import opened, stored_ids
-from webhook_service.domain import Contents, Delivery, Message, Outcome, Reason, Result, SecretAge, Secrets
+from webhook_service.domain.deliveries import Contents, Delivery
+from webhook_service.domain.messages import Message
+from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.verdicts import Outcome, Reason, Result
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import delivery_in
-from webhook_service.logs import JsonFormatter
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.storage.database import Database
+from webhook_service.web.logs import JsonFormatter
 
 MAX_BODY = 3 * 2**20
 

@@ -14,7 +14,11 @@ from twilio.request_validator import RequestValidator
 from werkzeug.datastructures import MultiDict
 
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of
-from webhook_service.domain import Delivery, Message, PayloadInvalid, Receipt, SecretAge, Secrets, SignatureInvalid
+from webhook_service.domain.deliveries import Delivery
+from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
+from webhook_service.domain.messages import Message
+from webhook_service.domain.receipts import Receipt
+from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.twilio import Twilio
 
 TOKEN = "12345"

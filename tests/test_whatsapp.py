@@ -12,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.provider_deliveries import delivery_of
-from webhook_service.domain import Contents, Message, PayloadInvalid, Receipt, SecretAge, Secrets, SignatureInvalid
-from webhook_service.formats import format_timestamp
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
+from webhook_service.domain.formats import format_timestamp
+from webhook_service.domain.messages import Message
+from webhook_service.domain.receipts import Receipt
+from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.whatsapp import WhatsApp
 
 WHATSAPP = WhatsApp(Secrets("app-secret"), {"WHATSAPP_VERIFY_TOKEN": "verify-tökén"})

@@ -8,7 +8,6 @@ from flask import Flask, Request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter
 
-from webhook_service.access import init_access
 from webhook_service.blueprints.export import export_blueprint
 from webhook_service.blueprints.feed import feed_blueprint
 from webhook_service.blueprints.health import health_blueprint
@@ -17,17 +16,18 @@ from webhook_service.blueprints.quarantine import quarantine_blueprint
 from webhook_service.blueprints.receipts import receipts_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
-from webhook_service.errors import init_errors
 from webhook_service.intake.take_in import INTAKE, Intake
-from webhook_service.json_provider import OrjsonProvider
-from webhook_service.logs import init_logs
-from webhook_service.metrics import Metrics
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS, configured_providers
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
-from webhook_service.storage.quarantine import count_quarantined
+from webhook_service.storage.queries.quarantine import count_quarantined
+from webhook_service.web.access import init_access
+from webhook_service.web.errors import init_errors
+from webhook_service.web.json_provider import OrjsonProvider
+from webhook_service.web.logs import init_logs
+from webhook_service.web.metrics import Metrics
 
 
 class AnyText(BaseConverter):

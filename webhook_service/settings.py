@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from webhook_service.domain import Secrets
+from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
 

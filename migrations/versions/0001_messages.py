@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from webhook_service.storage.messages import fold
+from webhook_service.storage.queries.messages import fold
 
 revision = "0001"
 down_revision = None

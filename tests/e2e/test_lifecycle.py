@@ -12,9 +12,9 @@ from tests.support.deliveries import payload
 from tests.support.processes import BIN, ROOT, environment
 from tests.support.server import Server
 from tests.support.waiting import wait_until
-from webhook_service.domain import MessageFilter, MessageQuery
+from webhook_service.domain.messages import MessageFilter, MessageQuery
 from webhook_service.storage.database import Database
-from webhook_service.storage.pages import list_messages
+from webhook_service.storage.queries.pages import list_messages
 
 SENDERS = 12
 

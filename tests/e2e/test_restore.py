@@ -21,8 +21,8 @@ from tests.support.postgresql import administration
 from tests.support.processes import BIN, ROOT, environment
 from tests.support.server import Server
 from tests.support.stored import is_intact, opened, stored_ids
-from webhook_service.storage.messages import encode_message, insert_messages
-from webhook_service.storage.pages import STRETCH
+from webhook_service.storage.queries.messages import encode_message, insert_messages
+from webhook_service.storage.queries.pages import STRETCH
 
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
 RARE = "zeppelin"

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 
 from tests.support.messages import message
 from tests.support.stored import accept
-from webhook_service.domain import Contents, StorageUnavailable
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import encode_message, insert_messages
+from webhook_service.storage.queries.messages import encode_message, insert_messages
 
 A_WHILE = 0.3  # seconds in which a child that shares its parent's turn gets on
 

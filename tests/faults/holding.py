@@ -12,7 +12,7 @@ from tests.support.messages import message
 from tests.support.processes import ROOT
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import encode_message, insert_messages
+from webhook_service.storage.queries.messages import encode_message, insert_messages
 
 
 @contextmanager

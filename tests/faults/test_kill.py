@@ -18,7 +18,7 @@ from tests.support.processes import ROOT
 from tests.support.server import Server
 from tests.support.stored import accept, is_intact, opened, stored_ids, stored_receipt_ids
 from tests.support.waiting import wait_until
-from webhook_service.domain import Contents
+from webhook_service.domain.deliveries import Contents
 
 
 def wait_for_a_random_moment() -> None:

@@ -8,10 +8,13 @@ from tests.support.deliveries import payload
 from tests.support.messages import message
 from tests.support.postgresql import administration
 from tests.support.stored import opened, stored_ids
-from webhook_service.domain import Contents, Message, Outcome, RowRefused
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.errors import RowRefused
+from webhook_service.domain.messages import Message
+from webhook_service.domain.verdicts import Outcome
 from webhook_service.intake.commit import Entry, commit
 from webhook_service.settings import parse_url
-from webhook_service.storage.messages import MESSAGES_IN_A_STATEMENT
+from webhook_service.storage.queries.messages import MESSAGES_IN_A_STATEMENT
 
 REFUSED = "refused"
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from webhook_service.domain import Message, Position, StoredMessage
+from webhook_service.domain.messages import Message, Position, StoredMessage
 
 MOMENT = datetime(2025, 1, 15, 10, tzinfo=UTC)
 

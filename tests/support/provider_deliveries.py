@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from werkzeug.datastructures import Headers
 
-from webhook_service.domain import Delivery, Message
+from webhook_service.domain.deliveries import Delivery
+from webhook_service.domain.messages import Message
 from webhook_service.providers.base import Sample
 
 RECEIVED_AT = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)

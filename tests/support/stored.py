@@ -5,7 +5,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import delete, select, text
 
-from webhook_service.domain import Contents, Outcomes, Quarantined, RowRefused
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.errors import RowRefused
+from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.verdicts import Outcomes
 from webhook_service.intake.commit import Entry, commit
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database

@@ -5,9 +5,9 @@ from itertools import chain
 
 from flask import Blueprint, Response, request
 
-from webhook_service.domain import StoredMessage
-from webhook_service.exporting import ExportFormat, read_batches
+from webhook_service.domain.messages import StoredMessage
 from webhook_service.schemas.export import load_export_query
+from webhook_service.schemas.exporting import ExportFormat, read_batches
 from webhook_service.storage.database import Database
 
 

@@ -7,7 +7,7 @@ from webhook_service.schemas.age import present_age
 from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
 from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import read_feed
+from webhook_service.storage.queries.messages import read_feed
 
 
 def feed_blueprint(database: Database) -> Blueprint:

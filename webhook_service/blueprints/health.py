@@ -2,9 +2,9 @@
 
 from flask import Blueprint, Response, jsonify
 
-from webhook_service.errors import problem
 from webhook_service.providers.native import Native
 from webhook_service.storage.database import Database
+from webhook_service.web.errors import problem
 
 
 def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:

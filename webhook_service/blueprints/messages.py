@@ -3,13 +3,13 @@
 from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.blueprints.links import next_link
-from webhook_service.domain import ReceiptFilter, ReceiptQuery
+from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery
 from webhook_service.schemas.messages import load_message_query, message_cursors, present_message
 from webhook_service.schemas.receipts import present_receipt
 from webhook_service.storage.database import Database
-from webhook_service.storage.messages import find_message
-from webhook_service.storage.pages import count_messages, read_page
-from webhook_service.storage.receipts import list_receipts
+from webhook_service.storage.queries.messages import find_message
+from webhook_service.storage.queries.pages import count_messages, read_page
+from webhook_service.storage.queries.receipts import list_receipts
 
 RECEIPTS_SHOWN = 100  # with a message; `/receipts` pages through more
 

@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response, abort, jsonify, request
 
-from webhook_service.domain import Outcome, QuarantineEntry
-from webhook_service.errors import problem
+from webhook_service.domain.quarantine import QuarantineEntry
+from webhook_service.domain.verdicts import Outcome
 from webhook_service.intake.quarantined import replay
 from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import (
@@ -13,7 +13,8 @@ from webhook_service.schemas.quarantine import (
     present_quarantined_whole,
 )
 from webhook_service.storage.database import Database
-from webhook_service.storage.quarantine import find_quarantined, list_quarantined
+from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
+from webhook_service.web.errors import problem
 
 
 def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:

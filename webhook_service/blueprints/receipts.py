@@ -4,7 +4,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from webhook_service.schemas.receipts import load_receipt_query, present_receipt, receipt_cursors
 from webhook_service.storage.database import Database
-from webhook_service.storage.receipts import list_receipts
+from webhook_service.storage.queries.receipts import list_receipts
 
 
 def receipts_blueprint(database: Database) -> Blueprint:

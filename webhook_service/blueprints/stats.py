@@ -7,8 +7,8 @@ from flask import Blueprint, Response, jsonify, request
 from webhook_service.schemas.age import present_age
 from webhook_service.schemas.stats import load_timeline_query, present_stats, present_timeline
 from webhook_service.storage.database import Database
-from webhook_service.storage.rollups import read_timeline
-from webhook_service.storage.stats import read_stats
+from webhook_service.storage.queries.counts import read_timeline
+from webhook_service.storage.queries.stats import read_stats
 
 
 def stats_blueprint(database: Database) -> Blueprint:

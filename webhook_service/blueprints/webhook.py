@@ -6,13 +6,14 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
-from webhook_service.current import current_notes, current_request
-from webhook_service.domain import BodyTooLarge, Reason, Verdict
-from webhook_service.errors import refuse
+from webhook_service.domain.errors import BodyTooLarge
+from webhook_service.domain.verdicts import Reason, Verdict
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, read_delivery
 from webhook_service.providers.base import Acknowledgement, Provider
 from webhook_service.providers.native import Native
+from webhook_service.web.context import current_notes, current_request
+from webhook_service.web.errors import refuse
 
 
 class Acknowledged(Response):

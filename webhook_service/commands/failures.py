@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from webhook_service.domain import StorageUnavailable
+from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.settings import SettingsInvalid
 
 

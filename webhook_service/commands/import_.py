@@ -9,8 +9,10 @@ import click
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
-from webhook_service.domain import Contents, Outcome, RowRefused
-from webhook_service.importing import ImportFile, ImportInvalid
+from webhook_service.commands.importing import ImportFile, ImportInvalid
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.errors import RowRefused
+from webhook_service.domain.verdicts import Outcome
 from webhook_service.intake.commit import Entry, commit
 
 BATCH = 500  # messages in one transaction: few enough that deliveries don't wait long for their turn

@@ -11,7 +11,7 @@ import click
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
 from webhook_service.storage.database import Database
-from webhook_service.storage.deletion import TABLES, Doomed, Kept, in_batches
+from webhook_service.storage.queries.deletion import TABLES, Doomed, Kept, in_batches
 from webhook_service.storage.writing import Transaction
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

@@ -6,16 +6,17 @@ import click
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
-from webhook_service.domain import Outcome, QuarantineEntry, QuarantineSummary
-from webhook_service.formats import encode_json, format_timestamp
+from webhook_service.domain.formats import encode_json, format_timestamp
+from webhook_service.domain.limits import PAGE_MAX
+from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
+from webhook_service.domain.verdicts import Outcome
 from webhook_service.intake.quarantined import drop, replay
 from webhook_service.intake.take_in import Intake
-from webhook_service.limits import PAGE_MAX
 from webhook_service.providers.registry import configured_providers
 from webhook_service.schemas.quarantine import present_quarantined_whole
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
-from webhook_service.storage.quarantine import find_quarantined, list_quarantined
+from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
 
 
 @click.group()

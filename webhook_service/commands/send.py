@@ -5,10 +5,10 @@ import sys
 import click
 
 from webhook_service.commands.failures import plain_failures
+from webhook_service.commands.sending import Load, Samples, Summary, send_all
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS, configured_providers
-from webhook_service.sending import Load, Samples, Summary, send_all
 from webhook_service.settings import Settings, SettingsInvalid
 
 

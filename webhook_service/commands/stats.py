@@ -4,7 +4,7 @@ import click
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
-from webhook_service.storage.rollups import count_all, count_differences
+from webhook_service.storage.queries.counts import count_all, count_differences
 
 
 @click.group()

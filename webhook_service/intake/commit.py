@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from time import monotonic
 
-from webhook_service.domain import ConnectionLost, Contents, Outcomes, Quarantined, RowRefused, StorageBusy
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.errors import ConnectionLost, RowRefused, StorageBusy
+from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.verdicts import Outcomes
 from webhook_service.storage.database import Database
-from webhook_service.storage.insert import Row
-from webhook_service.storage.messages import MESSAGES_IN_A_STATEMENT, encode_message, insert_messages
-from webhook_service.storage.quarantine import keep, release
-from webhook_service.storage.receipts import encode_receipt, insert_receipts
+from webhook_service.storage.queries.insert import Row
+from webhook_service.storage.queries.messages import MESSAGES_IN_A_STATEMENT, encode_message, insert_messages
+from webhook_service.storage.queries.quarantine import keep, release
+from webhook_service.storage.queries.receipts import encode_receipt, insert_receipts
 from webhook_service.storage.writing import Executor, Transaction
 
 # Seconds that a commit waits for other writers. A delivery waits for at most two commits, the one under way when it

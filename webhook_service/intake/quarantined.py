@@ -1,6 +1,9 @@
 """Deliveries out of quarantine: tried again, or dropped."""
 
-from webhook_service.domain import Contents, Delivery, QuarantineEntry, StorageUnavailable, Verdict
+from webhook_service.domain.deliveries import Contents, Delivery
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.quarantine import QuarantineEntry
+from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.commit import Entry, commit
 from webhook_service.intake.take_in import Intake
 from webhook_service.storage.database import Database

@@ -5,21 +5,11 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from webhook_service.domain import (
-    Contents,
-    Delivery,
-    Outcome,
-    Outcomes,
-    PayloadInvalid,
-    Quarantined,
-    Reason,
-    Result,
-    RowRefused,
-    SecretAge,
-    SignatureInvalid,
-    StorageUnavailable,
-    Verdict,
-)
+from webhook_service.domain.deliveries import Contents, Delivery
+from webhook_service.domain.errors import PayloadInvalid, RowRefused, SignatureInvalid, StorageUnavailable
+from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.secrets import SecretAge
+from webhook_service.domain.verdicts import Outcome, Outcomes, Reason, Result, Verdict
 from webhook_service.intake.commit import Entry, commit
 from webhook_service.providers.base import Provider
 from webhook_service.storage.database import Database

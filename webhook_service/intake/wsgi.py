@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from webhook_service.domain import Delivery
+from webhook_service.domain.deliveries import Delivery
 from webhook_service.intake.take_in import Intake
 from webhook_service.providers.native import Native
 

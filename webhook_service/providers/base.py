@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from webhook_service.domain import Contents, Delivery, Message, SecretAge, Secrets
+from webhook_service.domain.deliveries import Contents, Delivery
+from webhook_service.domain.messages import Message
+from webhook_service.domain.secrets import SecretAge, Secrets
 
 
 @dataclass(frozen=True, slots=True)

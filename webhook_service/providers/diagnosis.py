@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
 from itertools import product
 
-from webhook_service.domain import PayloadInvalid
-from webhook_service.strict_json import loads
+from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.providers.strict_json import loads
 
 LARGEST_BODY = 64 * 1024  # bytes; trying variants of a larger one costs more than the answer is worth
 

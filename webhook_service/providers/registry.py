@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from webhook_service.domain import Secrets
+from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.standard import Standard

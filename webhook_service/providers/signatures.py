@@ -5,7 +5,9 @@ import binascii
 import hmac
 from collections.abc import Collection, Iterable
 
-from webhook_service.domain import Reason, SecretAge, SignatureInvalid
+from webhook_service.domain.errors import SignatureInvalid
+from webhook_service.domain.secrets import SecretAge
+from webhook_service.domain.verdicts import Reason
 
 
 def signing_secret(expected: Iterable[tuple[SecretAge, bytes]], claimed: Collection[bytes]) -> SecretAge:

@@ -12,23 +12,18 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from webhook_service.domain import (
-    Contents,
-    Delivery,
-    Message,
-    PayloadInvalid,
-    Reason,
-    Receipt,
-    SecretAge,
-    SignatureInvalid,
-    Unreadable,
-)
-from webhook_service.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
+from webhook_service.domain.deliveries import Contents, Delivery, Unreadable
+from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
+from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
+from webhook_service.domain.messages import Message
+from webhook_service.domain.receipts import Receipt
+from webhook_service.domain.secrets import SecretAge
+from webhook_service.domain.verdicts import Reason
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.fields import FieldInvalid, long_text, phone_number, short_text, unix_time
 from webhook_service.providers.native import diagnose_hex_signature
 from webhook_service.providers.signatures import signing_secret
-from webhook_service.strict_json import loads_object
+from webhook_service.providers.strict_json import loads_object
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
 OBJECT = "whatsapp_business_account"

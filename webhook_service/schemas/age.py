@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from webhook_service.domain import Age
+from webhook_service.domain.statistics import Age
 
 
 def present_age(age: Age | None) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
-from webhook_service.cursors import CursorInvalid, RowCursors
-from webhook_service.limits import FEED_DEFAULT, FEED_MAX
+from webhook_service.domain.limits import FEED_DEFAULT, FEED_MAX
+from webhook_service.schemas.cursors import CursorInvalid, RowCursors
 from webhook_service.schemas.fields import AsciiInteger
 from webhook_service.schemas.query import QueryInvalid, load_query
 

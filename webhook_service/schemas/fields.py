@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from webhook_service.formats import E164, parse_timestamp
+from webhook_service.domain.formats import E164, parse_timestamp
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 

@@ -5,10 +5,10 @@ from typing import Any
 import orjson
 from marshmallow import EXCLUDE, fields, validate
 
-from webhook_service.cursors import PositionCursors
-from webhook_service.domain import MessageFilter, MessageQuery, Order, Position, StoredMessage
-from webhook_service.formats import format_timestamp
-from webhook_service.limits import PAGE_MAX, ROW_ID_MAX, TEXT_MAX
+from webhook_service.domain.formats import format_timestamp
+from webhook_service.domain.limits import PAGE_MAX, ROW_ID_MAX, TEXT_MAX
+from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position, StoredMessage
+from webhook_service.schemas.cursors import PositionCursors
 from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
 from webhook_service.schemas.query import PageSchema, QueryInvalid, load_query, read_cursor
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from webhook_service.domain import PayloadInvalid, Reason
-from webhook_service.formats import parse_timestamp
-from webhook_service.limits import MESSAGE_ID_MAX, TEXT_MAX
+from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.domain.formats import parse_timestamp
+from webhook_service.domain.limits import MESSAGE_ID_MAX, TEXT_MAX
+from webhook_service.domain.verdicts import Reason
 from webhook_service.schemas.fields import PHONE_NUMBER, Timestamp, errors_by_field, no_nul, phone_number
 
 

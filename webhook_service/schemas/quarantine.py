@@ -6,8 +6,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE
 
-from webhook_service.cursors import RowCursors
-from webhook_service.domain import QuarantineEntry, QuarantineSummary
+from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
+from webhook_service.schemas.cursors import RowCursors
 from webhook_service.schemas.query import PageSchema, load_query, read_cursor
 
 QUARANTINE_CURSORS = RowCursors("quarantine")

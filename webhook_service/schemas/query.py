@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from webhook_service.cursors import CursorInvalid, Cursors
-from webhook_service.limits import PAGE_DEFAULT, PAGE_MAX
+from webhook_service.domain.limits import PAGE_DEFAULT, PAGE_MAX
+from webhook_service.schemas.cursors import CursorInvalid, Cursors
 from webhook_service.schemas.fields import AsciiInteger, errors_by_field
 
 # A raw plus in these is a phone number's or a time zone's, hardly ever an encoded space.

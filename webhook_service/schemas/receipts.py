@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 from marshmallow import EXCLUDE, fields
 
-from webhook_service.cursors import RowCursors
-from webhook_service.domain import ReceiptFilter, ReceiptQuery, StoredReceipt
+from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery, StoredReceipt
+from webhook_service.schemas.cursors import RowCursors
 from webhook_service.schemas.fields import no_nul
 from webhook_service.schemas.query import PageSchema, load_query, read_cursor
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields
 
-from webhook_service.domain import Interval, Stats, Timeline
-from webhook_service.limits import TIMELINE_MAX
+from webhook_service.domain.limits import TIMELINE_MAX
+from webhook_service.domain.statistics import Interval, Stats, Timeline
 from webhook_service.schemas.fields import Timestamp
 from webhook_service.schemas.query import QueryInvalid, load_query
 

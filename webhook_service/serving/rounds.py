@@ -15,12 +15,12 @@ from typing import Any
 from gunicorn import util  # type: ignore[import-untyped]  # gunicorn has no types
 from gunicorn.http import wsgi  # type: ignore[import-untyped]
 
-from webhook_service.current import ARRIVED
-from webhook_service.domain import Delivery
+from webhook_service.domain.deliveries import Delivery
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, delivery_in
-from webhook_service.logs import lines_in_one_write
 from webhook_service.serving.connection import Connection
+from webhook_service.web.context import ARRIVED
+from webhook_service.web.logs import lines_in_one_write
 
 MAX_ROUND = 128  # deliveries that are taken in together
 # Seconds for which the thread that owns the sockets leaves the interpreter to a round. Most rounds take less; in a

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL
 
-from webhook_service.domain import StorageUnavailable
+from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.storage.errors import sqlite_detail
 from webhook_service.storage.sqlite import READER_TIMEOUT
 

@@ -10,7 +10,8 @@ from weakref import WeakMethod
 
 from sqlalchemy import URL, Connection, literal, select
 
-from webhook_service.domain import Age, StorageBusy, StorageUnavailable
+from webhook_service.domain.errors import StorageBusy, StorageUnavailable
+from webhook_service.domain.statistics import Age
 from webhook_service.storage.errors import BUSY, domain_errors
 from webhook_service.storage.postgresql import PostgresqlBackend, Replica
 from webhook_service.storage.sqlite import SqliteBackend

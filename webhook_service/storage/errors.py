@@ -10,7 +10,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from webhook_service.domain import ConnectionLost, RowRefused, StorageBusy, StorageUnavailable
+from webhook_service.domain.errors import ConnectionLost, RowRefused, StorageBusy, StorageUnavailable
 
 SCHEMA_VERSION = "0006"
 """The migration that this code reads and writes; any other is refused before a row is touched."""

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from webhook_service.domain import StorageUnavailable
+from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.storage.postgresql import ADVISORY_LOCK
 from webhook_service.storage.writer_lock import WriterLock
 

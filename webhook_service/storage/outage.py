@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from webhook_service.domain import StorageUnavailable
+from webhook_service.domain.errors import StorageUnavailable
 
 PAUSE = 1.0  # seconds from an attempt that failed to the next
 

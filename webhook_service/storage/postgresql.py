@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from webhook_service.domain import Age
+from webhook_service.domain.statistics import Age
 from webhook_service.storage.errors import PRIMARY, REPLICA, domain_errors, refuse_other_schema
 from webhook_service.storage.outage import Outage
 from webhook_service.storage.writing import Turn

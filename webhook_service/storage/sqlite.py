@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from webhook_service.domain import StorageBusy, StorageUnavailable
+from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.storage.errors import BUSY, PRIMARY, refuse_other_schema
 from webhook_service.storage.writer_lock import WriterLock
 from webhook_service.storage.writing import Turn

@@ -14,8 +14,9 @@ from flask import Flask, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
-from webhook_service.current import current_notes, current_request
-from webhook_service.domain import Outcome, StorageUnavailable, Verdict
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.verdicts import Outcome, Verdict
+from webhook_service.web.context import current_notes, current_request
 
 METRICS_PATH = "/metrics"
 

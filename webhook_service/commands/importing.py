@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from webhook_service.domain import Message, PayloadInvalid
+from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.domain.messages import Message
+from webhook_service.providers.strict_json import loads_object
 from webhook_service.schemas.export import load_exported_message
 from webhook_service.storage.original import SQLITE_MAGIC, Original
-from webhook_service.strict_json import loads_object
 
 Advance = Callable[[int], None]
 

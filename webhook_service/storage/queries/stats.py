@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, func, select
 
-from webhook_service.domain import Stats
+from webhook_service.domain.statistics import Stats
 from webhook_service.storage.models import MessageRow, SenderCountRow, TotalsRow
 
 TOP_SENDERS = 10

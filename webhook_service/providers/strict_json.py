@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from webhook_service.domain import PayloadInvalid, Reason
+from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.domain.verdicts import Reason
 
 BODY = "body"
 MAX_DEPTH = 64

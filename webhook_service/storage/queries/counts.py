@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, String, func, select, type_coerce, union_all
 
-from webhook_service.domain import Interval, Timeline
+from webhook_service.domain.statistics import Interval, Timeline
 from webhook_service.storage.models import HourCountRow, MessageRow, SenderCountRow, TotalsRow, UtcDateTime
 
 AnySelect = Select[*tuple[Any, ...]]

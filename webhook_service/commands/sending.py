@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import urllib3
 
-from webhook_service.domain import Message
+from webhook_service.domain.messages import Message
 from webhook_service.providers.base import Provider, Sample
 
 TIMEOUT = 30.0  # seconds to wait for an answer

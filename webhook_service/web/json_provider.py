@@ -6,7 +6,7 @@ import orjson
 from flask import Response
 from flask.json.provider import JSONProvider
 
-from webhook_service.formats import encode_json
+from webhook_service.domain.formats import encode_json
 
 
 class OrjsonProvider(JSONProvider):

@@ -7,9 +7,11 @@ from typing import cast
 
 from sqlalchemy import ColumnElement, Connection, Table, select
 
-from webhook_service.domain import Outcome, Page, Receipt, ReceiptQuery, StoredReceipt
-from webhook_service.storage.insert import Row, insert_new, timestamp_value
+from webhook_service.domain.paging import Page
+from webhook_service.domain.receipts import Receipt, ReceiptQuery, StoredReceipt
+from webhook_service.domain.verdicts import Outcome
 from webhook_service.storage.models import ReceiptRow, read_columns
+from webhook_service.storage.queries.insert import Row, insert_new, timestamp_value
 from webhook_service.storage.writing import Executor
 
 _table = cast("Table", ReceiptRow.__table__)

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from webhook_service.domain import StorageBusy
+from webhook_service.domain.errors import StorageBusy
 from webhook_service.storage.database import Database
 from webhook_service.storage.models import MessageRow, QuarantineRow, ReceiptRow
 from webhook_service.storage.writing import Transaction

@@ -13,9 +13,10 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from webhook_service.domain import Page, Position
-from webhook_service.formats import format_timestamp, parse_timestamp
-from webhook_service.limits import MESSAGE_ID_MAX, ROW_ID_MAX
+from webhook_service.domain.formats import format_timestamp, parse_timestamp
+from webhook_service.domain.limits import MESSAGE_ID_MAX, ROW_ID_MAX
+from webhook_service.domain.messages import Position
+from webhook_service.domain.paging import Page
 
 DIGEST_SIZE = 8  # bytes: a cursor of another list passes for one of this once in 2**64
 

@@ -9,9 +9,10 @@ from unicodedata import normalize
 from sqlalchemy import Connection, Select, Table, select
 from sqlalchemy import Row as ResultRow
 
-from webhook_service.domain import Message, Outcome, StoredMessage
-from webhook_service.storage.insert import Row, insert_new, rows_in_a_statement, timestamp_value
+from webhook_service.domain.messages import Message, StoredMessage
+from webhook_service.domain.verdicts import Outcome
 from webhook_service.storage.models import MessageRow, read_columns
+from webhook_service.storage.queries.insert import Row, insert_new, rows_in_a_statement, timestamp_value
 from webhook_service.storage.writing import Executor
 
 _table = cast("Table", MessageRow.__table__)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from webhook_service.domain import MessageFilter, MessageQuery, Position, StoredMessage
-from webhook_service.formats import encode_json, format_timestamps
+from webhook_service.domain.formats import encode_json, format_timestamps
+from webhook_service.domain.messages import MessageFilter, MessageQuery, Position, StoredMessage
 from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.pages import list_messages
+from webhook_service.storage.queries.pages import list_messages
 
 BATCH = 1_000  # messages
 

@@ -27,10 +27,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from webhook_service.domain import MessageFilter, MessageQuery, Order, Page, Position, StoredMessage
-from webhook_service.storage.messages import fold, select_messages, to_messages
+from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position, StoredMessage
+from webhook_service.domain.paging import Page
 from webhook_service.storage.models import MessageRow, UtcDateTime
-from webhook_service.storage.rollups import count_all, count_between, count_of_sender
+from webhook_service.storage.queries.counts import count_all, count_between, count_of_sender
+from webhook_service.storage.queries.messages import fold, select_messages, to_messages
 
 STRETCH = 5_000  # messages
 TRIGRAM = 3  # characters; the index knows no shorter text

@@ -6,7 +6,8 @@ from itertools import starmap
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from webhook_service.domain import Page, Quarantined, QuarantineEntry, QuarantineSummary
+from webhook_service.domain.paging import Page
+from webhook_service.domain.quarantine import Quarantined, QuarantineEntry, QuarantineSummary
 from webhook_service.storage.models import QuarantineRow
 
 

@@ -10,10 +10,10 @@ from ipaddress import IPv6Address, ip_address
 
 from flask import Flask, Request, Response
 
-from webhook_service.current import current_request
-from webhook_service.domain import Secrets
-from webhook_service.errors import problem
-from webhook_service.metrics import METRICS_PATH
+from webhook_service.domain.secrets import Secrets
+from webhook_service.web.context import current_request
+from webhook_service.web.errors import problem
+from webhook_service.web.metrics import METRICS_PATH
 
 FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 PROTECTED = "set API_TOKEN to let anyone but this machine in"

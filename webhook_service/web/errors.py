@@ -6,9 +6,10 @@ from typing import Any
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from webhook_service.current import current_notes
-from webhook_service.domain import Reason, Result, StorageUnavailable, Verdict
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.verdicts import Reason, Result, Verdict
 from webhook_service.schemas.query import QueryInvalid
+from webhook_service.web.context import current_notes
 
 RETRY_AFTER = 5  # seconds; a provider that honours Retry-After comes back when a short outage is over
 

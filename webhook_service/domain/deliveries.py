@@ -1,0 +1,48 @@
+"""Deliveries, and what providers find in them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from webhook_service.domain.messages import Message
+from webhook_service.domain.receipts import Receipt
+from webhook_service.domain.verdicts import Reason
+
+
+class Headers(Protocol):
+    """Request headers; a name is looked up whatever its case."""
+
+    def get(self, name: str, /) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One HTTP request of a provider: the bytes and headers exactly as they came.
+
+    ``target`` is the path and query string as sent; ``received_at`` is aware, in UTC. ``quarantine_id`` is set for a
+    replay: the delivery was verified when it arrived, and leaves the quarantine under that id once it is understood.
+    """
+
+    provider: str
+    raw: bytes
+    headers: Headers
+    target: str
+    received_at: datetime
+    quarantine_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One item of a delivery that could not be understood; ``where`` is its path in the payload."""
+
+    reason: Reason
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a provider found in a delivery."""
+
+    messages: tuple[Message, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()

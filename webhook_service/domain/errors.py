@@ -1,0 +1,68 @@
+"""Errors: a delivery that is refused, and storage that fails."""
+
+from collections.abc import Mapping
+
+from webhook_service.domain.verdicts import Reason, Result
+
+
+class DeliveryRefused(Exception):
+    """A delivery that is not accepted; ``result`` and ``reason`` say so in the log and in the metrics."""
+
+    result: Result
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class SignatureInvalid(DeliveryRefused):
+    """Nothing shows that the delivery comes from its provider."""
+
+    result = Result.INVALID_SIGNATURE
+
+
+class PayloadInvalid(DeliveryRefused):
+    """The delivery is authentic but can't be understood; ``errors`` names the fields and what is wrong with each."""
+
+    result = Result.VALIDATION_ERROR
+
+    def __init__(self, reason: Reason, errors: Mapping[str, list[str]]) -> None:
+        super().__init__(reason)
+        self.errors = errors
+
+
+class BodyTooLarge(DeliveryRefused):
+    """The body is over the limit, and was not read to its end."""
+
+    result = Result.VALIDATION_ERROR
+
+    def __init__(self) -> None:
+        super().__init__(Reason.BODY_TOO_LARGE)
+
+
+class StorageError(Exception):
+    """The root of everything that storage raises."""
+
+
+class StorageUnavailable(StorageError):
+    """The database can't be reached, is full, or is not at the schema that this code needs.
+
+    ``detail`` says so to a caller; ``failure`` is what the driver said, for the log alone.
+    """
+
+    def __init__(self, detail: str, failure: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.failure = failure or detail
+
+
+class ConnectionLost(StorageUnavailable):
+    """A connection broke in use; another may do."""
+
+
+class StorageBusy(StorageUnavailable):
+    """Another program has the turn to write; it may be done soon."""
+
+
+class RowRefused(StorageError):
+    """The database takes a row for invalid, so the transaction or savepoint around it was undone."""

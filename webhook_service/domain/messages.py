@@ -1,0 +1,90 @@
+"""Messages, and how they are asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One item of a delivery, in the shape in which it is stored.
+
+    ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC. ``extra`` keeps what has no column.
+    """
+
+    message_id: str
+    provider: str
+    sender: str
+    recipient: str
+    ts: datetime
+    received_at: datetime
+    text: str | None = None
+    type: str = "text"
+    extra: Mapping[str, Any] | None = None
+
+
+class StoredMessage(NamedTuple):
+    """A message as read from storage; ``id`` is its place in stored order, ``extra`` a JSON text.
+
+    A tuple, since reads make a thousand of them at a time.
+    """
+
+    id: int
+    message_id: str
+    sender: str
+    recipient: str
+    ts: datetime
+    text: str | None
+    provider: str
+    type: str
+    received_at: datetime
+    extra: str | None
+
+    @property
+    def position(self) -> "Position":
+        """The place in the order by ``ts``."""
+        return Position(self.ts, self.message_id)
+
+
+class Order(StrEnum):
+    """Order of a list by the provider's time: oldest or newest first."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Conditions on messages; ``since`` is inclusive and ``until`` exclusive, both on ``ts``."""
+
+    sender: str | None = None
+    recipient: str | None = None
+    provider: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    q: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The place of a message in the order by ``ts``, then by ID; it remains valid when the message is deleted."""
+
+    ts: datetime
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageQuery:
+    """A request for a page: at most ``limit`` messages that pass a filter, after a place, or after ``offset`` others.
+
+    ``with_total`` asks for the number of all messages that pass the filter, too.
+    """
+
+    filter: MessageFilter
+    limit: int
+    order: Order = Order.ASC
+    offset: int = 0
+    after: Position | None = None
+    with_total: bool = False

@@ -1,0 +1,61 @@
+"""Deliveries in quarantine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An authentic delivery that could not be understood, wholly or in part, as it is kept for a replay.
+
+    ``problems`` says what was wrong with each field or item, by its path in the payload. ``headers`` are only those
+    that a replay needs; no secret and no signature is among them.
+    """
+
+    provider: str
+    raw: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    target: str
+    reason: str
+    problems: Mapping[str, list[str]]
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineSummary:
+    """A quarantined delivery without its body, which has ``size`` bytes; it has come ``count`` times."""
+
+    id: int
+    provider: str
+    reason: str
+    problems: Mapping[str, list[str]]
+    first_at: datetime
+    last_at: datetime
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """A quarantined delivery as stored, with its body; it has come ``count`` times, most recently at ``last_at``."""
+
+    id: int
+    delivery: Quarantined
+    last_at: datetime
+    count: int
+
+    @property
+    def summary(self) -> QuarantineSummary:
+        """The entry as lists show it."""
+        kept = self.delivery
+        return QuarantineSummary(
+            id=self.id,
+            provider=kept.provider,
+            reason=kept.reason,
+            problems=kept.problems,
+            first_at=kept.received_at,
+            last_at=self.last_at,
+            count=self.count,
+            size=len(kept.raw),
+        )
