@@ -50,8 +50,9 @@ def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
         settings = Settings.from_env()
         providers = configured_providers(settings.provider_secrets, settings.provider_options)
         intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)
-        for entry_id in entry_ids or (listed.id for listed in _list_all(database)):
-            click.echo(f"{entry_id}: {_replay(_find(database, entry_id), intake)}")
+        chosen = (_find(database, entry_id) for entry_id in entry_ids) if entry_ids else _read_all(database)
+        for entry in chosen:
+            click.echo(f"{entry.id}: {_replay(entry, intake)}")
 
 
 @quarantine.command("drop")
@@ -82,9 +83,21 @@ def _list_all(database: Database) -> Iterator[QuarantineSummary]:
         after = page.next
 
 
+def _read_all(database: Database) -> Iterator[QuarantineEntry]:
+    """Reads one whole entry at a time, since each may be megabytes; skips those that are gone by then."""
+    for listed in _list_all(database):
+        entry = _read(database, listed.id)
+        if entry is not None:
+            yield entry
+
+
 def _find(database: Database, entry_id: int) -> QuarantineEntry:
-    with database.snapshot() as snapshot:
-        entry = find_quarantined(snapshot, entry_id)
+    entry = _read(database, entry_id)
     if entry is None:
         raise click.ClickException(f"{entry_id} is not in quarantine")
     return entry
+
+
+def _read(database: Database, entry_id: int) -> QuarantineEntry | None:
+    with database.snapshot() as snapshot:
+        return find_quarantined(snapshot, entry_id)

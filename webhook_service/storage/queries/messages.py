@@ -6,7 +6,7 @@ from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Table, select
 from sqlalchemy import Row as ResultRow
 
 from webhook_service.domain.messages import Message, StoredMessage
@@ -30,6 +30,7 @@ _COLUMNS = (
 )
 _KEY = _COLUMNS[:1]
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
+SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
 
 
 def encode_message(message: Message) -> Row:
@@ -69,7 +70,7 @@ def find_message(connection: Connection, message_id: str) -> StoredMessage | Non
     """Reads the message with this ID."""
     if "\x00" in message_id:  # no stored text holds NUL, and PostgreSQL refuses it as a parameter
         return None
-    row = connection.execute(select_messages().where(MessageRow.message_id == message_id)).one_or_none()
+    row = connection.execute(SELECT_MESSAGES.where(MessageRow.message_id == message_id)).one_or_none()
     return None if row is None else StoredMessage(*row)
 
 
@@ -80,15 +81,10 @@ def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMess
     are assigned within a turn, so they become visible in ascending order, whatever the number of nodes, and no message
     with a smaller id appears after a larger one was read.
     """
-    page = select_messages().where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
+    page = SELECT_MESSAGES.where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
     return to_messages(connection.execute(page))
 
 
-def select_messages() -> Select[Any]:
-    """Selects messages; ``to_messages`` converts the rows."""
-    return select(*read_columns(MessageRow, StoredMessage._fields))
-
-
 def to_messages(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
-    """Converts rows of ``select_messages``."""
+    """Converts rows of ``SELECT_MESSAGES``."""
     return list(starmap(StoredMessage, rows))

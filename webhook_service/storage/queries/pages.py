@@ -31,7 +31,7 @@ from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, 
 from webhook_service.domain.paging import Page
 from webhook_service.storage.models import MessageRow, UtcDateTime
 from webhook_service.storage.queries.counts import count_all, count_between, count_of_sender
-from webhook_service.storage.queries.messages import fold, select_messages, to_messages
+from webhook_service.storage.queries.messages import SELECT_MESSAGES, fold, to_messages
 
 STRETCH = 5_000  # messages
 TRIGRAM = 3  # characters; the index knows no shorter text
@@ -69,8 +69,7 @@ def count_messages(connection: Connection, wanted: MessageFilter) -> int:
 def list_messages(connection: Connection, query: MessageQuery, last: Position | None = None) -> list[StoredMessage]:
     """Reads the messages of a query by going along their order, up to the place ``last`` if that is given."""
     page = (
-        select_messages()
-        .where(*_matching(query), *_up_to(last, query.order))
+        SELECT_MESSAGES.where(*_matching(query), *_up_to(last, query.order))
         .order_by(*_sort_keys(query.order, MessageRow.__table__.c))
         .limit(query.limit)
         .offset(query.offset)
@@ -111,7 +110,7 @@ def _ask_index(connection: Connection, query: MessageQuery) -> list[StoredMessag
     Finding is kept apart from sorting, or the planner may choose to go along the order of the page again.
     """
     narrow = _narrow_down(connection, fold(query.filter.q or ""))
-    found = select_messages().where(*narrow, *_matching(query)).cte("found").prefix_with("MATERIALIZED")
+    found = SELECT_MESSAGES.where(*narrow, *_matching(query)).cte("found").prefix_with("MATERIALIZED")
     page = select(found).order_by(*_sort_keys(query.order, found.c)).limit(query.limit).offset(query.offset)
     return to_messages(connection.execute(page))
 

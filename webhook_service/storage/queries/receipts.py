@@ -17,6 +17,7 @@ from webhook_service.storage.writing import Executor
 _table = cast("Table", ReceiptRow.__table__)
 _COLUMNS = ("message_id", "status", "recipient", "provider", "ts", "error", "extra", "received_at")
 _KEY = _COLUMNS[:3]
+_SELECT = select(*read_columns(ReceiptRow, StoredReceipt._fields))
 
 
 def encode_receipt(receipt: Receipt) -> Row:
@@ -45,11 +46,6 @@ def list_receipts(connection: Connection, query: ReceiptQuery) -> Page[StoredRec
         conditions.append(ReceiptRow.message_id == query.filter.message_id)
     if query.filter.status is not None:
         conditions.append(ReceiptRow.status == query.filter.status)
-    page = (
-        select(*read_columns(ReceiptRow, StoredReceipt._fields))
-        .where(*conditions)
-        .order_by(ReceiptRow.id)
-        .limit(query.limit + 1)
-    )
+    page = _SELECT.where(*conditions).order_by(ReceiptRow.id).limit(query.limit + 1)
     found = list(starmap(StoredReceipt, connection.execute(page)))
     return Page.cut(found, query.limit, lambda receipt: receipt.id)
