@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.support.deliveries import payload, to_bytes
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
+from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import SecretAge, Secrets
-from webhook_service.domain.verdicts import Reason
 from webhook_service.providers.native import Native, sign
 
 RECEIVED_AT = datetime(2025, 1, 15, 10, 0, 1, tzinfo=UTC)

@@ -18,8 +18,8 @@ from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.messages import Message
 from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
-from webhook_service.domain.verdicts import Reason
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.providers.whatsapp import WhatsApp

@@ -15,7 +15,7 @@ from tests.support.messages import MOMENT, as_sent, message
 from tests.support.stored import opened
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery, Order
-from webhook_service.domain.verdicts import Outcome
+from webhook_service.domain.results import Outcome
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
 from webhook_service.storage.queries.pages import count_messages, list_messages

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook_service.domain.errors import PayloadInvalid
-from webhook_service.domain.verdicts import Reason
+from webhook_service.domain.results import Reason
 from webhook_service.providers.strict_json import MAX_DEPTH, loads, loads_object
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

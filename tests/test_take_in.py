@@ -11,8 +11,8 @@ from tests.support.deliveries import SECRET, payload, signed, to_bytes
 from tests.support.stored import opened, stored_ids
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.messages import Message
+from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.secrets import SecretAge, Secrets
-from webhook_service.domain.verdicts import Outcome, Reason, Result
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import delivery_in
 from webhook_service.providers.base import Provider

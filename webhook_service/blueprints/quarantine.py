@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.domain.quarantine import QuarantineEntry
-from webhook_service.domain.verdicts import Outcome
+from webhook_service.domain.results import Outcome
 from webhook_service.intake.quarantined import replay
 from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import (

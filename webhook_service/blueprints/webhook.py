@@ -7,7 +7,8 @@ from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from webhook_service.domain.errors import BodyTooLarge
-from webhook_service.domain.verdicts import Reason, Verdict
+from webhook_service.domain.results import Reason
+from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, read_delivery
 from webhook_service.providers.base import Acknowledgement, Provider

@@ -12,7 +12,7 @@ from webhook_service.commands.failures import plain_failures
 from webhook_service.commands.importing import ImportFile, ImportInvalid
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
-from webhook_service.domain.verdicts import Outcome
+from webhook_service.domain.results import Outcome
 from webhook_service.intake.commit import Entry, commit
 
 BATCH = 500  # messages in one transaction: few enough that deliveries don't wait long for their turn

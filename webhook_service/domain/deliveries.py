@@ -6,7 +6,7 @@ from typing import Protocol
 
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
-from webhook_service.domain.verdicts import Reason
+from webhook_service.domain.results import Reason
 
 
 class Headers(Protocol):

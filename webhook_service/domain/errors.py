@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from webhook_service.domain.verdicts import Reason, Result
+from webhook_service.domain.results import Reason, Result
 
 
 class DeliveryRefused(Exception):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, RowRefused, SignatureInvalid, StorageUnavailable
 from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.secrets import SecretAge
-from webhook_service.domain.verdicts import Outcome, Outcomes, Reason, Result, Verdict
+from webhook_service.domain.verdicts import Outcomes, Verdict
 from webhook_service.intake.commit import Entry, commit
 from webhook_service.providers.base import Provider
 from webhook_service.storage.database import Database

@@ -9,8 +9,8 @@ from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.messages import Message
+from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import SecretAge, Secrets
-from webhook_service.domain.verdicts import Reason
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Hint, body_attempts, first_match
 from webhook_service.providers.signatures import from_base64, from_hex

@@ -6,8 +6,8 @@ import hmac
 from collections.abc import Collection, Iterable
 
 from webhook_service.domain.errors import SignatureInvalid
+from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import SecretAge
-from webhook_service.domain.verdicts import Reason
 
 
 def signing_secret(expected: Iterable[tuple[SecretAge, bytes]], claimed: Collection[bytes]) -> SecretAge:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from webhook_service.domain.errors import PayloadInvalid
-from webhook_service.domain.verdicts import Reason
+from webhook_service.domain.results import Reason
 
 BODY = "body"
 MAX_DEPTH = 64

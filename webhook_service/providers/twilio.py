@@ -21,8 +21,8 @@ from webhook_service.domain.formats import E164
 from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
+from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import SecretAge, Secrets
-from webhook_service.domain.verdicts import Reason
 from webhook_service.providers.base import Acknowledgement, Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Hint
 from webhook_service.providers.fields import FieldInvalid, long_text, short_text

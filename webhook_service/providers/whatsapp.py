@@ -17,8 +17,8 @@ from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
+from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import SecretAge
-from webhook_service.domain.verdicts import Reason
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.fields import FieldInvalid, long_text, phone_number, short_text, unix_time
 from webhook_service.providers.native import diagnose_hex_signature

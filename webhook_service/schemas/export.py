@@ -10,7 +10,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, WORD_MAX
 from webhook_service.domain.messages import Message, MessageFilter, Order, Position
-from webhook_service.domain.verdicts import Reason
+from webhook_service.domain.results import Reason
 from webhook_service.schemas.fields import Timestamp, errors_by_field, no_nul
 from webhook_service.schemas.messages import MessageQuerySchema, read_position
 from webhook_service.schemas.query import load_parameters, read_query_string

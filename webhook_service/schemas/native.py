@@ -7,7 +7,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.formats import parse_timestamp
 from webhook_service.domain.limits import MESSAGE_ID_MAX, TEXT_MAX
-from webhook_service.domain.verdicts import Reason
+from webhook_service.domain.results import Reason
 from webhook_service.schemas.fields import PHONE_NUMBER, Timestamp, errors_by_field, no_nul, phone_number
 
 

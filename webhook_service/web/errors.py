@@ -7,7 +7,8 @@ from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.domain.verdicts import Reason, Result, Verdict
+from webhook_service.domain.results import Reason, Result
+from webhook_service.domain.verdicts import Verdict
 from webhook_service.schemas.query import QueryInvalid
 from webhook_service.web.context import current_notes
 

@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 from flask import Flask, Response
 
-from webhook_service.domain.verdicts import Outcome, Verdict
+from webhook_service.domain.results import Outcome
+from webhook_service.domain.verdicts import Verdict
 from webhook_service.web.context import ARRIVED, current_notes, current_request
 
 REQUEST_ID_HEADER = "X-Request-ID"

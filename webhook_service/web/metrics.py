@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.domain.verdicts import Outcome, Verdict
+from webhook_service.domain.results import Outcome
+from webhook_service.domain.verdicts import Verdict
 from webhook_service.web.context import current_notes, current_request
 
 METRICS_PATH = "/metrics"

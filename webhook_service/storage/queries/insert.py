@@ -12,7 +12,7 @@ from itertools import chain, islice
 
 from sqlalchemy import JSON, Table
 
-from webhook_service.domain.verdicts import Outcome
+from webhook_service.domain.results import Outcome
 from webhook_service.storage.models import UtcDateTime
 from webhook_service.storage.postgresql import TAKE_TURN
 from webhook_service.storage.writing import Executor

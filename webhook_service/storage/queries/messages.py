@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, select
 from sqlalchemy import Row as ResultRow
 
 from webhook_service.domain.messages import Message, StoredMessage
-from webhook_service.domain.verdicts import Outcome
+from webhook_service.domain.results import Outcome
 from webhook_service.storage.models import MessageRow, read_columns
 from webhook_service.storage.queries.insert import Row, insert_new, rows_in_a_statement, timestamp_value
 from webhook_service.storage.writing import Executor

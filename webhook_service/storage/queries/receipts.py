@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, select
 
 from webhook_service.domain.paging import Page
 from webhook_service.domain.receipts import Receipt, ReceiptQuery, StoredReceipt
-from webhook_service.domain.verdicts import Outcome
+from webhook_service.domain.results import Outcome
 from webhook_service.storage.models import ReceiptRow, read_columns
 from webhook_service.storage.queries.insert import Row, insert_new, timestamp_value
 from webhook_service.storage.writing import Executor

@@ -1,0 +1,48 @@
+"""The closed sets of words for what became of a delivery and of its items, and why."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a delivery, or one item of it, was refused: the same word in the log, the metrics and the database."""
+
+    MISSING_SIGNATURE = "missing_signature"
+    MALFORMED_SIGNATURE = "malformed_signature"
+    WRONG_SIGNATURE = "wrong_signature"
+    MISSING_WEBHOOK_ID = "missing_webhook_id"
+    MISSING_TIMESTAMP = "missing_timestamp"
+    MALFORMED_TIMESTAMP = "malformed_timestamp"
+    STALE_TIMESTAMP = "stale_timestamp"
+    BODY_TOO_LARGE = "body_too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    TOO_MANY_FIELDS = "too_many_fields"
+    INVALID_FIELDS = "invalid_fields"
+    UNKNOWN_OBJECT = "unknown_object"
+    UNKNOWN_EVENT = "unknown_event"
+    UNKNOWN_FIELD = "unknown_field"
+    PROVIDER_ERROR = "provider_error"
+    NO_ITEMS = "no_items"
+    PARSER_FAILED = "parser_failed"
+    VERIFIER_FAILED = "verifier_failed"
+    NO_SECRET = "no_secret"  # noqa: S105  # a reason, not a secret
+    REFUSED_BY_DATABASE = "refused_by_database"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+
+
+class Outcome(StrEnum):
+    """What became of an item that was offered to storage."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+
+
+class Result(StrEnum):
+    """What became of a delivery as a whole; the label of ``webhook_requests_total``."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+    INVALID_SIGNATURE = "invalid_signature"
+    VALIDATION_ERROR = "validation_error"
+    UNAVAILABLE = "unavailable"
