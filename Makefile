@@ -70,12 +70,12 @@ lock: ## Renew the locks (needs uv)
 up: ## Serve from containers on port 8000, SQLite in a volume
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN
 	@$(COMPOSE) up $(UP_OPTIONS) || { $(COMPOSE) logs --tail 20; exit 1; }
-	@deploy/say-what-to-paste.sh .env
+	@deploy/print-next-steps.sh .env
 
 up-postgres: ## The same on PostgreSQL
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN POSTGRES_PASSWORD
 	@$(COMPOSE_POSTGRES) up $(UP_OPTIONS) || { $(COMPOSE_POSTGRES) logs --tail 20; exit 1; }
-	@deploy/say-what-to-paste.sh .env
+	@deploy/print-next-steps.sh .env
 
 logs: ## Follow the containers' logs
 	@$(COMPOSE) logs --follow

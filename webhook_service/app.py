@@ -1,12 +1,10 @@
 """The application: the order in which its parts are wired."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
-from flask import Flask, Request
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter
 
 from webhook_service.blueprints.export import export_blueprint
 from webhook_service.blueprints.feed import feed_blueprint
@@ -25,60 +23,19 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import count_quarantined
 from webhook_service.web.access import init_access
 from webhook_service.web.errors import init_errors
-from webhook_service.web.json_provider import OrjsonProvider
 from webhook_service.web.logs import init_logs
-from webhook_service.web.metrics import Metrics
-
-
-class AnyText(BaseConverter):
-    """A path's whole rest, slashes included."""
-
-    regex = "(?s:.+)"
-    part_isolating = False
-
-
-class RowId(IntegerConverter):
-    """A whole number that a database takes for an id."""
-
-    def __init__(self, map: Map) -> None:  # noqa: A002  # Werkzeug's name
-        super().__init__(map, max=2**63 - 1)
-
-
-class WebhookService(Flask):
-    """Flask without what this application has no use for: docs/decisions has the figures."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns the function as it is: none is async, and Flask would ask six times a request."""
-        return func
-
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Matches by path and method alone: no route depends on the host or on the scheme."""
-        if request is None:
-            return super().create_url_adapter(request)
-        return MapAdapter(
-            self.url_map,
-            server_name="",
-            script_name=request.root_path or "/",
-            subdomain="",
-            url_scheme=request.scheme,
-            path_info=request.path,
-            default_method=request.method,
-        )
+from webhook_service.web.metrics import METRICS_ENDPOINT, Metrics
+from webhook_service.web.routing import WebhookService
 
 
 def create_app(settings: Settings | None = None, known_providers: Iterable[type[Provider]] = PROVIDERS) -> Flask:
-    """The WSGI application; SettingsInvalid when the environment can't be run with. Connects to nothing."""
+    """Makes the WSGI application; SettingsInvalid when the environment can't be run with. Connects to nothing."""
     settings = settings or Settings.from_env(providers=known_providers)
     database = Database(settings.database_url, pool_size=settings.threads, read_url=settings.read_database_url)
     providers = configured_providers(settings.provider_secrets, settings.provider_options, known_providers)
     intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)
 
-    app = WebhookService(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.json = OrjsonProvider(app)
-    app.url_map.merge_slashes = False
-    app.url_map.converters["any_text"] = AnyText
-    app.url_map.converters["row_id"] = RowId
+    app = WebhookService(__name__, max_body_bytes=settings.max_body_bytes)
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
 
@@ -86,7 +43,7 @@ def create_app(settings: Settings | None = None, known_providers: Iterable[type[
     init_logs(app)
     Metrics(app, providers=providers, count_quarantined=partial(_count_quarantined, database))
     init_errors(app)
-    init_access(app, settings.api_token)
+    init_access(app, settings.api_token, unforwarded={METRICS_ENDPOINT})
 
     app.register_blueprint(webhook_blueprint(intake))
     app.register_blueprint(messages_blueprint(database))

@@ -19,6 +19,7 @@ from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
 
 ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_DATABASE_URL = "sqlite:///data/app.db"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
@@ -34,7 +35,7 @@ class SettingsInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set. ``provider_secrets`` are by provider name and hold the configured ones only."""
+    """Everything that can be set, with its default. ``provider_secrets`` has the configured providers, by name."""
 
     database_url: URL
     read_database_url: URL | None = None
@@ -45,18 +46,18 @@ class Settings:
     max_body_bytes: int = 3 * 2**20
     trusted_proxies: int = 0
     bind: str = "127.0.0.1:8000"
-    workers: int = 1
+    workers: int = field(default_factory=lambda: _usable_cores())
     threads: int = 8
 
     @classmethod
     def from_env(
         cls, environ: Mapping[str, str] | None = None, providers: Iterable[type[Provider]] = PROVIDERS
     ) -> "Settings":
-        """The settings that an environment asks for; SettingsInvalid names every one that is wrong."""
+        """Reads the settings that an environment asks for; SettingsInvalid names every one that is wrong."""
         return _Reader(environment() if environ is None else environ).read(providers)
 
     def masked(self) -> dict[str, object]:
-        """The settings in effect, as they may be logged: no secret, no password."""
+        """Returns the settings in effect, as they may be logged: no secret, no password."""
         return {
             "database_url": _masked(self.database_url),
             "read_database_url": _masked(self.read_database_url) if self.read_database_url else "not set",
@@ -71,8 +72,13 @@ class Settings:
         }
 
 
+def _usable_cores() -> int:
+    """Counts the cores that this process may use; macOS doesn't tell which."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def parse_url(url: str) -> URL:
-    """A database URL in any of the spellings that are taken; ValueError, which shows none of it, for any other."""
+    """Reads a database URL in any of the accepted spellings; ValueError, which shows none of it, for any other."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -89,7 +95,7 @@ def parse_url(url: str) -> URL:
 
 
 def _with_password_in_its_place(url: URL) -> URL:
-    """The same with a password that stands among the parameters, as libpq allows it, where it is hidden in any text."""
+    """Moves a password from the parameters, where libpq allows it, to the place where it is hidden in any text."""
     password = url.query.get("password")
     if not isinstance(password, str):
         return url
@@ -106,7 +112,7 @@ def _masked(url: URL) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The process's environment, filled in from the ``.env`` file where it leaves a name out."""
+    """Returns the process's environment, filled in from the ``.env`` file where it leaves a name out."""
     from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
     return {**from_file, **os.environ}
 
@@ -120,19 +126,20 @@ class _Reader:
 
     def read(self, providers: Iterable[type[Provider]]) -> Settings:
         secrets, options = self._providers(providers)
-        database_url = self._database_url("DATABASE_URL") or parse_url("sqlite:///data/app.db")
+        database_url = self._database_url("DATABASE_URL") or parse_url(DEFAULT_DATABASE_URL)
+        defaults = Settings(database_url)
         settings = Settings(
             database_url=database_url,
             read_database_url=self._read_database_url(database_url),
             provider_secrets=secrets,
             provider_options=options,
             api_token=self._secrets("API_TOKEN"),
-            log_level=self._choice("LOG_LEVEL", "INFO", LOG_LEVELS),
-            max_body_bytes=self._integer("MAX_BODY_BYTES", 3 * 2**20, 1024, 2**30),
-            trusted_proxies=self._integer("TRUSTED_PROXIES", 0, 0, 16),
-            bind=self._text("BIND") or "127.0.0.1:8000",
-            workers=self._integer("WEB_CONCURRENCY", len(os.sched_getaffinity(0)), 1, 256),
-            threads=self._integer("GUNICORN_THREADS", 8, 1, 256),
+            log_level=self._choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
+            max_body_bytes=self._integer("MAX_BODY_BYTES", defaults.max_body_bytes, 1024, 2**30),
+            trusted_proxies=self._integer("TRUSTED_PROXIES", defaults.trusted_proxies, 0, 16),
+            bind=self._text("BIND") or defaults.bind,
+            workers=self._integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
+            threads=self._integer("GUNICORN_THREADS", defaults.threads, 1, 256),
         )
         if self._problems:
             raise SettingsInvalid(self._problems)

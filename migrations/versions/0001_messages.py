@@ -6,11 +6,10 @@ Revision ID: 0001
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import normalize
 
 import sqlalchemy as sa
 from alembic import op
-
-from webhook_service.storage.queries.messages import fold
 
 revision = "0001"
 down_revision = None
@@ -66,6 +65,12 @@ def read_original(connection: sa.Connection) -> Iterator[dict[str, Any]]:
             "type": "text",
             "received_at": utc(row["created_at"]),
         }
+
+
+def fold(text: str) -> str:
+    """The text with its case folded, as it was searched when this migration was written."""
+    folded = normalize("NFC", normalize("NFC", text).casefold())
+    return folded.replace("i\u0307", "i").replace("\u0131", "i")
 
 
 def utc(timestamp: str) -> datetime:

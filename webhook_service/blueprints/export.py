@@ -7,13 +7,15 @@ from flask import Blueprint, Response, request
 
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.schemas.export import load_export_query
-from webhook_service.schemas.exporting import ExportFormat, read_batches
+from webhook_service.schemas.exporting import ExportFormat
+from webhook_service.storage.batches import read_batches
 from webhook_service.storage.database import Database
+from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def export_blueprint(database: Database) -> Blueprint:
     """Routes of the export."""
-    blueprint = Blueprint("export", __name__)
+    blueprint = GuardedBlueprint("export", __name__, guard=Guard.READERS)
 
     @blueprint.get("/export")
     def show() -> Response:

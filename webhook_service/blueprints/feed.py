@@ -8,11 +8,12 @@ from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
 from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.messages import read_feed
+from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def feed_blueprint(database: Database) -> Blueprint:
     """Routes of the feed."""
-    blueprint = Blueprint("feed", __name__)
+    blueprint = GuardedBlueprint("feed", __name__, guard=Guard.READERS)
 
     @blueprint.get("/feed")
     def show() -> Response:

@@ -4,12 +4,13 @@ from flask import Blueprint, Response, jsonify
 
 from webhook_service.providers.native import Native
 from webhook_service.storage.database import Database
+from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.errors import problem
 
 
 def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
     """Routes for whoever watches the process; ``has_secret`` says whether deliveries can be verified at all."""
-    blueprint = Blueprint("health", __name__, url_prefix="/health")
+    blueprint = GuardedBlueprint("health", __name__, guard=Guard.OPEN, url_prefix="/health")
 
     @blueprint.get("/live")
     def live() -> Response:

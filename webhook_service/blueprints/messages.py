@@ -10,13 +10,14 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.messages import find_message
 from webhook_service.storage.queries.pages import count_messages, read_page
 from webhook_service.storage.queries.receipts import list_receipts
+from webhook_service.web.access import Guard, GuardedBlueprint
 
 RECEIPTS_SHOWN = 100  # with a message; `/receipts` pages through more
 
 
 def messages_blueprint(database: Database) -> Blueprint:
     """Routes of the messages."""
-    blueprint = Blueprint("messages", __name__)
+    blueprint = GuardedBlueprint("messages", __name__, guard=Guard.READERS)
 
     @blueprint.get("/messages")
     def list_() -> Response:

@@ -14,12 +14,13 @@ from webhook_service.schemas.quarantine import (
 )
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
+from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.errors import problem
 
 
 def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     """Routes that show the quarantine and empty it."""
-    blueprint = Blueprint("quarantine", __name__, url_prefix="/quarantine")
+    blueprint = GuardedBlueprint("quarantine", __name__, guard=Guard.READERS, url_prefix="/quarantine")
 
     @blueprint.get("")
     def list_() -> Response:

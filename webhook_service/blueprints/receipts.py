@@ -5,11 +5,12 @@ from flask import Blueprint, Response, jsonify, request
 from webhook_service.schemas.receipts import load_receipt_query, present_receipt, receipt_cursors
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.receipts import list_receipts
+from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def receipts_blueprint(database: Database) -> Blueprint:
     """Routes of the receipts."""
-    blueprint = Blueprint("receipts", __name__)
+    blueprint = GuardedBlueprint("receipts", __name__, guard=Guard.READERS)
 
     @blueprint.get("/receipts")
     def list_() -> Response:

@@ -9,11 +9,12 @@ from webhook_service.schemas.stats import load_timeline_query, present_stats, pr
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.counts import read_timeline
 from webhook_service.storage.queries.stats import read_stats
+from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def stats_blueprint(database: Database) -> Blueprint:
     """Routes of the totals."""
-    blueprint = Blueprint("stats", __name__)
+    blueprint = GuardedBlueprint("stats", __name__, guard=Guard.READERS)
 
     @blueprint.get("/stats")
     def show() -> Response:

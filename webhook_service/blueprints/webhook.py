@@ -13,7 +13,8 @@ from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, read_delivery
 from webhook_service.providers.base import Acknowledgement, Provider
 from webhook_service.providers.native import Native
-from webhook_service.web.context import current_notes, current_request
+from webhook_service.web.access import Guard, GuardedBlueprint
+from webhook_service.web.context import current_request
 from webhook_service.web.errors import refuse
 
 
@@ -33,7 +34,7 @@ class Acknowledged(Response):
 
 def webhook_blueprint(intake: Intake) -> Blueprint:
     """Routes for the configured providers."""
-    blueprint = Blueprint("webhook", __name__)
+    blueprint = GuardedBlueprint("webhook", __name__, guard=Guard.OPEN)
     providers = intake.providers
 
     @blueprint.post("/webhook")
@@ -76,7 +77,7 @@ def _receive(provider: Provider, intake: Intake) -> Response:
 
 
 def _respond(verdict: Verdict, acknowledgement: Acknowledgement) -> Response:
-    current_notes().verdict = verdict
+    current_request().verdict = verdict
     if verdict.accepted:
         return Acknowledged(acknowledgement)
     return refuse(verdict)

@@ -1,69 +1,116 @@
-"""Import of messages from the NDJSON of an export, or from the SQLite file of the FastAPI service."""
+"""Messages in from a file: the NDJSON of an export, or a SQLite database of this service or of the FastAPI original."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+
+import orjson
+from sqlalchemy import URL
 
 from webhook_service.domain.errors import PayloadInvalid
-from webhook_service.domain.messages import Message
+from webhook_service.domain.messages import Message, StoredMessage
 from webhook_service.providers.strict_json import loads_object
 from webhook_service.schemas.export import load_exported_message
-from webhook_service.storage.original import SQLITE_MAGIC, Original
+from webhook_service.storage.backup import back_up
+from webhook_service.storage.database import Database
+from webhook_service.storage.migrate import migrate
+from webhook_service.storage.queries.counts import count_all
+from webhook_service.storage.queries.messages import read_feed
+
+SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html#magic_header_string
+BATCH = 1_000  # messages
 
 Advance = Callable[[int], None]
+"""Shows progress: is told how much more was read, of what ``size`` counts."""
 
 
 class ImportInvalid(Exception):
-    """A message in the file can't be understood."""
-
-    def __init__(self, number: int, invalid: PayloadInvalid) -> None:
-        field, reasons = next(iter(invalid.errors.items()))
-        super().__init__(f"message {number:,} of the file: {field}: {reasons[0]}")
+    """The file, or a message in it, can't be understood."""
 
 
-class ImportFile:
-    """A file with messages; ``size`` is its length in bytes for NDJSON, its number of messages for SQLite."""
+class NdjsonFile:
+    """The NDJSON of an export; ``size`` is in bytes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with path.open("rb") as file:
-            self._is_original = file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
-        if self._is_original:
-            with closing(Original(path)) as original:
-                self.size = original.count
-        else:
-            self.size = path.stat().st_size
+        self.size = path.stat().st_size
 
     def read(self, advance: Advance) -> Iterator[Message]:
-        """Reads the messages in order and calls ``advance`` with how much of ``size`` was read since the last call.
-
-        Raises ImportInvalid at the first message that can't be understood.
-        """
-        return self._read_original(advance) if self._is_original else self._read_ndjson(advance)
-
-    def _read_original(self, advance: Advance) -> Iterator[Message]:
-        with closing(Original(self._path)) as original:
-            for message in _load(original.messages(), lambda exported: exported):
-                advance(1)
-                yield message
-
-    def _read_ndjson(self, advance: Advance) -> Iterator[Message]:
+        """Yields the messages, in order; ImportInvalid at the first that can't be understood."""
+        now = datetime.now(UTC)
         with self._path.open("rb") as lines:
-            yield from _load(_advancing(lines, advance), loads_object)
+            for number, line in enumerate(lines, start=1):
+                advance(len(line))
+                try:
+                    yield load_exported_message(loads_object(line), received_at=now)
+                except PayloadInvalid as invalid:
+                    field, reasons = next(iter(invalid.errors.items()))
+                    raise ImportInvalid(f"message {number:,} of the file: {field}: {reasons[0]}") from None
 
 
-def _advancing(lines: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
-    for line in lines:
-        advance(len(line))
-        yield line
+class DatabaseFile:
+    """A SQLite database at this release's schema; ``size`` is in messages."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.snapshot() as snapshot:
+            self.size = count_all(snapshot)
+
+    def read(self, advance: Advance) -> Iterator[Message]:
+        """Yields the messages, in stored order."""
+        after = 0
+        while True:
+            with self._database.snapshot() as snapshot:
+                batch = read_feed(snapshot, after, BATCH)
+            if not batch:
+                return
+            yield from map(_as_message, batch)
+            advance(len(batch))
+            after = batch[-1].id
 
 
-def _load(items: Iterable[Any], parse: Callable[[Any], dict[str, Any]]) -> Iterator[Message]:
-    now = datetime.now(UTC)
-    for number, item in enumerate(items, start=1):
+@contextmanager
+def open_import(path: Path) -> Iterator[NdjsonFile | DatabaseFile]:
+    """Opens a file that messages are imported from; ImportInvalid when it is a SQLite database without messages.
+
+    A database is copied first and the copy is migrated, which knows the schema of the FastAPI original.
+    """
+    with path.open("rb") as file:
+        is_database = file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
+    if not is_database:
+        yield NdjsonFile(path)
+        return
+    _refuse_without_messages(path)
+    with TemporaryDirectory(prefix="webhook_service-import-") as folder:
+        copy = URL.create("sqlite", database=str(Path(folder) / "copy.db"))
+        back_up(URL.create("sqlite", database=str(path)), Path(folder) / "copy.db", progress=lambda _done, _total: None)
+        migrate(copy)
+        database = Database(copy, pool_size=1)
         try:
-            yield load_exported_message(parse(item), received_at=now)
-        except PayloadInvalid as invalid:
-            raise ImportInvalid(number, invalid) from None
+            yield DatabaseFile(database)
+        finally:
+            database.close()
+
+
+def _refuse_without_messages(path: Path) -> None:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'messages'").fetchone()
+    if not tables[0]:
+        raise ImportInvalid("the file is a SQLite database without messages")
+
+
+def _as_message(stored: StoredMessage) -> Message:
+    return Message(
+        message_id=stored.message_id,
+        provider=stored.provider,
+        sender=stored.sender,
+        recipient=stored.recipient,
+        ts=stored.ts,
+        received_at=stored.received_at,
+        text=stored.text,
+        type=stored.type,
+        extra=None if stored.extra is None else orjson.loads(stored.extra),
+    )

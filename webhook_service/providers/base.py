@@ -34,6 +34,7 @@ class Provider(ABC):
     """One sender of deliveries.
 
     It is configured when the setting named ``secret_setting`` has a value; ``option_settings`` are then needed as well.
+    An instance has the ``secrets``, and the ``options`` by the names of their settings.
     """
 
     name: ClassVar[str]
@@ -46,8 +47,8 @@ class Provider(ABC):
     """The headers that ``parse`` needs or an operator would ask for; none that helps to forge a delivery."""
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
-        self._secrets = secrets
-        self._options = options
+        self.secrets = secrets
+        self.options = options
 
     @classmethod
     def problems(cls, _secrets: Secrets, _options: Mapping[str, str]) -> list[str]:

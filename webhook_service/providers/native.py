@@ -13,7 +13,7 @@ from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Hint, body_attempts, first_match
-from webhook_service.providers.signatures import from_base64, from_hex
+from webhook_service.providers.signatures import from_base64, from_hex, signing_secret
 from webhook_service.providers.strict_json import loads_object
 from webhook_service.schemas.native import load_native_payload
 
@@ -66,10 +66,8 @@ class Native(Provider):
         claimed = _SIGNATURE.fullmatch(header.strip().lower())
         if claimed is None:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
-        for age, secret in self._secrets.by_age():
-            if hmac.compare_digest(sign(secret, delivery.raw), claimed[1]):
-                return age
-        raise SignatureInvalid(Reason.WRONG_SIGNATURE)
+        expected = ((age, sign(secret, delivery.raw).encode()) for age, secret in self.secrets.by_age())
+        return signing_secret(expected, [claimed[1].encode()])
 
     def parse(self, delivery: Delivery) -> Contents:
         payload = load_native_payload(loads_object(delivery.raw))
@@ -77,9 +75,9 @@ class Native(Provider):
         return Contents(messages=(message,))
 
     def diagnose(self, delivery: Delivery) -> str | None:
-        return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self._secrets)
+        return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self.secrets)
 
     def sample(self, message: Message) -> Sample:
         body = native_payload(message)
-        headers = {"Content-Type": "application/json", SIGNATURE_HEADER: sign(self._secrets.current, body)}
+        headers = {"Content-Type": "application/json", SIGNATURE_HEADER: sign(self.secrets.current, body)}
         return Sample("/webhook", body, headers)

@@ -119,7 +119,7 @@ class Standard(Provider):
         )
 
     def _attempts(self, signed: bytes, raw: bytes) -> Iterator[Attempt]:
-        for _, secret in self._secrets.by_age():
+        for _, secret in self.secrets.by_age():
             yield Hint.SECRET_NOT_DECODED, secret.encode(), signed
             yield Hint.SECRET_NOT_DECODED, secret.removeprefix(_SECRET_PREFIX).encode(), signed
         for _, key in self._keys:

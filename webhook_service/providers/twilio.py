@@ -77,7 +77,7 @@ class Twilio(Provider):
         fields = _signed_fields(delivery)
         expected = (
             (age, sign(token, base_url + delivery.target, fields))
-            for age, token in self._secrets.by_age()
+            for age, token in self.secrets.by_age()
             for base_url in self._base_urls
         )
         return signing_secret(expected, [claimed])
@@ -99,8 +99,8 @@ class Twilio(Provider):
             return None
         if len(delivery.raw) > LARGEST_BODY:
             return None
-        for url in _other_urls(self._options[PUBLIC_URL], delivery):
-            for _, token in self._secrets.by_age():
+        for url in _other_urls(self.options[PUBLIC_URL], delivery):
+            for _, token in self.secrets.by_age():
                 if hmac.compare_digest(sign(token, url, fields), claimed):
                     return _difference(url, self._base_urls[0] + delivery.target)
         return None
@@ -117,7 +117,7 @@ class Twilio(Provider):
             "SmsStatus": "received",
             "To": message.recipient,
         }
-        signature = sign(self._secrets.current, self._base_urls[0] + _PATH, fields.items())
+        signature = sign(self.secrets.current, self._base_urls[0] + _PATH, fields.items())
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             SIGNATURE_HEADER: base64.b64encode(signature).decode(),

@@ -69,7 +69,7 @@ class WhatsApp(Provider):
         claimed = _SIGNATURE.fullmatch(header)
         if claimed is None:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
-        expected = ((age, sign(secret, delivery.raw)) for age, secret in self._secrets.by_age())
+        expected = ((age, sign(secret, delivery.raw)) for age, secret in self.secrets.by_age())
         return signing_secret(expected, [bytes.fromhex(claimed[1])])
 
     def parse(self, delivery: Delivery) -> Contents:
@@ -80,17 +80,17 @@ class WhatsApp(Provider):
 
     def handshake(self, parameters: Mapping[str, str]) -> str | None:
         token = parameters.get("hub.verify_token", "").encode("utf-8", "replace")
-        known = hmac.compare_digest(token, self._options["WHATSAPP_VERIFY_TOKEN"].encode())
+        known = hmac.compare_digest(token, self.options["WHATSAPP_VERIFY_TOKEN"].encode())
         if not known or parameters.get("hub.mode") != "subscribe":
             return None
         return parameters.get("hub.challenge")
 
     def diagnose(self, delivery: Delivery) -> str | None:
-        return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self._secrets)
+        return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self.secrets)
 
     def sample(self, message: Message) -> Sample:
         body = json.dumps(_sample_payload(message), separators=(",", ":")).replace("/", "\\/").encode()
-        signature = "sha256=" + sign(self._secrets.current, body).hex()
+        signature = "sha256=" + sign(self.secrets.current, body).hex()
         return Sample("/webhook/whatsapp", body, {"Content-Type": "application/json", SIGNATURE_HEADER: signature})
 
 

@@ -1,24 +1,13 @@
-"""Export of messages as NDJSON or CSV.
-
-Messages are read a batch at a time, so an export takes the memory of one batch, however many messages are stored. Each
-batch is read in a snapshot of its own, since a snapshot that stays open for the whole export would keep the database
-from cleaning up. The order is that of the pages: every message that was stored before the export began is in it once;
-of those stored meanwhile, it has the ones that belong after the place it had reached.
-"""
+"""Messages as lines of NDJSON or CSV."""
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from webhook_service.domain.formats import encode_json, format_timestamps
-from webhook_service.domain.messages import MessageFilter, MessageQuery, Position, StoredMessage
+from webhook_service.domain.messages import StoredMessage
 from webhook_service.schemas.messages import present_message
-from webhook_service.storage.database import Database
-from webhook_service.storage.queries.pages import list_messages
-
-BATCH = 1_000  # messages
 
 CSV_HEADER = ("message_id", "from", "to", "ts", "text", "provider", "type", "received_at", "extra")
 
@@ -46,18 +35,6 @@ class ExportFormat(StrEnum):
     def lines(self, messages: Sequence[StoredMessage]) -> bytes:
         """Encodes messages, each with its line's end."""
         return _ENCODERS[self](messages)
-
-
-def read_batches(database: Database, wanted: MessageFilter, after: Position | None) -> Iterator[list[StoredMessage]]:
-    """Reads all messages that pass the filter and come after a place, oldest first, in batches that are never empty."""
-    query = MessageQuery(wanted, BATCH, after=after)
-    while True:
-        with database.snapshot() as snapshot:
-            batch = list_messages(snapshot, query)
-        if not batch:
-            return
-        yield batch
-        query = replace(query, after=batch[-1].position)
 
 
 def defuse(cell: str | None) -> str | None:

@@ -26,15 +26,16 @@ ADVISORY_LOCK = 0x776562686F6F6B73
 WRITER_CONNECTIONS = 2  # one to write with, and one to find out what would keep it from writing
 
 # A writer waits for its turn, then for the table, and all of that within intake.commit.PATIENCE.
-CONNECT_TIMEOUT = 2  # seconds, the least that libpq takes
-LOCK_TIMEOUT = 1000  # milliseconds for each lock that a writer waits for
-WRITE_TIMEOUT = 4000  # milliseconds for one statement of a writer
-POOL_TIMEOUT = 1  # seconds; each thread has a connection to read, and one thread at a time writes
-READ_TIMEOUT = 30_000  # milliseconds for one statement of a reader
+# Timeouts are in seconds.
+CONNECT_TIMEOUT = 2  # the least that libpq takes
+LOCK_TIMEOUT = 1.0  # for each lock that a writer waits for
+WRITE_TIMEOUT = 4.0  # for one statement of a writer
+POOL_TIMEOUT = 1.0  # for a connection; each thread has a connection to read, and one thread at a time writes
+READ_TIMEOUT = 30.0  # for one statement of a reader
 
 # A replica may stop answering while the primary goes on, and no read that waits for it may keep its thread.
-PING_PATIENCE = 2.0  # seconds for a connection to show that its server answers
-READ_PATIENCE = READ_TIMEOUT / 1000 + PING_PATIENCE  # seconds for a statement: a server that answers has its say first
+PING_PATIENCE = 2.0  # for a connection to show that its server answers
+READ_PATIENCE = READ_TIMEOUT + PING_PATIENCE  # for a statement: a server that answers has its say first
 
 TAKE_TURN = f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
 """Waits until no other process writes; the turn ends with the transaction."""
@@ -141,9 +142,9 @@ def _engine(url: URL, server: str, *, pool_size: int, read_only: bool) -> Engine
     settings = {
         "timezone": "UTC",
         "synchronous_commit": "on",
-        "statement_timeout": READ_TIMEOUT if read_only else WRITE_TIMEOUT,
-        "lock_timeout": READ_TIMEOUT if read_only else LOCK_TIMEOUT,
-        "idle_in_transaction_session_timeout": READ_TIMEOUT,
+        "statement_timeout": _milliseconds(READ_TIMEOUT if read_only else WRITE_TIMEOUT),
+        "lock_timeout": _milliseconds(READ_TIMEOUT if read_only else LOCK_TIMEOUT),
+        "idle_in_transaction_session_timeout": _milliseconds(READ_TIMEOUT),
         "default_transaction_read_only": "on" if read_only else "off",
         # What a reader reads in one snapshot is of one moment, as on SQLite.
         "default_transaction_isolation": "repeatable\\ read" if read_only else "read\\ committed",
@@ -160,7 +161,7 @@ def _engine(url: URL, server: str, *, pool_size: int, read_only: bool) -> Engine
         hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT,
-            "tcp_user_timeout": CONNECT_TIMEOUT * 1000,
+            "tcp_user_timeout": _milliseconds(CONNECT_TIMEOUT),
             "application_name": "webhook_service",
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },
@@ -169,6 +170,10 @@ def _engine(url: URL, server: str, *, pool_size: int, read_only: bool) -> Engine
         event.listen(engine, "do_connect", _connect_with_patience)
     event.listen(engine, "connect", partial(refuse_other_schema, server))
     return engine
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 class _PatientConnection(psycopg.Connection[Any]):

@@ -1,19 +1,19 @@
-"""Who may read: protected mode without an API token, the token with one.
-
-Deliveries prove themselves by their signatures and health checks tell nothing, so both are open to all.
-"""
+"""Access: protected mode without an API token, the token with one."""
 
 import hmac
 import re
 from base64 import b64decode
+from collections.abc import Collection
+from enum import Enum, auto
+from functools import cache
 from ipaddress import IPv6Address, ip_address
 
-from flask import Flask, Request, Response
+from flask import Blueprint, Flask, Request, Response, current_app
+from werkzeug.exceptions import MethodNotAllowed
 
 from webhook_service.domain.secrets import Secrets
 from webhook_service.web.context import current_request
 from webhook_service.web.errors import problem
-from webhook_service.web.metrics import METRICS_PATH
 
 FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 PROTECTED = "set API_TOKEN to let anyone but this machine in"
@@ -25,22 +25,63 @@ _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
-def init_access(app: Flask, token: Secrets | None) -> None:
-    """Guards everything but deliveries and health checks."""
+class Guard(Enum):
+    """Who may call."""
+
+    OPEN = auto()
+    """Everyone: deliveries prove themselves by their signatures, and health checks tell nothing."""
+    UNFORWARDED = auto()
+    """Whoever is not forwarded by a proxy."""
+    READERS = auto()
+    """Whoever has the API token; while none is set, this machine."""
+
+
+class GuardedBlueprint(Blueprint):
+    """A blueprint that declares who may call its routes."""
+
+    def __init__(self, name: str, import_name: str, *, guard: Guard, url_prefix: str | None = None) -> None:
+        super().__init__(name, import_name, url_prefix=url_prefix)
+        self.guard = guard
+
+
+def init_access(app: Flask, token: Secrets | None, *, unforwarded: Collection[str]) -> None:
+    """Guards every request as its blueprint declares; one that no route matches is for readers.
+
+    ``unforwarded`` are the endpoints of no blueprint that are for whoever is not forwarded by a proxy.
+    """
+
+    @cache
+    def guard_of(endpoint: str) -> Guard:
+        if endpoint in unforwarded:
+            return Guard.UNFORWARDED
+        blueprint = app.blueprints.get(endpoint.rpartition(".")[0])
+        return blueprint.guard if isinstance(blueprint, GuardedBlueprint) else Guard.READERS
 
     @app.before_request
-    def guard() -> Response | None:
+    def check() -> Response | None:
         request = current_request()
-        path = request.path
-        if path == "/webhook" or path.startswith(("/webhook/", "/health/")):
-            return None
-        if path == METRICS_PATH:
-            return problem(403, "not served through a proxy") if _is_forwarded(request) else None
+        match guard_of(_endpoint(request)):
+            case Guard.OPEN:
+                return None
+            case Guard.UNFORWARDED:
+                return problem(403, "not served through a proxy") if _is_forwarded(request) else None
         if not (_has_token(request, token) if token else _is_from_this_machine(request)):
             return _refuse(token)
         if request.method not in _SAFE_METHODS and _is_from_other_site(request):
             return problem(403, "not from another site")
         return None
+
+
+def _endpoint(request: Request) -> str:
+    """Returns the endpoint of a request, whatever its method; empty when no route has its path."""
+    if request.endpoint is not None:
+        return request.endpoint
+    wrong_method = request.routing_exception
+    if isinstance(wrong_method, MethodNotAllowed) and wrong_method.valid_methods:
+        adapter = current_app.create_url_adapter(request)
+        if adapter is not None:
+            return str(adapter.match(method=next(iter(wrong_method.valid_methods)))[0])
+    return ""
 
 
 def _refuse(token: Secrets | None) -> Response:

@@ -3,14 +3,14 @@
 import logging
 from typing import Any
 
-from flask import Flask, Response, g, jsonify
+from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException
 
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.results import Reason, Result
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.schemas.query import QueryInvalid
-from webhook_service.web.context import current_notes
+from webhook_service.web.context import current_request
 
 RETRY_AFTER = 5  # seconds; a provider that honours Retry-After comes back when a short outage is over
 
@@ -44,7 +44,7 @@ def refuse(verdict: Verdict) -> Response:
 
 
 def _storage_unavailable(error: StorageUnavailable) -> Response:
-    current_notes().failure = error.failure
+    current_request().failure = error.failure
     return _unavailable(error.detail)
 
 
@@ -69,5 +69,5 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": g.get("request_id")}})
+    _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": current_request().request_id}})
     return problem(500, "internal error")

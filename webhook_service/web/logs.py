@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from flask import Flask, Response
 
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
-from webhook_service.web.context import ARRIVED, current_notes, current_request
+from webhook_service.web.context import current_request
 
 REQUEST_ID_HEADER = "X-Request-ID"
 
@@ -76,28 +75,27 @@ def _collect_only_what_is_written() -> None:
 
 
 def _start() -> None:
-    notes = current_notes()
     request = current_request()
-    notes.started = request.environ.get(ARRIVED) or time.perf_counter()
+    request.start()
     claimed = request.headers.get(REQUEST_ID_HEADER)
-    notes.request_id = claimed if claimed and _SANE_REQUEST_ID.fullmatch(claimed) else f"{getrandbits(128):032x}"
+    request.request_id = claimed if claimed and _SANE_REQUEST_ID.fullmatch(claimed) else f"{getrandbits(128):032x}"
 
 
 def _finish(response: Response) -> Response:
-    current, notes = current_request(), current_notes()
-    response.headers[REQUEST_ID_HEADER] = notes.request_id
+    request = current_request()
+    response.headers[REQUEST_ID_HEADER] = request.request_id
     fields = {
-        "request_id": notes.request_id,
-        "client": current.remote_addr,
-        "method": current.method,
-        "path": current.path,
+        "request_id": request.request_id,
+        "client": request.remote_addr,
+        "method": request.method,
+        "path": request.path,
         "status": response.status_code,
-        "latency_ms": round((time.perf_counter() - notes.started) * 1000, 3),
+        "latency_ms": round(request.seconds() * 1000, 3),
     }
-    if "verdict" in notes:
-        fields.update(_delivery_fields(notes.verdict))
-    if "failure" in notes:
-        fields["failure"] = notes.failure
+    if request.verdict is not None:
+        fields.update(_delivery_fields(request.verdict))
+    if request.failure is not None:
+        fields["failure"] = request.failure
     if _log.isEnabledFor(logging.INFO):
         _write_request_line(fields)
     return response

@@ -4,10 +4,9 @@ Workers share their values through files in ``PROMETHEUS_MULTIPROC_DIR``, which 
 the values are this process's own. Multiprocess mode: https://prometheus.github.io/client_python/multiprocess/
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import Any
 
 from flask import Flask, Response
@@ -17,15 +16,17 @@ from prometheus_flask_exporter import PrometheusMetrics
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
-from webhook_service.web.context import current_notes, current_request
+from webhook_service.web.context import current_request
 
 METRICS_PATH = "/metrics"
+METRICS_ENDPOINT = "prometheus_metrics"  # as prometheus-flask-exporter names it
 
 # A scanner's thousand paths and made-up methods must not become a thousand series.
 UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER_METHOD = "other"
 
+SIGNATURES_HELP = "Valid signatures, by secret: once 'previous' stands still, the previous secret can go."
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -39,37 +40,23 @@ class Metrics:
         self, app: Flask, *, providers: Iterable[str], count_quarantined: Callable[[], Mapping[str, int]]
     ) -> None:
         registry = CollectorRegistry()
-        self._requests = Counter(
-            "http_requests_total", "HTTP requests answered.", ["method", "path", "status"], registry=registry
-        )
+        counter = partial(Counter, registry=registry)
+        self._requests = counter("http_requests_total", "HTTP requests answered.", ["method", "path", "status"])
         self._duration = Histogram(
             "http_request_duration_seconds",
-            "Time from a request's dispatch to its answer.",
+            "Time from a request's arrival to its answer.",
             ["method", "path"],
             buckets=_BUCKETS,
             registry=registry,
         )
-        self._deliveries = Counter(
-            "webhook_requests_total", "Deliveries, by what became of them.", ["provider", "result"], registry=registry
+        self._deliveries = counter("webhook_requests_total", "Deliveries, by result.", ["provider", "result"])
+        self._items = counter(
+            "webhook_items_total", "Items of accepted deliveries, by outcome.", ["provider", "kind", "outcome"]
         )
-        self._items = Counter(
-            "webhook_items_total",
-            "Messages and receipts in accepted deliveries, by what became of each.",
-            ["provider", "kind", "outcome"],
-            registry=registry,
+        self._refusals = counter(
+            "webhook_refusals_total", "Deliveries refused or not understood, by reason.", ["provider", "reason"]
         )
-        self._refusals = Counter(
-            "webhook_refusals_total",
-            "Deliveries that were refused or not understood, by why.",
-            ["provider", "reason"],
-            registry=registry,
-        )
-        self._signatures = Counter(
-            "webhook_signatures_total",
-            "Valid signatures, by the secret that made them: once 'previous' stands still, that secret can go.",
-            ["provider", "secret"],
-            registry=registry,
-        )
+        self._signatures = counter("webhook_signatures_total", SIGNATURES_HELP, ["provider", "secret"])
         self._quarantined = Gauge(
             "quarantine_deliveries",
             "Deliveries in quarantine.",
@@ -84,30 +71,30 @@ class Metrics:
             path=METRICS_PATH,
             export_defaults=False,
             registry=registry,
-            metrics_decorator=self._after_a_look_at_the_quarantine,
+            metrics_decorator=self._refresh_quarantine_gauge,
         )
         app.after_request(self._observe)
 
-    def _after_a_look_at_the_quarantine(self, expose: Callable[..., Any]) -> Callable[..., Any]:
+    def _refresh_quarantine_gauge(self, expose: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(expose)
-        def look_and_expose() -> Any:
+        def refresh_and_expose() -> Any:
             with suppress(StorageUnavailable):  # what the other metrics say is wanted most when the database is away
                 numbers = self._count_quarantined()
                 for provider in {*self._providers, *numbers}:
                     self._quarantined.labels(provider).set(numbers.get(provider, 0))
             return expose()
 
-        return look_and_expose
+        return refresh_and_expose
 
     def _observe(self, response: Response) -> Response:
-        current, notes = current_request(), current_notes()
-        method = current.method if current.method in _METHODS else _OTHER_METHOD
-        path = current.url_rule.rule if current.url_rule else UNMATCHED
+        request = current_request()
+        method = request.method if request.method in _METHODS else _OTHER_METHOD
+        path = request.url_rule.rule if request.url_rule else UNMATCHED
         requests, duration = self._request_series(method, path, response.status_code)
         requests.inc()
-        duration.observe(time.perf_counter() - notes.started)
-        if "verdict" in notes:
-            self._count_delivery(notes.verdict)
+        duration.observe(request.seconds())
+        if request.verdict is not None:
+            self._count_delivery(request.verdict)
         return response
 
     def _count_delivery(self, verdict: Verdict) -> None:

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flask import url_for
 from flask.testing import FlaskClient
 
 from tests.support.app import application
 from tests.support.deliveries import payload, signed, to_bytes
 from webhook_service.domain.secrets import Secrets
+from webhook_service.web.access import GuardedBlueprint
+from webhook_service.web.metrics import METRICS_ENDPOINT
 
 TOKEN = "t0ken=with:punctuation=="
 REMOTE = "192.0.2.7"
@@ -202,3 +205,35 @@ def test_a_change_from_another_site_is_refused(site: str | None, expected: int, 
 
     assert guarded_client.post("/messages", headers=headers).status_code == expected
     assert guarded_client.get("/messages", headers=headers).status_code == 200
+
+
+def test_every_route_declares_who_may_call_it(open_client: FlaskClient) -> None:
+    app = open_client.application
+
+    undeclared = {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if not isinstance(app.blueprints.get(rule.endpoint.rpartition(".")[0]), GuardedBlueprint)
+    }
+
+    assert undeclared == {METRICS_ENDPOINT}
+
+
+def test_only_deliveries_health_and_metrics_are_open_to_a_stranger(guarded_client: FlaskClient) -> None:
+    app = guarded_client.application
+    values: dict[str, Any] = {"name": "native", "message_id": "a", "entry_id": 1}
+    admitted = set()
+    for rule in app.url_map.iter_rules():
+        with app.test_request_context():
+            path = url_for(rule.endpoint, **{name: values[name] for name in rule.arguments})
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
+            answer = guarded_client.open(path, method=method, environ_base={"REMOTE_ADDR": REMOTE})
+            if answer.status_code != 401 or answer.json == {"detail": "invalid signature"}:
+                admitted.add(rule.rule)
+
+    assert admitted == {"/webhook", "/webhook/<name>", "/health/live", "/health/ready", "/metrics"}
+
+
+@pytest.mark.parametrize("path", ["/webhook", "/health/live", "/metrics"])
+def test_a_wrong_method_on_an_open_path_is_told_as_such(path: str, guarded_client: FlaskClient) -> None:
+    assert guarded_client.put(path, environ_base={"REMOTE_ADDR": REMOTE}).status_code == 405

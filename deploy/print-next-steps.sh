@@ -1,5 +1,5 @@
 #!/bin/sh
-# say-what-to-paste.sh FILE: how to send the running containers a delivery and read it back with the secrets in the
+# print-next-steps.sh FILE: how to send the running containers a delivery and read it back with the secrets in the
 # env file, which are read when the lines run and are not shown.
 set -eu
 file=$1

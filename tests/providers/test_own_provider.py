@@ -14,7 +14,7 @@ from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.settings import Settings
 
-PAGE = (Path(__file__).parent.parent / "docs" / "providers.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
 
 
 @pytest.fixture

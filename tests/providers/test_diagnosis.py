@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import pytest
 
+from tests.providers.test_every_provider import CURRENT, OPTIONS, OTHER, every_provider
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
-from tests.test_every_provider import CURRENT, OPTIONS, OTHER, every_provider
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.messages import Message

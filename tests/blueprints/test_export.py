@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from tests.support.messages import MOMENT, as_sent, message
 from tests.support.processes import environment, run_cli
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery, Order, Position
-from webhook_service.schemas.exporting import BATCH, defuse
+from webhook_service.schemas.exporting import defuse
 from webhook_service.schemas.messages import message_cursors
 from webhook_service.settings import parse_url
+from webhook_service.storage.batches import BATCH
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.messages import encode_message, insert_messages
@@ -323,4 +324,4 @@ def test_another_sqlite_file_is_no_import(sqlite_url: str, tmp_path: Path) -> No
     refused = run_cli("import", str(file), environ=environment(sqlite_url))
 
     assert refused.returncode == 1
-    assert "no messages of the FastAPI service" in refused.stderr
+    assert "a SQLite database without messages" in refused.stderr

@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[1] / "deploy" / "write-secrets.sh"
+SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "write-secrets.sh"
 
 
 def write_secrets(file: Path, *names: str) -> None:

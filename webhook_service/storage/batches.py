@@ -1,0 +1,27 @@
+"""Many messages, read a batch at a time, so that it takes the memory of one batch, however many are stored.
+
+Each batch is read in a snapshot of its own, since a snapshot that stays open for long keeps the database from cleaning
+up. The order is that of the pages: every message that was stored before the first batch was read comes
+once; of those stored meanwhile, the ones that belong after the place that was reached.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from webhook_service.domain.messages import MessageFilter, MessageQuery, Position, StoredMessage
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.pages import list_messages
+
+BATCH = 1_000  # messages
+
+
+def read_batches(database: Database, wanted: MessageFilter, after: Position | None) -> Iterator[list[StoredMessage]]:
+    """Reads all messages that pass the filter and come after a place, oldest first, in batches that are never empty."""
+    query = MessageQuery(wanted, BATCH, after=after)
+    while True:
+        with database.snapshot() as snapshot:
+            batch = list_messages(snapshot, query)
+        if not batch:
+            return
+        yield batch
+        query = replace(query, after=batch[-1].position)

@@ -1,0 +1,57 @@
+"""Flask as this service uses it: its requests, its routes' converters, and its JSON."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Request
+from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter
+
+from webhook_service.domain.limits import ROW_ID_MAX
+from webhook_service.web.context import ServiceRequest
+from webhook_service.web.json_provider import OrjsonProvider
+
+
+class AnyText(BaseConverter):
+    """Matches the whole rest of a path, slashes included."""
+
+    regex = "(?s:.+)"
+    part_isolating = False
+
+
+class RowId(IntegerConverter):
+    """Matches a whole number that a database takes for an id."""
+
+    def __init__(self, map: Map) -> None:  # noqa: A002  # Werkzeug's name
+        super().__init__(map, max=ROW_ID_MAX)
+
+
+class WebhookService(Flask):
+    """Flask without what this service has no use for: docs/decisions/0006 has the figures."""
+
+    request_class = ServiceRequest
+    json_provider_class = OrjsonProvider
+
+    def __init__(self, import_name: str, *, max_body_bytes: int) -> None:
+        super().__init__(import_name, static_folder=None)
+        self.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+        self.url_map.merge_slashes = False
+        self.url_map.converters["any_text"] = AnyText
+        self.url_map.converters["row_id"] = RowId
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns the function as it is: none is async, and Flask would ask six times a request."""
+        return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Matches by path and method alone: no route depends on the host or on the scheme."""
+        if request is None:
+            return super().create_url_adapter(request)
+        return MapAdapter(
+            self.url_map,
+            server_name="",
+            script_name=request.root_path or "/",
+            subdomain="",
+            url_scheme=request.scheme,
+            path_info=request.path,
+            default_method=request.method,
+        )
