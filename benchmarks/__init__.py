@@ -1,1 +1,1 @@
-"""What the figures in docs/performance.md come from."""
+"""The benchmarks behind the figures in docs/performance.md."""

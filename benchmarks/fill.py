@@ -126,7 +126,7 @@ def fill(url: str, number: int, senders: int) -> None:
 
 
 def is_filled(url: str) -> bool:
-    """Whether the database has the tables already."""
+    """Tells if the database has the tables already."""
     engine = create_engine(parse_url(url), poolclass=NullPool)
     with engine.connect() as connection:
         return inspect(connection).has_table("messages")

@@ -101,7 +101,7 @@ class Gate:
         return "" if self.most is None else f"<= {self.most:g}"
 
     def verdict(self, value: float) -> str:
-        """How the figure compares with the limit; empty without one."""
+        """Compares the figure with the limit; empty without one."""
         if not self.goal():
             return ""
         is_reached = (self.least is None or value >= self.least) and (self.most is None or value <= self.most)

@@ -53,7 +53,7 @@ QUICK_RESULTS = ROOT / "data" / "ingest-quick.json"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How often and how long each subject is loaded, and how large the databases of some parts become."""
+    """The number and length of the rounds, and the size of the databases of some parts."""
 
     rounds: int
     seconds: float

@@ -1,4 +1,4 @@
-"""What reads cost over HTTP, with few and with many messages stored.
+"""The cost of reads over HTTP, with few and with many messages stored.
 
     make bench-reads                                    every size on both databases, one or two hours
     make bench-reads BENCH='--messages 10000,100000 --databases sqlite'
@@ -55,7 +55,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often each question is asked, and how many seconds each thing may take at most."""
+    """The number of times each question is asked, and the most seconds that each thing may take."""
 
     times: int
     seconds: float
@@ -150,7 +150,7 @@ def feed_rate(url: str, stored: int, patience: Patience) -> float:
 
 
 def _consume(url: str, end: float, start: int) -> int:
-    """How many messages were read until then; at the feed's end it is begun anew."""
+    """Reads the feed until then, and again from its start at its end; returns how many messages were read."""
     read, beginning = 0, FEED_CURSORS.write(start)
     after = beginning
     with closing(Client(url)) as client:
@@ -199,7 +199,7 @@ def measure_all(
 
 
 class Databases:
-    """Where the databases of one kind come from, and whether they are kept once they are measured."""
+    """The source of the databases of one kind, and whether they are kept once they are measured."""
 
     def __init__(self, kind: str, folder: Path, server_url: str | None, *, keep: bool) -> None:
         self.kind = kind
@@ -243,7 +243,7 @@ class Databases:
 
 @contextmanager
 def databases(kind: str, folder: Path, *, keep: bool) -> Iterator[Databases | None]:
-    """Those of a kind; None where there is no PostgreSQL."""
+    """Gives the databases of a kind; None where there is no PostgreSQL."""
     if kind == "sqlite":
         yield Databases(kind, folder, None, keep=keep)
         return

@@ -1,4 +1,4 @@
-"""What reads were found to cost, kept in a file, and shown as a table with the goals and as plots."""
+"""The measured cost of reads, kept in a file, and shown as a table with the goals and as plots."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +33,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was found with one database; latencies are named "kind: question"."""
+    """The figures of one database; latencies are named "kind: question"."""
 
     database: str
     messages: int
@@ -57,7 +57,7 @@ class Results:
 
     @classmethod
     def read(cls, file: Path) -> "Results":
-        """Those that are in the file; none if there is no file yet."""
+        """Reads the results in the file; none if there is no file yet."""
         stored = orjson.loads(file.read_bytes()) if file.exists() else []
         return cls(file, [_to_result(each) for each in stored])
 
@@ -70,11 +70,11 @@ class Results:
         unfinished.replace(self._file)
 
     def has(self, database: str, messages: int, senders: int) -> bool:
-        """Whether this was measured already."""
+        """Tells if this was measured already."""
         return any(each.messages == messages for each in self.of(database, senders))
 
     def of(self, database: str, senders: int | None = None) -> list[Result]:
-        """Those of a database, from the fewest messages to the most."""
+        """Returns the results of a database, from the fewest messages to the most."""
         found = (each for each in self._results if each.database == database and senders in {None, each.senders})
         return sorted(found, key=lambda each: each.messages)
 
@@ -100,12 +100,12 @@ class Goal:
     must_stay_flat: bool = True
 
     def is_reached(self, figures: Iterable[float], growth: float | None) -> bool:
-        """Whether these figures are all good enough, and the growth from few messages to many."""
+        """Tells if these figures and their growth from few messages to many are all good enough."""
         within = (each >= self.limit if self.more_is_better else each <= self.limit for each in figures)
         return all(within) and (growth is None or growth <= MOST_GROWTH)
 
     def growth(self, results: Sequence[Result]) -> float | None:
-        """How many times worse the figure is with the most messages than with ``FLAT_FROM``; None where one lacks."""
+        """Returns how many times worse the figure is with the most messages than with ``FLAT_FROM``, if both are there."""
         few = next((each for each in results if each.messages == FLAT_FROM), None)
         if not self.must_stay_flat or few is None or results[-1] is few:
             return None

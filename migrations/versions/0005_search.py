@@ -63,7 +63,7 @@ def _has_trigram_tokenizer() -> bool:
 
 
 def _can(statement: str) -> bool:
-    """Whether the database carries it out; it may lack the module or deny the permission."""
+    """Tries a statement; a database may lack the module or deny the permission."""
     try:
         with op.get_bind().begin_nested():
             op.execute(statement)

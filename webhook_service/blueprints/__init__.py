@@ -1,1 +1,1 @@
-"""HTTP: a request to domain objects, one call, and its result to a response."""
+"""Views, one file a resource: a request becomes domain values, one call follows, and its result becomes a response."""

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Health: the process answers, and it can do its work."""
 
 from flask import Blueprint, Response, jsonify
 

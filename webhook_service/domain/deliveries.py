@@ -41,7 +41,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a provider found in a delivery."""
+    """The items that a provider found in a delivery."""
 
     messages: tuple[Message, ...] = ()
     receipts: tuple[Receipt, ...] = ()

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a delivery, or one item of it, was refused: the same word in the log, the metrics and the database."""
+    """The reason why a delivery, or one item of it, was refused: one word in the log, the metrics and the database."""
 
     MISSING_SIGNATURE = "missing_signature"
     MALFORMED_SIGNATURE = "malformed_signature"
@@ -32,14 +32,14 @@ class Reason(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of an item that was offered to storage."""
+    """The result of storing an item."""
 
     CREATED = "created"
     DUPLICATE = "duplicate"
 
 
 class Result(StrEnum):
-    """What became of a delivery as a whole; the label of ``webhook_requests_total``."""
+    """The result of a delivery as a whole; the label of ``webhook_requests_total``."""
 
     CREATED = "created"
     DUPLICATE = "duplicate"

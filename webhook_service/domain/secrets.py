@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class SecretAge(StrEnum):
-    """Which of a provider's two secrets made a signature."""
+    """The age of the secret that made a signature."""
 
     CURRENT = "current"
     PREVIOUS = "previous"
@@ -19,7 +19,7 @@ class Secrets:
     previous: str | None = field(default=None, repr=False)
 
     def by_age(self) -> list[tuple[SecretAge, str]]:
-        """The secrets that may have signed, the likelier one first."""
+        """Returns the secrets that may have signed, the likelier one first."""
         secrets = [(SecretAge.CURRENT, self.current)]
         if self.previous is not None:
             secrets.append((SecretAge.PREVIOUS, self.previous))

@@ -10,13 +10,13 @@ from webhook_service.domain.secrets import SecretAge
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What became of each item of a delivery, in the order of its messages and of its receipts."""
+    """The outcome of each item of a delivery, in the order of its messages and of its receipts."""
 
     messages: tuple[Outcome, ...] = ()
     receipts: tuple[Outcome, ...] = ()
 
     def all(self) -> tuple[Outcome, ...]:
-        """Those of all items."""
+        """Returns the outcomes of all items."""
         return self.messages + self.receipts
 
 

@@ -23,7 +23,7 @@ PATIENCE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one delivery writes: its items as rows, and its place in quarantine.
+    """The rows that one delivery writes, and its place in quarantine.
 
     ``quarantined`` is the delivery itself when it is to be kept; ``released`` is the id of a kept one to remove.
     """
@@ -41,12 +41,12 @@ class Entry:
         return cls(messages, receipts, quarantined, released)
 
     def has_only_messages(self) -> bool:
-        """Whether one statement stores all of it."""
+        """Tells if one statement can store all of it."""
         return not self.receipts and self.quarantined is None and self.released is None
 
 
 Committed = Outcomes | RowRefused
-"""What became of an entry: the outcome of each item, or the refusal of the database, which then stored none of it."""
+"""The result for an entry: the outcome of each item, or the refusal of the database, which then stored none of it."""
 
 
 def commit(database: Database, entries: Sequence[Entry]) -> list[Committed]:

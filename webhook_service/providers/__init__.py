@@ -1,1 +1,1 @@
-"""Who sends: one file a provider, each without a word of HTTP frameworks or databases."""
+"""Providers, one file each. None knows of Flask or of a database."""

@@ -1,4 +1,4 @@
-"""What every provider does: tell whether a delivery is authentic, and what is in it."""
+"""The interface of a provider: it verifies deliveries and parses them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Provider(ABC):
     option_settings: ClassVar[tuple[str, ...]] = ()
     acknowledgement: ClassVar[Acknowledgement] = STATUS_OK
     accepts_unreadable: ClassVar[bool] = False
-    """Whether a delivery that can't be understood is acknowledged, since it is kept and sending it again can't help."""
+    """Acknowledges a delivery that can't be understood, since it is kept and sending it again can't help."""
     kept_headers: ClassVar[tuple[str, ...]] = ("Content-Type", "User-Agent")
     """The headers that ``parse`` needs or an operator would ask for; none that helps to forge a delivery."""
 
@@ -52,27 +52,27 @@ class Provider(ABC):
 
     @classmethod
     def problems(cls, _secrets: Secrets, _options: Mapping[str, str]) -> list[str]:
-        """What is wrong with these settings, a line each that starts with the setting's name and shows no secret."""
+        """Lists the problems of these settings, a line each that starts with the setting's name and shows no secret."""
         return []
 
     @abstractmethod
     def verify(self, delivery: Delivery) -> SecretAge:
-        """Which secret signed the delivery; SignatureInvalid when neither did. Takes the same time either way."""
+        """Returns which secret signed the delivery; SignatureInvalid if neither. Takes the same time either way."""
 
     @abstractmethod
     def parse(self, delivery: Delivery) -> Contents:
-        """What the delivery holds; PayloadInvalid when it can't be understood, and nothing else whatever the bytes.
+        """Returns the items of a delivery; PayloadInvalid when it can't be understood, and nothing else for any bytes.
 
         Reads the body and ``received_at`` alone, so that a delivery in quarantine can be parsed again. An item that
         can't be read or stored is named in ``unreadable`` and takes no other along.
         """
 
     def handshake(self, _parameters: Mapping[str, str]) -> str | None:
-        """The answer to the provider's check of a new URL; None when it is refused or there is no such check."""
+        """Answers the provider's check of a new URL; None when it is refused or there is no such check."""
         return None
 
     def diagnose(self, _delivery: Delivery) -> str | None:
-        """What would have made a refused signature match, as a hint in the operator's log.
+        """Finds what would have made a refused signature match, as a hint in the operator's log.
 
         None when nothing that was tried does. Computed only from what the service holds, in bounded work, and never
         shown to the caller.
@@ -81,4 +81,4 @@ class Provider(ABC):
 
     @abstractmethod
     def sample(self, message: Message) -> Sample:
-        """A delivery that carries this message, signed with the current secret as of the message's ``received_at``."""
+        """Makes a delivery that carries this message, signed with the current secret as of the message's ``received_at``."""

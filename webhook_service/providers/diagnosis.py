@@ -1,4 +1,4 @@
-"""Why a signature was refused, in one of a few words for the operator's log.
+"""Diagnosis of refused signatures, in one of a few words for the operator's log.
 
 Each is found by trying what commonly goes wrong between a sender and a service and seeing whether it gives the
 signature that was claimed. Nothing of it reaches the caller.
@@ -17,7 +17,7 @@ LARGEST_BODY = 64 * 1024  # bytes; trying variants of a larger one costs more th
 
 
 class Hint(StrEnum):
-    """What would have made a refused signature match."""
+    """The change that would have made a refused signature match."""
 
     BASE64_INSTEAD_OF_HEX = "base64_instead_of_hex"
     HEX_INSTEAD_OF_BASE64 = "hex_instead_of_base64"
@@ -38,7 +38,7 @@ Attempt = tuple[Hint, bytes, bytes]
 
 
 def body_attempts(keys: Iterable[bytes], raw: bytes, content: Callable[[bytes], bytes]) -> Iterator[Attempt]:
-    """What goes wrong in any scheme that signs bodies; ``content`` makes what is signed out of a body."""
+    """Yields the usual mistakes of schemes that sign bodies; ``content`` makes the signed bytes from a body."""
     keys = tuple(keys)
     for key in keys:
         yield Hint.SECRET_WITH_NEWLINE, key + b"\n", content(raw)

@@ -1,4 +1,4 @@
-"""What an item of a delivery may hold where it has a column of its own, whatever the provider."""
+"""Checks of the fields that have a column of their own, for any provider."""
 
 from datetime import UTC, datetime
 

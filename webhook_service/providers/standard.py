@@ -53,7 +53,7 @@ def sign(key: bytes, webhook_id: bytes, timestamp: bytes, raw: bytes) -> bytes:
 
 
 def signed_content(webhook_id: bytes, timestamp: bytes, raw: bytes) -> bytes:
-    """What a signature is made over."""
+    """Returns the bytes that a signature is made over."""
     return b".".join((webhook_id, timestamp, raw))
 
 

@@ -210,7 +210,7 @@ def _type(form: Form) -> str:
 
 
 def _extra(form: Form, *columns: str) -> dict[str, Any]:
-    """What has no column, and the channel that an address was freed of."""
+    """Collects the fields without a column, and the channel that was cut off an address."""
     rest = {name: value for name, value in form.items() if name not in columns}
     channel = _address(form, "To")[0]
     return {**rest, "channel": channel} if channel else rest
@@ -273,7 +273,7 @@ def _other_urls(public_url: str, delivery: Delivery) -> Iterator[str]:
 
 
 def _difference(url: str, expected: str) -> Hint:
-    """What sets the URL that was signed apart from the one that was expected."""
+    """Names the first difference between the URL that was signed and the one that was expected."""
     ours, theirs = urlsplit(expected), urlsplit(url)
     if ours.hostname != theirs.hostname:
         return Hint.OTHER_HOST

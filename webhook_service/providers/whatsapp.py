@@ -189,7 +189,7 @@ class _Contacts:
         self._claimed: set[int] = set()
 
     def add_to(self, around: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
-        """What stands around an item with its contact, if it has one.
+        """Adds the contact of an item, if it has one, to what is around the item.
 
         That is the contact whose ID it names, or else the only one: a person's WhatsApp ID may differ from the number.
         """
@@ -290,13 +290,13 @@ def _first_given(item: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _rest(level: str, parent: dict[str, Any], *known: str) -> dict[str, Any]:
-    """What a level of the payload holds beside what is read of it, under the level's name."""
+    """Returns the unknown fields of a level of the payload, under the level's name."""
     rest = {name: value for name, value in parent.items() if name not in known}
     return {level: rest} if rest else {}
 
 
 def _extra(item: dict[str, Any], columns: set[str], around: dict[str, Any]) -> dict[str, Any]:
-    """What of an item has no column, and what stood around it; no name may stand for both."""
+    """Joins the fields of an item that have no column with what was around it; no name may be in both."""
     rest = {name: value for name, value in item.items() if name not in columns}
     if taken := rest.keys() & around.keys():
         raise FieldInvalid(min(taken))

@@ -99,7 +99,7 @@ class Database:
         return self._reading(unlimited=True)
 
     def read_age(self, snapshot: Connection) -> Age | None:
-        """How old the answers of a snapshot are at most, when it is asked first; None when there is no replica."""
+        """Returns how old a snapshot is at most, when this is its first query; None when there is no replica."""
         return self._replica.read_age(snapshot) if self._replica else None
 
     def problems(self) -> list[str]:

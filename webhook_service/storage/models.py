@@ -150,7 +150,7 @@ class QuarantineRow(Base):
 
 
 class SenderCountRow(Base):
-    """How many messages a sender has sent; there is a row only for a sender with at least one."""
+    """The number of messages of a sender; there is a row only for a sender with at least one."""
 
     __tablename__ = "sender_counts"
 
@@ -164,7 +164,7 @@ class SenderCountRow(Base):
 
 
 class HourCountRow(Base):
-    """How many messages have their ``ts`` in the hour that begins at ``hour``; there is no row for an empty hour."""
+    """The number of messages whose ``ts`` is in the hour that begins at ``hour``; there is no row for an empty hour."""
 
     __tablename__ = "hour_counts"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -174,7 +174,7 @@ class HourCountRow(Base):
 
 
 class TotalsRow(Base):
-    """How many messages and senders there are: one row, with ``id`` 1."""
+    """The number of messages and of senders: one row, with ``id`` 1."""
 
     __tablename__ = "totals"
 

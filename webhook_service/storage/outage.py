@@ -1,4 +1,4 @@
-"""While a server is away: one request at a time finds out whether it is back, the others are told at once."""
+"""An outage of a server: one request at a time tries it again, and the others fail at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ PAUSE = 1.0  # seconds from an attempt that failed to the next
 
 
 class Outage:
-    """Whether the last attempt to connect failed, and why.
+    """The result of the last attempt to connect.
 
     If each request waited for a server that does not answer, together they would hold all threads, and deliveries would
     wait for one.

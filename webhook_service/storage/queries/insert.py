@@ -31,7 +31,7 @@ def timestamp_value(moment: datetime) -> str:
 
 
 def rows_in_a_statement(columns: tuple[str, ...]) -> int:
-    """How many rows ``insert_new`` stores by one statement, on either database; more of them need a transaction."""
+    """Returns how many rows ``insert_new`` stores by one statement on either database; more need a transaction."""
     return SQLITE_PARAMETERS // len(columns)
 
 
