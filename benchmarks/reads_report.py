@@ -105,7 +105,7 @@ class Goal:
         return all(within) and (growth is None or growth <= MOST_GROWTH)
 
     def growth(self, results: Sequence[Result]) -> float | None:
-        """Returns how many times worse the figure is with the most messages than with ``FLAT_FROM``, if both are there."""
+        """Returns how many times worse the figure is with the most messages than with ``FLAT_FROM``, if known."""
         few = next((each for each in results if each.messages == FLAT_FROM), None)
         if not self.must_stay_flat or few is None or results[-1] is few:
             return None

@@ -81,4 +81,4 @@ class Provider(ABC):
 
     @abstractmethod
     def sample(self, message: Message) -> Sample:
-        """Makes a delivery that carries this message, signed with the current secret as of the message's ``received_at``."""
+        """Makes a delivery of this message, signed with the current secret as of the message's ``received_at``."""

@@ -40,7 +40,7 @@ def native_payload(message: Message) -> bytes:
 
 
 def diagnose_hex_signature(delivery: Delivery, header: str, secrets: Secrets) -> Hint | None:
-    """Finds what would have made the hex HMAC-SHA256 of a body match the one in ``header``, with or without ``sha256=``."""
+    """Finds what would have made the hex HMAC-SHA256 in ``header``, with or without ``sha256=``, match the body."""
     claim = (delivery.headers.get(header) or "").strip().removeprefix("sha256=")
     in_base64 = from_base64(claim, 32)
     claimed = in_base64 or from_hex(claim, 32)
