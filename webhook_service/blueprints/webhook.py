@@ -1,4 +1,4 @@
-"""Deliveries in."""
+"""The endpoints that receive deliveries."""
 
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment

@@ -58,7 +58,7 @@ def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
 @quarantine.command("drop")
 @click.argument("entry_ids", metavar="ID...", nargs=-1, required=True, type=int)
 def drop_quarantined(entry_ids: tuple[int, ...]) -> None:
-    """Forget them."""
+    """Delete these deliveries from quarantine for good."""
     with plain_failures(), open_database() as database:
         for entry_id in entry_ids:
             drop(database, _find(database, entry_id).id)

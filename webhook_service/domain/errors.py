@@ -61,7 +61,7 @@ class ConnectionLost(StorageUnavailable):
 
 
 class StorageBusy(StorageUnavailable):
-    """Another program has the turn to write; it may be done soon."""
+    """Another thread, process or program has the turn to write. A later attempt may succeed."""
 
 
 class RowRefused(StorageError):

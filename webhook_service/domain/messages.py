@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One item of a delivery, in the shape in which it is stored.
+    """One message of a delivery, as its provider's parser returns it.
 
     ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC. ``extra`` keeps what has no column.
     """

@@ -9,8 +9,8 @@ from datetime import datetime
 class Quarantined:
     """An authentic delivery that could not be understood, wholly or in part, as it is kept for a replay.
 
-    ``problems`` says what was wrong with each field or item, by its path in the payload. ``headers`` are only those
-    that a replay needs; no secret and no signature is among them.
+    ``problems`` says what was wrong with each field or item, by its path in the payload. ``headers`` are the
+    provider's ``kept_headers``, for the operator; no secret and no signature is among them.
     """
 
     provider: str

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The reason why a delivery, or one item of it, was refused: one word in the log, the metrics and the database."""
+    """Why a delivery or an item was refused or not understood: one word in the log, the metrics and the database."""
 
     MISSING_SIGNATURE = "missing_signature"
     MALFORMED_SIGNATURE = "malformed_signature"

@@ -26,7 +26,8 @@ class Verdict:
 
     ``accepted`` deliveries get their provider's acknowledgement. ``reason`` and ``errors`` (by field) say what is wrong
     with a delivery, also with one that is accepted although it was not understood, since it is in quarantine. ``hint``
-    says what would have made a refused signature match; ``failure`` is what the database said, for the log alone.
+    says what would have made a refused signature match; ``failure`` is what the database said, for the log alone, and
+    ``detail`` is what the caller is told when the service is unavailable. ``message_id`` is that of the first item.
     """
 
     provider: str
@@ -44,7 +45,7 @@ class Verdict:
 
     @classmethod
     def refused(cls, provider: str, refusal: DeliveryRefused, *, hint: str | None = None) -> "Verdict":
-        """A delivery that is refused for what it is."""
+        """Makes the verdict on a delivery with an invalid signature or a body that is too large."""
         return cls(provider, refusal.result, reason=refusal.reason, hint=hint)
 
     @classmethod
@@ -57,6 +58,6 @@ class Verdict:
         failure: str | None = None,
         secret: SecretAge | None = None,
     ) -> "Verdict":
-        """A delivery that can't be stored at the moment; its provider should send it again."""
+        """Makes the verdict on a delivery that can't be stored at the moment; its provider should send it again."""
         failure = failure or detail
         return cls(provider, Result.UNAVAILABLE, reason=reason, detail=detail, failure=failure, secret=secret)

@@ -1,1 +1,1 @@
-"""From a round of deliveries to verdicts: verify, parse, store, and keep in quarantine what was not understood."""
+"""From a round of deliveries to verdicts. A round is the deliveries that are taken in together, by one transaction."""

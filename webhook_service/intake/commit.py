@@ -59,7 +59,7 @@ def commit(database: Database, entries: Sequence[Entry]) -> list[Committed]:
         try:
             return _try_to_commit(database, entries, deadline)
         except StorageBusy:
-            # The turn was given back in between, so that other processes don't wait for this one's patience too.
+            # Each attempt gives the turn back, so that other processes can write while this one waits.
             if monotonic() > deadline:
                 raise
 

@@ -3,6 +3,7 @@
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.quarantine import QuarantineEntry
+from webhook_service.domain.results import Result
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.commit import Entry, commit
 from webhook_service.intake.take_in import Intake
@@ -18,8 +19,8 @@ def replay(entry: QuarantineEntry, intake: Intake) -> Verdict:
     kept = entry.delivery
     delivery = Delivery(kept.provider, kept.raw, kept.headers, kept.target, kept.received_at, quarantine_id=entry.id)
     (verdict,) = intake.take_in([delivery])
-    if verdict.detail is not None:
-        raise StorageUnavailable(verdict.detail, verdict.failure)
+    if verdict.result is Result.UNAVAILABLE:
+        raise StorageUnavailable(verdict.detail or "unavailable", verdict.failure)
     return verdict
 
 

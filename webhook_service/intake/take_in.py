@@ -63,7 +63,7 @@ class Intake:
         ]
 
     def _keep(self, refused: "list[_Authentic]") -> list[Verdict]:
-        """Keeps deliveries whole of which the database refuses an item."""
+        """Puts whole deliveries into quarantine of which the database refuses a row."""
         if not refused:
             return []
         try:

@@ -44,7 +44,7 @@ class Provider(ABC):
     accepts_unreadable: ClassVar[bool] = False
     """Acknowledges a delivery that can't be understood, since it is kept and sending it again can't help."""
     kept_headers: ClassVar[tuple[str, ...]] = ("Content-Type", "User-Agent")
-    """The headers that ``parse`` needs or an operator would ask for; none that helps to forge a delivery."""
+    """The headers that are kept with a quarantined delivery, for the operator; none that helps to forge a delivery."""
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
         self.secrets = secrets

@@ -34,7 +34,7 @@ class Hint(StrEnum):
 
 
 Attempt = tuple[Hint, bytes, bytes]
-"""A hint, and the key and content of which the right signature would show that it is true."""
+"""A hint, a key and a content: if their HMAC is the claimed signature, the hint is right."""
 
 
 def body_attempts(keys: Iterable[bytes], raw: bytes, content: Callable[[bytes], bytes]) -> Iterator[Attempt]:

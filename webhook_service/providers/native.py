@@ -54,7 +54,7 @@ def diagnose_hex_signature(delivery: Delivery, header: str, secrets: Secrets) ->
 
 
 class Native(Provider):
-    """Any program that can compute an HMAC."""
+    """The service's own scheme, for any program that can compute an HMAC."""
 
     name = "native"
     secret_setting = "WEBHOOK_SECRET"  # noqa: S105  # a setting's name

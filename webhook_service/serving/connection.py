@@ -66,7 +66,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.parser.unreader.unread(self.arrived.take())
 
     def resume(self) -> None:
-        """Waits for the next request, of which the parser may have read a part."""
+        """Makes the connection ready for its next request, of which the parser may have read a part."""
         self.state = State.READING
         self.deadline = monotonic() + self._keepalive
         read_ahead = self.parser.unreader.take_buffered()

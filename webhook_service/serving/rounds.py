@@ -23,8 +23,8 @@ from webhook_service.web.context import ARRIVED
 from webhook_service.web.logs import lines_in_one_write
 
 MAX_ROUND = 128  # deliveries that are taken in together
-# Seconds for which the thread that owns the sockets leaves the interpreter to a round. Most rounds take less; in a
-# longer one, such as one that waits for the database, it goes back to its sockets.
+# Seconds that the main thread waits for a round, so that the two don't compete for the interpreter. Most rounds take
+# less; in a longer one, such as one that waits for the database, the main thread goes back to its sockets.
 PAUSE = 0.02
 
 Answered = list[tuple[Connection, bool]]

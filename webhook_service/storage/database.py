@@ -22,7 +22,11 @@ class Backend(Protocol):
     """The connections to one kind of database."""
 
     def writing(self, patience: float | None) -> AbstractContextManager[Turn]:
-        """Waits until no other process writes, for at most ``patience`` seconds, if given; StorageBusy after that."""
+        """Gives the turn to write.
+
+        SQLite waits for it here, for at most ``patience`` seconds, if given, and raises StorageBusy after that. On
+        PostgreSQL the server takes it with the statement or transaction, and a timeout there is StorageUnavailable.
+        """
 
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:
         """Gives a connection that can only read; ``unlimited`` lifts the limit on how long a statement takes."""
@@ -38,7 +42,7 @@ class Backend(Protocol):
 
 
 class Database:
-    """The database: ``statement()`` and ``transaction()`` write, ``snapshot()`` reads.
+    """The database: ``transaction()`` writes, ``snapshot()`` reads, and ``writing()`` gives the turn to write.
 
     With a ``read_url``, of a PostgreSQL replica, ``snapshot()`` reads there, and all else stays on the primary.
 
@@ -99,7 +103,7 @@ class Database:
         return self._reading(unlimited=True)
 
     def read_age(self, snapshot: Connection) -> Age | None:
-        """Returns how old a snapshot is at most, when this is its first query; None when there is no replica."""
+        """Returns the most that a snapshot may lag behind, if it is asked first; None when there is no replica."""
         return self._replica.read_age(snapshot) if self._replica else None
 
     def problems(self) -> list[str]:

@@ -18,7 +18,7 @@ SCHEMA_VERSION = "0006"
 PRIMARY = "the database"
 REPLICA = "the replica"
 
-BUSY = "another program writes to the database"
+BUSY = "timed out waiting for the turn to write"
 
 _SQLITE_DETAILS = {
     sqlite3.SQLITE_BUSY: BUSY,

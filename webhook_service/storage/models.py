@@ -1,4 +1,4 @@
-"""The tables. The schema itself comes from ``migrations/``; a test holds the two against each other.
+"""The tables. The schema itself comes from ``migrations/``; a test compares the two.
 
 The counts are kept by triggers on ``messages``, so nothing here ever writes them.
 """

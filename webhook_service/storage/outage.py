@@ -22,7 +22,7 @@ class Outage:
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
-        """For a block that connects; StorageUnavailable in place of it while another request's attempt stands."""
+        """Runs a block that connects; after a failure, raises StorageUnavailable instead until it may be tried."""
         if self._detail is not None:
             if monotonic() < self._next_attempt:
                 raise StorageUnavailable(self._detail)

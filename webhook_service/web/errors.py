@@ -1,4 +1,4 @@
-"""Every error becomes JSON here: the domain's with its meaning, all others with nothing of the inside."""
+"""Every error becomes JSON here: the domain's with its meaning, all others without internal details."""
 
 import logging
 from typing import Any
