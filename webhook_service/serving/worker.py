@@ -11,6 +11,7 @@ import struct
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from signal import SIGTERM
 from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
 from time import monotonic
@@ -21,7 +22,9 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from webhook_service.intake.take_in import INTAKE
 from webhook_service.serving.connection import Connection, State
 from webhook_service.serving.framing import Kind
+from webhook_service.serving.refusals import status_of
 from webhook_service.serving.rounds import Answered, Rounds
+from webhook_service.web.unreadable import answer_unreadable
 
 # Seconds that a thread of the pool waits for a client to send or to take something; nginx has the same for its clients.
 MAX_STANDSTILL = 60.0
@@ -81,6 +84,14 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.debug("a client is gone: %s", error)
             return False
         return super().handle(conn)
+
+    def handle_error(self, _req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answers a request that can't be read, or that failed outside the application, and shows nothing of it."""
+        status = status_of(exc)
+        if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.error("a request failed", exc_info=exc)
+        with suppress(OSError):
+            client.send(answer_unreadable(self.wsgi, status, type(exc).__name__, addr[0] if addr else ""))
 
     def is_parent_alive(self) -> bool:
         """Tells whether the arbiter is there; if not, the worker stops."""
