@@ -44,19 +44,23 @@ INCOMPLETE = {
 }
 OTHERS = {
     "without a length": HEAD + b"Host: a\r\n\r\n",
+    "a length in the body": HEAD + b"Host: a\r\n\r\n\r\nContent-Length: 0\r\n\r\n",
+    "another method": b"GET /webhook HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+    "another path": b"POST /webhooks HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+}
+LONG = {
     "chunked": HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
     "from one who waits to be told to go on": HEAD + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
     "a length that is none": HEAD + b"Content-Length: +2\r\n\r\n{}",
-    "a length in the body": HEAD + b"Host: a\r\n\r\n\r\nContent-Length: 0\r\n\r\n",
+    "a length of many digits": HEAD + b"Content-Length: 0000000002\r\n\r\n{}",
     "large": HEAD + b"Content-Length: %d\r\n\r\n" % MAX_WHOLE,
     "a head without an end": HEAD.ljust(MAX_WHOLE, b"a"),
-    "another method": b"GET /webhook HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
-    "another path": b"POST /webhooks HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
 }
 KINDS = [
     *(pytest.param(sent, Kind.DELIVERY, id=name) for name, sent in DELIVERIES.items()),
     *(pytest.param(sent, Kind.INCOMPLETE, id=name) for name, sent in INCOMPLETE.items()),
     *(pytest.param(sent, Kind.OTHER, id=name) for name, sent in OTHERS.items()),
+    *(pytest.param(sent, Kind.LONG, id=name) for name, sent in LONG.items()),
 ]
 
 

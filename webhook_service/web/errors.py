@@ -15,7 +15,7 @@ from webhook_service.web.context import current_request
 RETRY_AFTER = 5  # seconds; a provider that honours Retry-After comes back when a short outage is over
 
 UNREADABLE = "webhook_service.unreadable"
-"""The key of the WSGI environment for what the server found wrong with a request that it can't read: (status, failure)."""
+"""The key of the WSGI environment for a request that the server can't read: (status, failure)."""
 
 _log = logging.getLogger(__name__)
 

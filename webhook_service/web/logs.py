@@ -1,7 +1,7 @@
 """One JSON line a request, and every other line of the process in the same form.
 
-Never in a line: message text, phone numbers, secrets, or anything of a request but its ``X-Request-ID``, if that is sane,
-and the message ID of a delivery that was accepted. What an exception says may quote all of these, so lines have
+Never in a line: message text, phone numbers, secrets, or anything of a request but its ``X-Request-ID``, if that is
+sane, and the message ID of a delivery that was accepted. What an exception says may quote all of these, so lines have
 its class and where it was raised instead.
 """
 
