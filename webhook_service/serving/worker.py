@@ -242,10 +242,14 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         connection.close()
 
     def _make_room(self) -> bool:
-        """Closes the connection that has waited longest when there is no room for another; False when none waits."""
+        """Closes the connection that has waited longest when there is no room for another; False when none waits.
+
+        One that has sent a whole request already stays longer than all that have not.
+        """
         if len(self._connections) < self.worker_connections:
             return True
-        longest = next((one for one in self._connections if one.state not in _SERVED), None)
+        longest = next((one for one in self._connections if not one.has_been_used and one.state not in _SERVED), None)
+        longest = longest or next((one for one in self._connections if one.state not in _SERVED), None)
         if longest is None:
             self._accepts_again = monotonic() + INSPECTION
             return False
