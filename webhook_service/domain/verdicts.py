@@ -25,8 +25,8 @@ class Verdict:
     """The service's conclusion on a delivery: plain data for its answer, the log and the metrics.
 
     ``accepted`` deliveries get their provider's acknowledgement. ``reason`` and ``errors`` (by field) say what is wrong
-    with a delivery, also with one that is accepted although it was not understood, since it is in quarantine. ``hint``
-    says what would have made a refused signature match; ``failure`` is what the database said, for the log alone.
+    with a delivery, also with one that is accepted although it was not understood, since it is in quarantine.
+    ``failure`` is what the database said, for the log alone.
     """
 
     provider: str
@@ -36,16 +36,15 @@ class Verdict:
     errors: Mapping[str, list[str]] = field(default_factory=dict)
     detail: str | None = None
     failure: str | None = None
-    hint: str | None = None
     secret: SecretAge | None = None
     message_id: str | None = None
     outcomes: Outcomes = Outcomes()
     quarantined: bool = False
 
     @classmethod
-    def refused(cls, provider: str, refusal: DeliveryRefused, *, hint: str | None = None) -> "Verdict":
+    def refused(cls, provider: str, refusal: DeliveryRefused) -> "Verdict":
         """A delivery that is refused for what it is."""
-        return cls(provider, refusal.result, reason=refusal.reason, hint=hint)
+        return cls(provider, refusal.result, reason=refusal.reason)
 
     @classmethod
     def unavailable(

@@ -169,8 +169,6 @@ def _delivery_fields(verdict: Verdict) -> dict[str, Any]:
         fields["reason"] = verdict.reason.value
     if verdict.failure is not None:
         fields["failure"] = verdict.failure
-    if verdict.hint is not None:
-        fields["hint"] = verdict.hint
     if verdict.quarantined:
         fields["quarantined"] = True
     return fields
