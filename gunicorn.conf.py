@@ -1,6 +1,7 @@
 """gunicorn, from the same settings as the application: https://gunicorn.org/reference/settings/"""
 
-from webhook_service.serving.server import SHARED_MEMORY, QuietLogger, Server
+from webhook_service.serving.metrics_directory import SHARED_MEMORY
+from webhook_service.serving.server import QuietLogger, Server
 from webhook_service.web.logs import logging_config
 
 server = Server.from_env()
@@ -10,6 +11,7 @@ reuse_port = server.reuse_port
 workers = server.settings.workers
 worker_class = "webhook_service.serving.worker.InboxWorker"
 threads = server.settings.threads
+worker_connections = server.worker_connections
 preload_app = True
 keepalive = 75  # seconds: longer than nginx keeps an idle upstream connection (60), so that nginx closes first
 timeout = 30  # seconds
@@ -24,4 +26,3 @@ logconfig_dict = logging_config(server.settings.log_level)
 on_starting = server.on_starting
 when_ready = server.when_ready
 pre_fork = server.pre_fork
-on_exit = server.on_exit

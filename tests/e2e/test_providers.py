@@ -4,11 +4,13 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.processes import run_cli
 from tests.support.server import Server
+from tests.support.waiting import wait_until
 from webhook_service.providers.registry import PROVIDERS
 
 SETTINGS = {
@@ -58,9 +60,14 @@ def test_the_log_says_what_would_have_matched_and_the_caller_is_not_told(server:
 
     refused = run_cli("send", "--provider", "twilio", environ=elsewhere)
 
-    last = [line for line in server.request_lines() if line["path"] == "/webhook/twilio"][-1]
+    def hints() -> list[dict[str, Any]]:
+        return [line for line in server.log_lines() if line["message"] == "refused signature"]
+
+    wait_until(lambda: len(hints()) > 0, "the hint")
+    (last,) = [line for line in server.request_lines() if line["request_id"] == hints()[-1]["request_id"]]
     assert refused.stdout.strip() == '401 {"detail":"invalid signature"}'
-    assert (last["status"], last["reason"], last["hint"]) == (401, "wrong_signature", "other_scheme")
+    assert (last["status"], last["provider"], last["reason"]) == (401, "twilio", "wrong_signature")
+    assert (hints()[-1]["provider"], hints()[-1]["hint"]) == ("twilio", "other_scheme")
 
 
 def test_the_quarantine_is_listed_shown_tried_again_and_dropped(server: Server) -> None:

@@ -1,6 +1,7 @@
 """The gunicorn worker: which requests it takes in by the round, and that no client keeps another waiting."""
 
 import os
+import selectors
 import socket
 import time
 from collections.abc import Iterator
@@ -44,19 +45,23 @@ INCOMPLETE = {
 }
 OTHERS = {
     "without a length": HEAD + b"Host: a\r\n\r\n",
+    "a length in the body": HEAD + b"Host: a\r\n\r\n\r\nContent-Length: 0\r\n\r\n",
+    "another method": b"GET /webhook HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+    "another path": b"POST /webhooks HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+}
+LONG = {
     "chunked": HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
     "from one who waits to be told to go on": HEAD + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
     "a length that is none": HEAD + b"Content-Length: +2\r\n\r\n{}",
-    "a length in the body": HEAD + b"Host: a\r\n\r\n\r\nContent-Length: 0\r\n\r\n",
+    "a length of many digits": HEAD + b"Content-Length: 0000000002\r\n\r\n{}",
     "large": HEAD + b"Content-Length: %d\r\n\r\n" % MAX_WHOLE,
     "a head without an end": HEAD.ljust(MAX_WHOLE, b"a"),
-    "another method": b"GET /webhook HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
-    "another path": b"POST /webhooks HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
 }
 KINDS = [
     *(pytest.param(sent, Kind.DELIVERY, id=name) for name, sent in DELIVERIES.items()),
     *(pytest.param(sent, Kind.INCOMPLETE, id=name) for name, sent in INCOMPLETE.items()),
     *(pytest.param(sent, Kind.OTHER, id=name) for name, sent in OTHERS.items()),
+    *(pytest.param(sent, Kind.LONG, id=name) for name, sent in LONG.items()),
 ]
 
 
@@ -285,6 +290,35 @@ def test_a_client_that_does_not_take_its_answer_loses_its_thread(monkeypatch: py
 
     with _worker_that_answers(b"x" * 10_000_000) as worker, _connection_with(worker, asked) as connection:
         assert _handles_in_time(worker, connection) is False
+
+
+def test_a_client_that_trickles_a_long_body_loses_its_thread_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook_service.serving.connection.MAX_DELAY", 0.2)
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ours, theirs = socket.socketpair()
+
+    def read_all(environ: Any, start_response: Any) -> list[bytes]:
+        return [environ["wsgi.input"].read()]
+
+    with _worker_that_answers(b"") as worker, ours, theirs, ThreadPoolExecutor(1) as threads:
+        worker.wsgi = read_all
+        worker.poller = selectors.DefaultSelector()
+        connection = Connection(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2))
+        theirs.sendall(head)
+        connection.receive()
+        connection.begin_long(0)
+        worker._connections[connection] = None  # as if it had been accepted
+        served = threads.submit(worker.handle, connection)
+
+        def trickle() -> bool:
+            with suppress(OSError):
+                theirs.sendall(b"1\r\n{\r\n")
+            worker._inspect()  # as the worker's loop does
+            return served.done()
+
+        wait_until(trickle, "the thread to be free")
+
+        assert served.result() is False
 
 
 def test_a_connection_that_is_gone_before_it_is_served_is_closed() -> None:

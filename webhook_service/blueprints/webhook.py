@@ -7,8 +7,9 @@ from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from webhook_service.domain.errors import BodyTooLarge
-from webhook_service.domain.results import Reason
+from webhook_service.domain.results import Reason, Result
 from webhook_service.domain.verdicts import Verdict
+from webhook_service.intake.diagnosing import Diagnosing
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, read_delivery
 from webhook_service.providers.base import Acknowledgement, Provider
@@ -36,17 +37,18 @@ def webhook_blueprint(intake: Intake) -> Blueprint:
     """Routes for the configured providers."""
     blueprint = GuardedBlueprint("webhook", __name__, guard=Guard.OPEN)
     providers = intake.providers
+    diagnosing = Diagnosing(providers)
 
     @blueprint.post("/webhook")
     def receive_native() -> Response:
         if Native.name not in providers:
             no_secret = f"{Native.secret_setting} is not set"
             return _respond(Verdict.unavailable(Native.name, Reason.NO_SECRET, no_secret), Native.acknowledgement)
-        return _receive(providers[Native.name], intake)
+        return _receive(providers[Native.name], intake, diagnosing)
 
     @blueprint.post("/webhook/<name>")
     def receive(name: str) -> Response:
-        return _receive(_provider(name), intake)
+        return _receive(_provider(name), intake, diagnosing)
 
     @blueprint.get("/webhook/<name>")
     def handshake(name: str) -> Response:
@@ -63,16 +65,24 @@ def webhook_blueprint(intake: Intake) -> Blueprint:
     return blueprint
 
 
-def _receive(provider: Provider, intake: Intake) -> Response:
+def _receive(provider: Provider, intake: Intake, diagnosing: Diagnosing) -> Response:
     """Answers a delivery, which the worker may have taken in already, with its verdict."""
     request = current_request()
     verdict: Verdict | None = request.environ.get(VERDICT)
+    delivery = None
     if verdict is None:
         try:
             raw = _read_body(request)
         except BodyTooLarge as refusal:
             return _respond(Verdict.refused(provider.name, refusal), provider.acknowledgement)
-        (verdict,) = intake.take_in([read_delivery(request.environ, provider.name, raw)])
+        delivery = read_delivery(request.environ, provider.name, raw)
+        (verdict,) = intake.take_in([delivery])
+    if verdict.result is Result.INVALID_SIGNATURE:
+        diagnosing.consider(
+            provider.name,
+            lambda: delivery or read_delivery(request.environ, provider.name, request.get_data(cache=False)),
+            request.request_id,
+        )
     return _respond(verdict, provider.acknowledgement)
 
 

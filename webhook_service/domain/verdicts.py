@@ -25,9 +25,9 @@ class Verdict:
     """The service's conclusion on a delivery: plain data for its answer, the log and the metrics.
 
     ``accepted`` deliveries get their provider's acknowledgement. ``reason`` and ``errors`` (by field) say what is wrong
-    with a delivery, also with one that is accepted although it was not understood, since it is in quarantine. ``hint``
-    says what would have made a refused signature match; ``failure`` is what the database said, for the log alone, and
-    ``detail`` is what the caller is told when the service is unavailable. ``message_id`` is that of the first item.
+    with a delivery, also with one that is accepted although it was not understood, since it is in quarantine.
+    ``failure`` is what the database said, for the log alone, and ``detail`` is what the caller is told when the service
+    is unavailable. ``message_id`` is that of the first item.
     """
 
     provider: str
@@ -37,16 +37,15 @@ class Verdict:
     errors: Mapping[str, list[str]] = field(default_factory=dict)
     detail: str | None = None
     failure: str | None = None
-    hint: str | None = None
     secret: SecretAge | None = None
     message_id: str | None = None
     outcomes: Outcomes = Outcomes()
     quarantined: bool = False
 
     @classmethod
-    def refused(cls, provider: str, refusal: DeliveryRefused, *, hint: str | None = None) -> "Verdict":
+    def refused(cls, provider: str, refusal: DeliveryRefused) -> "Verdict":
         """Makes the verdict on a delivery with an invalid signature or a body that is too large."""
-        return cls(provider, refusal.result, reason=refusal.reason, hint=hint)
+        return cls(provider, refusal.result, reason=refusal.reason)
 
     @classmethod
     def unavailable(

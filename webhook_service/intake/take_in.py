@@ -125,7 +125,7 @@ def _examine(provider: Provider, delivery: Delivery) -> _Authentic | Verdict:
     try:
         secret = None if delivery.quarantine_id is not None else provider.verify(delivery)
     except SignatureInvalid as refusal:
-        return Verdict.refused(provider.name, refusal, hint=_diagnose(provider, delivery))
+        return Verdict.refused(provider.name, refusal)
     except Exception as bug:
         _report("verifier failed", provider, bug)
         return Verdict.unavailable(provider.name, Reason.VERIFIER_FAILED, "the signature can't be checked")
@@ -146,14 +146,6 @@ def _parse(provider: Provider, delivery: Delivery, secret: SecretAge | None) -> 
         return _authentic(provider, delivery, secret, contents, None)
     problems = {item.where: [item.reason.value] for item in contents.unreadable}
     return _authentic(provider, delivery, secret, contents, PayloadInvalid(contents.unreadable[0].reason, problems))
-
-
-def _diagnose(provider: Provider, delivery: Delivery) -> str | None:
-    try:
-        return provider.diagnose(delivery)
-    except Exception as bug:
-        _report("diagnosis failed", provider, bug)
-        return None
 
 
 def _authentic(

@@ -13,7 +13,7 @@ from itertools import product
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.providers.strict_json import loads
 
-LARGEST_BODY = 64 * 1024  # bytes; trying variants of a larger one costs more than the answer is worth
+LARGEST_BODY = 8 * 1024  # bytes; trying variants of a larger one costs more than the answer is worth
 
 
 class Hint(StrEnum):

@@ -1,7 +1,7 @@
 """A client's connection, as the thread that owns the sockets sees it."""
 
 from enum import Enum, auto
-from socket import SHUT_WR, socket
+from socket import SHUT_RD, SHUT_WR, socket
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -11,6 +11,8 @@ from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 from webhook_service.serving.framing import MAX_WHOLE, Arrived, Kind
 
 MAX_TRANSFER = 60.0  # seconds that a request may take to arrive, if it is small enough to wait for
+MAX_DELAY = 10.0  # seconds that a longer one may take beyond those of LEAST_RATE
+LEAST_RATE = 64 * 1024  # bytes a second
 LINGER = 2.0  # seconds in which a client may take its last answer before the connection is closed for good
 MAX_DRAINED = 64 * 1024  # bytes that are read and thrown away meanwhile
 
@@ -20,6 +22,7 @@ class State(Enum):
 
     READING = auto()  # it waits for a request
     BUSY = auto()  # its request is in a round or in the pool
+    LONG = auto()  # its request is in the pool, where the rest of it is read
     LINGERING = auto()  # its last answer is sent, and it waits for the client to close
     CLOSED = auto()
 
@@ -64,6 +67,18 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.has_been_used = True
         self.arrived_at = perf_counter()
         self.parser.unreader.unread(self.arrived.take())
+
+    def begin_long(self, most: int) -> None:
+        """Does the same with a request of which the rest is still to come; ``most`` is the largest that is taken."""
+        length = min(self.arrived.length() or most, most)
+        self.begin()
+        self.state = State.LONG
+        self.deadline = monotonic() + MAX_DELAY + length / LEAST_RATE
+
+    def end_request(self) -> None:
+        """Has the thread that reads the rest of a request see its end, as its time is up. Raises OSError."""
+        self.deadline = float("inf")
+        self.sock.shutdown(SHUT_RD)
 
     def resume(self) -> None:
         """Makes the connection ready for its next request, of which the parser may have read a part."""

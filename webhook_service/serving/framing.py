@@ -12,6 +12,7 @@ MAX_WHOLE = 64 * 1024
 _DELIVERY = re.compile(rb"POST /webhook[/? ]")
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
+_HAS_BODY = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:", re.IGNORECASE)
 _UNKNOWN_LENGTH = re.compile(rb"\r\n(transfer-encoding|expect)[ \t]*:", re.IGNORECASE)
 
 
@@ -20,7 +21,8 @@ class Kind(Enum):
 
     INCOMPLETE = auto()  # its rest is still to come
     DELIVERY = auto()  # a whole delivery
-    OTHER = auto()  # a whole request of another kind, or one that is too large or too odd to wait for
+    OTHER = auto()  # a whole request of another kind
+    LONG = auto()  # one that is too large or too odd to wait for
 
 
 class Arrived:
@@ -38,6 +40,10 @@ class Arrived:
         """Adds what was received."""
         self._bytes += data
 
+    def length(self) -> int | None:
+        """Returns how many bytes the first request takes; None when that is not known."""
+        return self._whole or None
+
     def take(self) -> bytes:
         """Removes and returns all bytes."""
         taken = bytes(self._bytes)
@@ -52,19 +58,21 @@ class Arrived:
         end = self._bytes.find(_END_OF_HEAD, self._searched)
         if end < 0:
             self._searched = max(0, len(self._bytes) - len(_END_OF_HEAD) + 1)
-            return Kind.INCOMPLETE if len(self._bytes) < MAX_WHOLE else Kind.OTHER
+            return Kind.INCOMPLETE if len(self._bytes) < MAX_WHOLE else Kind.LONG
         return self._kind_by_head(end + len(_END_OF_HEAD))
 
     def _kind_by_head(self, end: int) -> Kind:
         length = _LENGTH.search(self._bytes, 0, end)
-        if length is None or _UNKNOWN_LENGTH.search(self._bytes, 0, end):
-            return Kind.OTHER
+        if length is None:
+            return Kind.LONG if _HAS_BODY.search(self._bytes, 0, end) else Kind.OTHER
+        if _UNKNOWN_LENGTH.search(self._bytes, 0, end):
+            return Kind.LONG
         self._whole = end + int(length[1])
         return self._kind_by_length()
 
     def _kind_by_length(self) -> Kind:
         if self._whole > MAX_WHOLE:
-            return Kind.OTHER
+            return Kind.LONG
         if len(self._bytes) < self._whole:
             return Kind.INCOMPLETE
         return Kind.DELIVERY if _DELIVERY.match(self._bytes) else Kind.OTHER

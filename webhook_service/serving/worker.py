@@ -6,12 +6,17 @@ for. Over TLS, where bytes are not what they seem, it is gunicorn's own threaded
 in one at a time.
 """
 
+import errno
+import os
 import selectors
 import struct
+from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from signal import SIGTERM
+from http import HTTPStatus
+from queue import SimpleQueue
+from signal import SIGINT, SIGQUIT, SIGTERM
 from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
 from time import monotonic
 from typing import Any
@@ -21,12 +26,19 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from webhook_service.intake.take_in import INTAKE
 from webhook_service.serving.connection import Connection, State
 from webhook_service.serving.framing import Kind
+from webhook_service.serving.refusals import status_of
 from webhook_service.serving.rounds import Answered, Rounds
+from webhook_service.web.unreadable import answer_unreadable
 
 # Seconds that a thread of the pool waits for a client to send or to take something; nginx has the same for its clients.
 MAX_STANDSTILL = 60.0
 INSPECTION = 1.0  # seconds between two looks for connections whose time is up, and between two signs of life
 STOP_LINGER = 1.0  # seconds in which a stopping worker still answers what kept-alive clients may have sent already
+ACCEPTED_AT_ONCE = 64  # connections that are accepted before the others get their turn
+WARNING_PAUSE = 60.0  # seconds between two lines that say that no more connections can be opened
+
+_SERVED = {State.BUSY, State.LONG}
+_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -34,10 +46,17 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # those that wait in the order in which they began to
         self._whole: list[Connection] = []  # whose deliveries have arrived since the last round
+        self._long: deque[Connection] = deque()  # those whose long requests wait for a thread
+        self._long_slots = max(1, self.cfg.threads // 2)
+        self._max_body_bytes = 0
         self._rounds: Rounds | None = None
         self._next_inspection = 0.0
+        self._next_warning = 0.0
+        self._accepts_again = 0.0  # of monotonic
+        self._is_hurried = False
+        self.signals: SimpleQueue[int] | None = None  # that reach this process before it has handlers of its own
 
     def run(self) -> None:
         """Serves until the worker is told to stop."""
@@ -47,22 +66,40 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         self._rounds = Rounds(self, intake, notify=partial(self.method_queue.defer, self._collect))
         self._rounds.start()
+        self._max_body_bytes = intake.max_body_bytes
+        if self.signals is not None:
+            self._heed_signals(self.signals)
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
         while self.alive and self.is_parent_alive():
-            self.set_accept_enabled(len(self._connections) < self.worker_connections)
+            self.set_accept_enabled(monotonic() >= self._accepts_again)
             self._serve_what_arrives()
         self._stop()
 
+    def _heed_signals(self, signals: SimpleQueue[int]) -> None:
+        """Heeds the signals that came before this process had handlers of its own, to its parent's."""
+        while not signals.empty():
+            if signals.get_nowait() in {SIGINT, SIGQUIT, SIGTERM}:
+                self.handle_exit(SIGTERM, None)
+
     def accept(self, listener: socket) -> None:
-        """Accepts a connection, to read from it when something has arrived."""
+        """Accepts connections, to read from them when something has arrived."""
         if self._rounds is None:
             super().accept(listener)
             return
-        with suppress(BlockingIOError, ConnectionAbortedError):
-            sock, client = listener.accept()
-            connection = Connection(self.cfg, sock, client, listener.getsockname())
-            self._connections.add(connection)
-            self._watch(connection)
+        try:
+            for _ in range(ACCEPTED_AT_ONCE):
+                if not self._make_room():
+                    break
+                sock, client = listener.accept()
+                connection = Connection(self.cfg, sock, client, listener.getsockname())
+                self._connections[connection] = None
+                self._watch(connection)
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in _OUT_OF_FILES:
+                raise
+            self._pause_accepting(error)
 
     def finish_request(self, conn: Any, fs: "Future[object]") -> None:
         """Takes a connection back from the pool."""
@@ -71,6 +108,9 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         else:
             with suppress(OSError):  # of a connection that is closed, which is seen when it is used
                 conn.sock.setblocking(False)
+            if conn.state is State.LONG:
+                self._long_slots += 1
+                self._begin_long()
             self._release(conn, keep=fs.exception() is None and bool(fs.result()))
 
     def handle(self, conn: Any) -> object:
@@ -81,6 +121,21 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.debug("a client is gone: %s", error)
             return False
         return super().handle(conn)
+
+    def handle_quit(self, _sig: int, _frame: object) -> None:
+        """Has the worker stop without waiting for long. It only notes that: a signal may come amid anything."""
+        if self._rounds is None:
+            super().handle_quit(_sig, _frame)
+        self._is_hurried = True
+        self.handle_exit(SIGTERM, None)
+
+    def handle_error(self, _req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answers a request that can't be read, or that failed outside the application, and shows nothing of it."""
+        status = status_of(exc)
+        if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.error("a request failed", exc_info=exc)
+        with suppress(OSError):
+            client.send(answer_unreadable(self.wsgi, status, type(exc).__name__, addr[0] if addr else ""))
 
     def is_parent_alive(self) -> bool:
         """Tells whether the arbiter is there; if not, the worker stops."""
@@ -108,7 +163,7 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _on_readable(self, connection: Connection, _sock: socket) -> None:
         if connection.state is State.CLOSED:
             return
-        if connection.state is State.BUSY:
+        if connection.state in _SERVED:
             self._unwatch(connection)  # until its answer is sent
             return
         try:
@@ -125,6 +180,12 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         kind = connection.kind()
         if kind is Kind.INCOMPLETE and not (is_all and connection.arrived):
             return False
+        if kind is Kind.LONG:
+            self._unwatch(connection)
+            connection.state = State.BUSY
+            self._long.append(connection)
+            self._begin_long()
+            return True
         connection.begin()
         if kind is Kind.DELIVERY:
             self._whole.append(connection)
@@ -132,6 +193,14 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._unwatch(connection)
             self.enqueue_req(connection)
         return True
+
+    def _begin_long(self) -> None:
+        """Has long requests served by half of the pool at most, so that slow clients leave the rest to others."""
+        while self._long and self._long_slots:
+            self._long_slots -= 1
+            connection = self._long.popleft()
+            connection.begin_long(self._max_body_bytes)
+            self.enqueue_req(connection)
 
     def _collect(self) -> None:
         if self._rounds:
@@ -145,7 +214,9 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Waits for the next request on a connection that was served, or for its client to close it."""
         try:
             if keep:
+                self._connections.pop(connection, None)
                 connection.resume()
+                self._connections[connection] = None
             else:
                 connection.linger()
         except OSError:
@@ -167,42 +238,74 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _close(self, connection: Connection) -> None:
         self._unwatch(connection)
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         connection.close()
+
+    def _make_room(self) -> bool:
+        """Closes the connection that has waited longest when there is no room for another; False when none waits.
+
+        One that has sent a whole request already stays longer than all that have not.
+        """
+        if len(self._connections) < self.worker_connections:
+            return True
+        longest = next((one for one in self._connections if not one.has_been_used and one.state not in _SERVED), None)
+        longest = longest or next((one for one in self._connections if one.state not in _SERVED), None)
+        if longest is None:
+            self._accepts_again = monotonic() + INSPECTION
+            return False
+        self._close(longest)
+        return True
+
+    def _pause_accepting(self, error: OSError) -> None:
+        """Leaves new connections to the other workers, or in the queue, for a while."""
+        now = monotonic()
+        self._accepts_again = now + INSPECTION
+        self._make_room()
+        if now >= self._next_warning:
+            self._next_warning = now + WARNING_PAUSE
+            self.log.warning("no more connections can be opened: %s", error)
 
     def _inspect(self) -> None:
         """Shows the arbiter that the worker lives, and closes the connections whose time is up."""
         self.notify()
         now = monotonic()
         for connection in tuple(self._connections):
-            if connection.deadline < now and connection.state is not State.BUSY:
+            if connection.deadline > now or connection.state is State.BUSY:
+                continue
+            if connection.state is State.LONG:
+                with suppress(OSError):
+                    connection.end_request()
+            else:
                 self._close(connection)
         self._next_inspection = now + INSPECTION
 
     def _stop(self) -> None:
-        """Answers what is under way, for at most ``graceful_timeout``, and closes everything else."""
+        """Answers what is under way, and closes everything else."""
         self._accept_what_is_queued()
         self.set_accept_enabled(False)
         now = monotonic()
         for connection in tuple(self._connections):
             if connection.state is State.READING:
                 connection.deadline = now + (STOP_LINGER if connection.has_been_used or connection.arrived else 0)
-        while self._connections and monotonic() < now + self.cfg.graceful_timeout:
+        while self._connections and monotonic() < now + self._patience():
             self._next_inspection = 0
             self._serve_what_arrives(timeout=0.1)
-        for connection in tuple(self._connections):
-            self._close(connection)
-        self.tpool.shutdown(wait=False)
-        self.poller.close()
-        self.method_queue.close()
         for listener in self.sockets:
             listener.close()
+        self.log.info("Worker exiting (pid: %s)", self.pid)
+        # An orderly end would wait for the threads of the pool, which may wait for clients or for the database.
+        os._exit(0)
+
+    def _patience(self) -> float:
+        """Returns how many seconds a stopping worker gives to what is under way."""
+        # The arbiter kills what is left after graceful_timeout.
+        return STOP_LINGER if self._is_hurried else max(STOP_LINGER, self.cfg.graceful_timeout - 2.0)
 
     def _accept_what_is_queued(self) -> None:
         """Accepts the connections that the kernel has queued, which closing the listener would reset."""
         for listener in self.sockets:
             before = -1
-            while before < len(self._connections) < self.worker_connections:
+            while before < len(self._connections) < self.worker_connections and monotonic() >= self._accepts_again:
                 before = len(self._connections)
                 self.accept(listener)
 

@@ -3,11 +3,11 @@
 Connection parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 from psycopg.abc import RV, PQGen
@@ -33,9 +33,12 @@ WRITE_TIMEOUT = 4.0  # for one statement of a writer
 POOL_TIMEOUT = 1.0  # for a connection; each thread has a connection to read, and one thread at a time writes
 READ_TIMEOUT = 30.0  # for one statement of a reader
 
-# A replica may stop answering while the primary goes on, and no read that waits for it may keep its thread.
-PING_PATIENCE = 2.0  # for a connection to show that its server answers
-READ_PATIENCE = READ_TIMEOUT + PING_PATIENCE  # for a statement: a server that answers has its say first
+# A server may stop answering while the kernel goes on acknowledging what is sent to it, and then no timeout of its own
+# or of TCP ever comes. So whoever waits for longer than this asks it on another connection whether it is there.
+PING_PATIENCE = 2.0  # for a connection to show that its server answers, which is not asked about
+READ_PATIENCE = 3.0
+WRITE_PATIENCE = 1.5
+SILENCE = 1.0  # seconds for which a server that gave no answer is not asked anything
 
 TAKE_TURN = f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
 """Waits until no other process writes; the turn ends with the transaction."""
@@ -64,8 +67,9 @@ class PostgresqlBackend:
     """Connections to a PostgreSQL database."""
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
-        self._writer = _engine(url, PRIMARY, pool_size=WRITER_CONNECTIONS, read_only=False)
-        self._reader = _engine(url, PRIMARY, pool_size=pool_size, read_only=True)
+        patience = _Patience()
+        self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, read_only=False)
+        self._reader = _engine(url, PRIMARY, patience, pool_size=pool_size, read_only=True)
 
         @event.listens_for(self._writer, "begin")
         def take_turn(connection: Connection) -> None:
@@ -111,7 +115,7 @@ class Replica:
     """Connections to a streaming replica, of which no statement waits for a server that has stopped to answer."""
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
-        self._engine = _engine(url, REPLICA, pool_size=pool_size, read_only=True)
+        self._engine = _engine(url, REPLICA, _Patience(), pool_size=pool_size, read_only=True)
         self._outage = Outage()
 
     @contextmanager
@@ -137,7 +141,7 @@ class Replica:
         self._engine.dispose(close=False)
 
 
-def _engine(url: URL, server: str, *, pool_size: int, read_only: bool) -> Engine:
+def _engine(url: URL, server: str, patience: "_Patience", *, pool_size: int, read_only: bool) -> Engine:
     """Makes an engine whose commits are synced, or whose transactions can't write."""
     settings = {
         "timezone": "UTC",
@@ -166,8 +170,8 @@ def _engine(url: URL, server: str, *, pool_size: int, read_only: bool) -> Engine
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },
     )
-    if server == REPLICA:
-        event.listen(engine, "do_connect", _connect_with_patience)
+    seconds = READ_PATIENCE if read_only else WRITE_PATIENCE
+    event.listen(engine, "do_connect", partial(_connect, server, Outage(), patience, seconds))
     event.listen(engine, "connect", partial(refuse_other_schema, server))
     return engine
 
@@ -176,30 +180,83 @@ def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+class _Patience:
+    """What the connections to a server know of each other: since when it gives no answer."""
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+
+    def give_up(self) -> None:
+        """Notes that the server gave no answer."""
+        self._silent_until = monotonic() + SILENCE
+
+    def is_lost(self) -> bool:
+        """Tells whether the server gave no answer just now, so that nobody waits for it again at once."""
+        return monotonic() < self._silent_until
+
+
 class _PatientConnection(psycopg.Connection[Any]):
-    """Closes itself when its server takes longer than it may: libpq itself would wait for a frozen one for ever."""
+    """Closes itself when its server does not answer: libpq itself would wait for a frozen one for ever."""
+
+    patience: _Patience
+    seconds: float
+    parameters: Mapping[str, Any]
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Waits for what a generator of psycopg does on the connection."""
-        # SQLAlchemy pings in autocommit mode and does all else in transactions.
-        patience = PING_PATIENCE if self.autocommit else READ_PATIENCE
-        return super().wait(self._until(monotonic() + patience, gen), interval, timeout)
+        if self.patience.is_lost():
+            self._give_up()
+        return super().wait(self._asking(gen), interval, timeout)
 
-    def _until(self, deadline: float, gen: PQGen[RV]) -> PQGen[RV]:
+    def _asking(self, gen: PQGen[RV]) -> PQGen[RV]:
+        # SQLAlchemy pings readers in autocommit mode, and they do all else in transactions.
+        is_ping = self.autocommit and self.seconds == READ_PATIENCE
+        patience = PING_PATIENCE if is_ping else self.seconds
+        deadline = monotonic() + patience
         try:
             wanted = next(gen)
             while True:
                 ready = yield wanted
                 wanted = gen.send(ready)
                 if monotonic() > deadline:
-                    self.close()
-                    raise psycopg.OperationalError("the server does not answer")
+                    if is_ping or not _answers(self.parameters):
+                        self._give_up()
+                    deadline = monotonic() + patience
         except StopIteration as done:
             result: RV = done.value
             return result
 
+    def _give_up(self) -> NoReturn:
+        self.patience.give_up()
+        self.close()
+        raise psycopg.OperationalError("the server does not answer")
 
-def _connect_with_patience(
-    _dialect: Dialect, _entry: ConnectionPoolEntry, arguments: tuple[Any, ...], parameters: dict[str, Any]
+
+def _answers(parameters: Mapping[str, Any]) -> bool:
+    """Tells whether a server says anything to a new connection, if only that it takes none."""
+    try:
+        psycopg.connect(**parameters).close()
+    except psycopg.errors.ConnectionTimeout:
+        return False
+    except psycopg.OperationalError:
+        return True
+    return True
+
+
+def _connect(
+    server: str,
+    outage: Outage,
+    patience: _Patience,
+    seconds: float,
+    _dialect: Dialect,
+    _entry: ConnectionPoolEntry,
+    _arguments: tuple[Any, ...],
+    parameters: dict[str, Any],
 ) -> _PatientConnection:
-    return _PatientConnection.connect(*arguments, **parameters)
+    """Connects; StorageUnavailable, at once while an attempt that failed is a moment ago."""
+    with outage.noticed(), domain_errors(server):
+        if patience.is_lost():
+            raise psycopg.OperationalError("the server does not answer")
+        connection = _PatientConnection.connect(**parameters)
+    connection.patience, connection.seconds, connection.parameters = patience, seconds, dict(parameters)
+    return connection

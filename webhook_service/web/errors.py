@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, abort, jsonify
 from werkzeug.exceptions import HTTPException
 
 from webhook_service.domain.errors import StorageUnavailable
@@ -14,11 +14,15 @@ from webhook_service.web.context import current_request
 
 RETRY_AFTER = 5  # seconds; a provider that honours Retry-After comes back when a short outage is over
 
+UNREADABLE = "webhook_service.unreadable"
+"""The key of the WSGI environment for a request that the server can't read: (status, failure)."""
+
 _log = logging.getLogger(__name__)
 
 
 def init_errors(app: Flask) -> None:
     """Registers the handlers."""
+    app.before_request(_refuse_unreadable)
     app.register_error_handler(StorageUnavailable, _storage_unavailable)
     app.register_error_handler(QueryInvalid, _invalid_query)
     app.register_error_handler(HTTPException, _http_error)
@@ -41,6 +45,14 @@ def refuse(verdict: Verdict) -> Response:
     if verdict.reason is Reason.BODY_TOO_LARGE:
         return problem(413, "body too large")
     return problem(422, "invalid payload", errors=verdict.errors)
+
+
+def _refuse_unreadable() -> None:
+    request = current_request()
+    if UNREADABLE in request.environ:
+        request.url_rule = None
+        status, request.failure = request.environ[UNREADABLE]
+        abort(status)
 
 
 def _storage_unavailable(error: StorageUnavailable) -> Response:

@@ -1,12 +1,15 @@
 """One JSON line a request, and every other line of the process in the same form.
 
-Never in a line: message text, phone numbers, secrets, query strings.
+Never in a line: message text, phone numbers, secrets, or anything of a request but its ``X-Request-ID``, if that is
+sane, and the message ID of a delivery that was accepted. What an exception says may quote all of these, so lines have
+its class and where it was raised instead.
 """
 
 import logging
 import os
 import re
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,6 +35,8 @@ class JsonFormatter(logging.Formatter):
     """A record as one line of JSON; ``extra={"fields": {...}}`` adds to it."""
 
     def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.args, tuple):
+            record.args = tuple(name_of(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
         line = {
             "ts": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname,
@@ -39,13 +44,30 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1]:
+            line["traceback"] = places_of(record.exc_info[1])
         return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
 
 
+def name_of(error: BaseException) -> str:
+    """Returns the class of an exception, and what the operating system says, which quotes no client."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def places_of(error: BaseException) -> str:
+    """Returns where an exception and those that led to it were raised, and their classes."""
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    before = f"{places_of(earlier)}\n" if earlier else ""
+    return f"{before}{''.join(traceback.format_tb(error.__traceback__))}{name_of(error)}"
+
+
 def logging_config(level: str) -> dict[str, Any]:
-    """A ``logging.config`` dictionary: every logger, gunicorn's included, writes JSON lines to standard output."""
+    """A ``logging.config`` dictionary: every logger, gunicorn's included, writes JSON lines to standard output.
+
+    What gunicorn has to say for debugging has the paths of requests in it, so that is left out at any level.
+    """
+    of_gunicorn = "INFO" if level == "DEBUG" else level
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -53,7 +75,8 @@ def logging_config(level: str) -> dict[str, Any]:
         "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
         "root": {"level": level, "handlers": ["stdout"]},
         "loggers": {
-            "gunicorn.error": {"level": level, "handlers": ["stdout"], "propagate": False},
+            "gunicorn.http": {"level": of_gunicorn},
+            "gunicorn.error": {"level": of_gunicorn, "handlers": ["stdout"], "propagate": False},
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
         },
     }
@@ -86,9 +109,9 @@ def _finish(response: Response) -> Response:
     response.headers[REQUEST_ID_HEADER] = request.request_id
     fields = {
         "request_id": request.request_id,
-        "client": request.remote_addr,
-        "method": request.method,
-        "path": request.path,
+        "client": request.client(),
+        "method": request.known_method(),
+        "path": request.rule(),
         "status": response.status_code,
         "latency_ms": round(request.seconds() * 1000, 3),
     }
@@ -146,8 +169,6 @@ def _delivery_fields(verdict: Verdict) -> dict[str, Any]:
         fields["reason"] = verdict.reason.value
     if verdict.failure is not None:
         fields["failure"] = verdict.failure
-    if verdict.hint is not None:
-        fields["hint"] = verdict.hint
     if verdict.quarantined:
         fields["quarantined"] = True
     return fields

@@ -21,11 +21,6 @@ from webhook_service.web.context import current_request
 METRICS_PATH = "/metrics"
 METRICS_ENDPOINT = "prometheus_metrics"  # as prometheus-flask-exporter names it
 
-# A scanner's thousand paths and made-up methods must not become a thousand series.
-UNMATCHED = "unmatched"
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_OTHER_METHOD = "other"
-
 SIGNATURES_HELP = "Valid signatures, by secret: once 'previous' stands still, the previous secret can go."
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -88,9 +83,7 @@ class Metrics:
 
     def _observe(self, response: Response) -> Response:
         request = current_request()
-        method = request.method if request.method in _METHODS else _OTHER_METHOD
-        path = request.url_rule.rule if request.url_rule else UNMATCHED
-        requests, duration = self._request_series(method, path, response.status_code)
+        requests, duration = self._request_series(request.known_method(), request.rule(), response.status_code)
         requests.inc()
         duration.observe(request.seconds())
         if request.verdict is not None:

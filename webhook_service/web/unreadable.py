@@ -1,0 +1,21 @@
+"""Answers to requests that the server can't read, which the application logs and counts like any other."""
+
+from http import HTTPStatus
+from wsgiref.types import WSGIApplication
+
+from werkzeug import Response
+from werkzeug.test import create_environ
+
+from webhook_service.web.errors import UNREADABLE
+
+
+def answer_unreadable(app: WSGIApplication, status: HTTPStatus, failure: str, client: str) -> bytes:
+    """Returns the application's answer as it is sent. Nothing of the request is in it, or known to the application.
+
+    ``failure`` says for the log what is wrong; ``client`` is the client's address.
+    """
+    environ = create_environ(method="UNREADABLE", environ_overrides={"REMOTE_ADDR": client})
+    environ[UNREADABLE] = status.value, failure
+    response = Response.from_app(app, environ, buffered=True)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
+    return f"HTTP/1.1 {response.status}\r\n{headers}Connection: close\r\n\r\n".encode("latin-1") + response.get_data()
