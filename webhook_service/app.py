@@ -21,15 +21,23 @@ from webhook_service.providers.registry import PROVIDERS, configured_providers
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import count_quarantined
-from webhook_service.web.access import init_access
+from webhook_service.web.access import FindUsers, init_access
 from webhook_service.web.errors import init_errors
 from webhook_service.web.logs import init_logs
 from webhook_service.web.metrics import METRICS_ENDPOINT, Metrics
+from webhook_service.web.peers import users_of_peer
 from webhook_service.web.routing import WebhookService
 
 
-def create_app(settings: Settings | None = None, known_providers: Iterable[type[Provider]] = PROVIDERS) -> Flask:
-    """Makes the WSGI application; SettingsInvalid when the environment can't be run with. Connects to nothing."""
+def create_app(
+    settings: Settings | None = None,
+    known_providers: Iterable[type[Provider]] = PROVIDERS,
+    find_users: FindUsers = users_of_peer,
+) -> Flask:
+    """Makes the WSGI application; SettingsInvalid when the environment can't be run with. Connects to nothing.
+
+    ``find_users`` finds the users who may have made a request from this machine.
+    """
     settings = settings or Settings.from_env(providers=known_providers)
     database = Database(settings.database_url, pool_size=settings.threads, read_url=settings.read_database_url)
     providers = configured_providers(settings.provider_secrets, settings.provider_options, known_providers)
@@ -43,7 +51,7 @@ def create_app(settings: Settings | None = None, known_providers: Iterable[type[
     init_logs(app)
     Metrics(app, providers=providers, count_quarantined=partial(_count_quarantined, database))
     init_errors(app)
-    init_access(app, settings.api_token, unforwarded={METRICS_ENDPOINT})
+    init_access(app, settings.api_token, unforwarded={METRICS_ENDPOINT}, find_users=find_users)
 
     app.register_blueprint(webhook_blueprint(intake))
     app.register_blueprint(messages_blueprint(database))

@@ -24,7 +24,7 @@ from webhook_service.settings import parse_url
 from webhook_service.storage.batches import BATCH
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
-from webhook_service.storage.queries.messages import encode_message, insert_messages
+from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
 from webhook_service.storage.queries.pages import list_messages
 
 SECOND = timedelta(seconds=1)
@@ -252,6 +252,24 @@ def test_the_command_says_which_filter_is_bad(sqlite_url: str, tmp_path: Path) -
     assert refused.returncode == 2
     assert "--since" in refused.stderr
     assert "ISO 8601" in refused.stderr
+
+
+def test_an_import_names_a_message_whose_id_is_taken_and_leaves_the_stored_one(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    store(database, message("m-1", text="Hello"))
+    file = tmp_path / "messages.ndjson"
+    run_cli("export", str(file), environ=environment(database_url))
+    file.write_text(file.read_text().replace("Hello", "Goodbye"))
+
+    imported = run_cli("import", str(file), environ=environment(database_url))
+
+    assert (imported.returncode, imported.stdout) == (0, "0 stored, 0 were there already\n")
+    assert "conflict: m-1\n1 left out: another message has the ID\n" in imported.stderr
+    with database.snapshot() as snapshot:
+        stored = find_message(snapshot, "m-1")
+    assert stored is not None
+    assert stored.text == "Hello"
 
 
 @pytest.mark.parametrize("recipient", ["to_msisdn", "to_msisddn"])

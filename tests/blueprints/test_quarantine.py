@@ -147,7 +147,7 @@ def test_a_parser_that_fails_loses_nothing_and_after_the_fix_a_replay_empties_th
 
     assert refused.status_code == 422
     assert entry["reason"] == "parser_failed"
-    assert response.get_json() == {"status": "ok", "created": 1, "duplicate": 0}
+    assert response.get_json() == {"status": "ok", "created": 1, "duplicate": 0, "conflict": 0}
     assert stored_ids(client) == ["m-1"]
     assert quarantined(client) == []
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deliveries import payload
 from tests.support.processes import run_cli
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -83,7 +84,20 @@ def test_the_quarantine_is_listed_shown_tried_again_and_dropped(server: Server) 
 
     assert listed.stdout.split("\t")[:4] == [entry_id, "native", "not_json", "1"]
     assert json.loads(shown.stdout)["body"] == "not json at all"
-    assert replayed.stdout == f"{entry_id}: 0 created, 0 duplicate, still not_json\n"
+    assert replayed.stdout == f"{entry_id}: 0 created, 0 duplicate, 0 conflict, still not_json\n"
     assert dropped.stdout == f"{entry_id}: dropped\n"
     assert (again.returncode, again.stderr) == (1, f"Error: {entry_id} is not in quarantine\n")
     assert json.loads(server.get("/quarantine").data)["data"] == []
+
+
+def test_a_conflict_is_stored_under_an_id_of_its_own_when_an_operator_says_so(server: Server) -> None:
+    first = payload()
+    server.deliver(first)
+    server.deliver({**first, "text": "Goodbye"})
+    entry_id = str(json.loads(server.get("/quarantine").data)["data"][-1]["id"])
+
+    as_it_is = run_cli("quarantine", "replay", entry_id, environ=server.environ)
+    renamed = run_cli("quarantine", "replay", "--rename", entry_id, environ=server.environ)
+
+    assert as_it_is.stdout == f"{entry_id}: 0 created, 0 duplicate, 1 conflict, still id_conflict\n"
+    assert renamed.stdout == f"{entry_id}: 1 created, 0 duplicate, 0 conflict\n"

@@ -171,6 +171,6 @@ def test_a_database_that_is_held_makes_every_authentic_delivery_unavailable_in_t
 def test_only_what_the_view_would_take_in_is_a_delivery_of_a_round(
     path: str, raw: bytes, provider: str | None, database: Database
 ) -> None:
-    found = delivery_in({"PATH_INFO": path, "RAW_URI": path}, raw, intake(database))
+    found = delivery_in({"PATH_INFO": path, "RAW_URI": path, "HTTP_HOST": "inbox.example"}, raw, intake(database))
 
     assert (found and found.provider) == provider

@@ -1,6 +1,7 @@
 """The samples, sent to the service as the providers would."""
 
 import base64
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,7 @@ def settings(tmp_path: Path) -> Settings:
 def test_a_sample_is_accepted_and_acknowledged_in_the_providers_way(
     provider: type[Provider], settings: Settings
 ) -> None:
-    client = create_app(settings).test_client()
+    client = create_app(settings, find_users=lambda _environ: {os.geteuid()}).test_client()
     sender = provider(settings.provider_secrets[provider.name], settings.provider_options[provider.name])
     sample = sender.sample(replace(MESSAGE, received_at=datetime.now(UTC)))
 
@@ -52,7 +53,7 @@ def test_a_sample_is_accepted_and_acknowledged_in_the_providers_way(
 
 @pytest.mark.parametrize("query", ["?account=7&b=%C3%BC", "?q='a+b'"])
 def test_the_query_that_twilio_signs_arrives_as_it_was_sent(query: str, settings: Settings) -> None:
-    client = create_app(settings).test_client()
+    client = create_app(settings, find_users=lambda _environ: {os.geteuid()}).test_client()
     fields = {"MessageSid": "SM1", "From": "+14155550100", "To": "+14155550199", "Body": "Hi", "SmsStatus": "received"}
     signature = sign("auth-token", f"https://inbox.example.com/hooks/webhook/twilio{query}", fields.items())
     headers = {SIGNATURE_HEADER: base64.b64encode(signature).decode()}

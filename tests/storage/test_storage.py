@@ -22,7 +22,7 @@ from webhook_service.storage.queries.pages import count_messages, list_messages
 from webhook_service.storage.queries.stats import read_stats
 from webhook_service.storage.writing import Transaction
 
-CREATED, DUPLICATE = Outcome.CREATED, Outcome.DUPLICATE
+CREATED, DUPLICATE, CONFLICT = Outcome.CREATED, Outcome.DUPLICATE, Outcome.CONFLICT
 
 
 def enter(transaction: Transaction, *messages: Message) -> list[Outcome]:
@@ -107,7 +107,7 @@ def test_a_time_comes_back_to_the_microsecond_in_utc(ts: datetime, database: Dat
 
 def test_the_first_write_of_an_id_wins(database: Database) -> None:
     assert store(database, message("a", text="first")) == [CREATED]
-    assert store(database, message("a", text="second", sender="+1")) == [DUPLICATE]
+    assert store(database, message("a", text="second", sender="+1")) == [CONFLICT]
 
     found = find(database, "a")
     assert found is not None
@@ -117,7 +117,7 @@ def test_the_first_write_of_an_id_wins(database: Database) -> None:
 def test_the_first_write_wins_within_one_batch(database: Database) -> None:
     outcomes = store(database, message("a", text="1"), message("b"), message("a", text="2"), message("c"), message("a"))
 
-    assert outcomes == [CREATED, CREATED, DUPLICATE, CREATED, DUPLICATE]
+    assert outcomes == [CREATED, CREATED, CONFLICT, CREATED, CONFLICT]
     found = find(database, "a")
     assert found is not None
     assert found.text == "1"

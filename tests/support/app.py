@@ -1,5 +1,6 @@
 """The application in this process, without a server."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,15 +22,24 @@ from webhook_service.settings import Settings, parse_url
 
 @contextmanager
 def application(
-    database_url: str, known_providers: Iterable[type[Provider]] = PROVIDERS, **settings: Any
+    database_url: str,
+    known_providers: Iterable[type[Provider]] = PROVIDERS,
+    users: Iterable[int] = (os.geteuid(),),
+    **settings: Any,
 ) -> Iterator[FlaskClient]:
-    """A client of an application on this database; ``settings`` are fields of Settings."""
+    """A client of an application on this database; ``settings`` are fields of Settings.
+
+    ``users`` are those who may have made its requests, which come over no socket.
+    """
+    callers = frozenset(users)
     values: dict[str, Any] = {
         "provider_secrets": {Native.name: Secrets(SECRET)},
         "provider_options": {Native.name: {}},
         **settings,
     }
-    app = create_app(Settings(database_url=parse_url(database_url), **values), known_providers)
+    app = create_app(
+        Settings(database_url=parse_url(database_url), **values), known_providers, lambda _environ: callers
+    )
     with _connections_closed_in_the_end():
         yield app.test_client()
 

@@ -1,12 +1,14 @@
 """Who may read, with and without an API token."""
 
 import base64
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from flask import url_for
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from tests.support.app import application
 from tests.support.deliveries import payload, signed, to_bytes
@@ -16,6 +18,7 @@ from webhook_service.web.metrics import METRICS_ENDPOINT
 
 TOKEN = "t0ken=with:punctuation=="
 REMOTE = "192.0.2.7"
+ME, SOMEONE = os.geteuid(), 60_001
 GUARDED = ("/messages", "/messages/a", "/stats", "/", "/nothing", "/health", "/webhooks")
 
 
@@ -103,6 +106,44 @@ def test_a_trusted_proxy_does_not_turn_a_caller_into_this_machine(shared_sqlite_
         assert status(client, headers={"X-Forwarded-For": "127.0.0.1"}) == 401
         assert status(client, peer=REMOTE, headers={"X-Forwarded-For": "127.0.0.1"}) == 401
         assert status(client) == 200
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        ((ME,), 200),
+        ((0,), 200),
+        ((ME, 0), 200),
+        ((), 401),
+        ((SOMEONE,), 401),
+        ((ME, SOMEONE), 401),
+    ],
+)
+def test_protected_mode_is_for_this_user_and_for_root(
+    users: tuple[int, ...], expected: int, shared_sqlite_url: str
+) -> None:
+    with application(shared_sqlite_url, users=users) as client:
+        assert status(client) == expected
+
+
+def test_another_user_needs_the_token_and_nothing_else(shared_sqlite_url: str) -> None:
+    with application(shared_sqlite_url, users=(SOMEONE,), api_token=Secrets(TOKEN)) as client:
+        assert status(client, headers={"Authorization": f"Bearer {TOKEN}"}) == 200
+
+
+@pytest.mark.parametrize("path", ["/stats", "/metrics", "/webhook", "/health/live"])
+def test_http_1_1_needs_a_host(path: str, open_client: FlaskClient) -> None:
+    statuses = []
+    for protocol in ("HTTP/1.1", "HTTP/1.0"):
+        environ = EnvironBuilder(path, environ_base={"REMOTE_ADDR": "127.0.0.1"}).get_environ()
+        del environ["HTTP_HOST"]
+        _, status_line, _ = run_wsgi_app(
+            open_client.application, {**environ, "SERVER_PROTOCOL": protocol}, buffered=True
+        )
+        statuses.append(int(status_line.split()[0]))
+
+    assert statuses[0] == 400
+    assert statuses[1] != 400
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "PUT", "BREW"])
@@ -205,6 +246,30 @@ def test_a_change_from_another_site_is_refused(site: str | None, expected: int, 
 
     assert guarded_client.post("/messages", headers=headers).status_code == expected
     assert guarded_client.get("/messages", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("", 403),
+        ("https://inbox.example.evil.example", 403),
+        ("https://inbox.example:8443", 403),
+        ("https://inbox.example", 405),
+        ("https://INBOX.example", 405),
+    ],
+)
+def test_a_change_from_another_origin_is_refused(origin: str, expected: int, guarded_client: FlaskClient) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "inbox.example", "Origin": origin}
+
+    assert guarded_client.post("/messages", headers=headers).status_code == expected
+    assert guarded_client.get("/messages", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(("host", "expected"), [("localhost:8000", 200), ("inbox.example", 403)])
+def test_metrics_on_this_machine_are_for_who_names_it(host: str, expected: int, guarded_client: FlaskClient) -> None:
+    assert status(guarded_client, "/metrics", headers={"Host": host}) == expected
 
 
 def test_every_route_declares_who_may_call_it(open_client: FlaskClient) -> None:

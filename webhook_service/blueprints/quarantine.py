@@ -9,6 +9,7 @@ from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import (
     QUARANTINE_CURSORS,
     load_quarantine_query,
+    load_replay_query,
     present_quarantined,
     present_quarantined_whole,
 )
@@ -39,11 +40,12 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
 
     @blueprint.post("/<row_id:entry_id>/replay")
     def replay_(entry_id: int) -> Response:
+        rename = load_replay_query(request.query_string)
         with database.primary_snapshot() as snapshot:
             entry = _found(find_quarantined(snapshot, entry_id))
         if entry.delivery.provider not in intake.providers:
             return problem(409, f"provider {entry.delivery.provider} is not configured")
-        verdict = replay(entry, intake)
+        verdict = replay(entry, intake, rename=rename)
         numbers = {outcome.value: verdict.outcomes.all().count(outcome) for outcome in Outcome}
         if verdict.quarantined:
             return problem(422, "invalid payload", errors=verdict.errors, **numbers)

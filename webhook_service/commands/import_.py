@@ -26,7 +26,8 @@ def import_(file: Path) -> None:
 
     The database may be one of this service or of the FastAPI original.
 
-    A message that is there already is left as it is, so an import may be repeated, and goes on where it stopped.
+    A message that is there already is left as it is, so an import may be repeated, and goes on where it stopped. One
+    whose ID is taken by another message is left out, and its ID is printed.
     """
     with plain_failures(), open_database() as database:
         try:
@@ -35,6 +36,8 @@ def import_(file: Path) -> None:
         except ImportInvalid as invalid:
             raise click.ClickException(str(invalid)) from None
     click.echo(f"{outcomes[Outcome.CREATED]:,} stored, {outcomes[Outcome.DUPLICATE]:,} were there already")
+    if outcomes[Outcome.CONFLICT]:
+        click.echo(f"{outcomes[Outcome.CONFLICT]:,} left out: another message has the ID", err=True)
 
 
 def _store_all(database: Database, source: NdjsonFile | DatabaseFile) -> Counter[Outcome]:
@@ -42,8 +45,11 @@ def _store_all(database: Database, source: NdjsonFile | DatabaseFile) -> Counter
     with click.progressbar(length=source.size, label="Importing", file=sys.stderr) as bar:
         messages = source.read(bar.update)
         while batch := list(islice(messages, BATCH)):
-            (committed,) = commit(database, [Entry.of(Contents(tuple(batch)))])
+            entry = Entry.of(Contents(tuple(batch)))
+            (committed,) = commit(database, [entry])
             if isinstance(committed, RowRefused):
                 raise click.ClickException("the database refuses a message of the file")
+            for message_id in entry.in_conflict(committed):
+                click.echo(f"conflict: {message_id}", err=True)
             outcomes.update(committed.messages)
     return outcomes

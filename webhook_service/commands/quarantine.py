@@ -44,7 +44,8 @@ def show_quarantined(entry_id: int) -> None:
 
 @quarantine.command("replay")
 @click.argument("entry_ids", metavar="[ID]...", nargs=-1, type=int)
-def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
+@click.option("--rename", is_flag=True, help="Store a message whose ID is taken by another under an ID of its own.")
+def replay_quarantined(entry_ids: tuple[int, ...], *, rename: bool) -> None:
     """Try them again, or all of them; what is understood now leaves the quarantine."""
     with plain_failures(), open_database() as database:
         settings = Settings.from_env()
@@ -52,7 +53,7 @@ def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
         intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)
         chosen = (_find(database, entry_id) for entry_id in entry_ids) if entry_ids else _read_all(database)
         for entry in chosen:
-            click.echo(f"{entry.id}: {_replay(entry, intake)}")
+            click.echo(f"{entry.id}: {_replay(entry, intake, rename=rename)}")
 
 
 @quarantine.command("drop")
@@ -65,12 +66,12 @@ def drop_quarantined(entry_ids: tuple[int, ...]) -> None:
             click.echo(f"{entry_id}: dropped")
 
 
-def _replay(entry: QuarantineEntry, intake: Intake) -> str:
+def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> str:
     if entry.delivery.provider not in intake.providers:
         return f"provider {entry.delivery.provider} is not configured"
-    verdict = replay(entry, intake)
+    verdict = replay(entry, intake, rename=rename)
     outcomes = verdict.outcomes.all()
-    stored = f"{outcomes.count(Outcome.CREATED)} created, {outcomes.count(Outcome.DUPLICATE)} duplicate"
+    stored = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in Outcome)
     return f"{stored}, still {verdict.reason}" if verdict.quarantined else stored
 
 

@@ -21,6 +21,7 @@ class Delivery:
 
     ``target`` is the path and query string as sent; ``received_at`` is aware, in UTC. ``quarantine_id`` is set for a
     replay: the delivery was verified when it arrived, and leaves the quarantine under that id once it is understood.
+    With ``rename_conflicts`` a message whose ID is taken by another one is stored under an ID of its own.
     """
 
     provider: str
@@ -29,6 +30,7 @@ class Delivery:
     target: str
     received_at: datetime
     quarantine_id: int | None = None
+    rename_conflicts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     UNKNOWN_OBJECT = "unknown_object"
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_FIELD = "unknown_field"
+    ID_CONFLICT = "id_conflict"
     PROVIDER_ERROR = "provider_error"
     NO_ITEMS = "no_items"
     PARSER_FAILED = "parser_failed"
@@ -36,6 +37,8 @@ class Outcome(StrEnum):
 
     CREATED = "created"
     DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    """Another message has the ID, so this one is not stored."""
 
 
 class Result(StrEnum):
@@ -43,6 +46,7 @@ class Result(StrEnum):
 
     CREATED = "created"
     DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
     INVALID_SIGNATURE = "invalid_signature"
     VALIDATION_ERROR = "validation_error"
     UNAVAILABLE = "unavailable"

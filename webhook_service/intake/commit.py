@@ -1,17 +1,23 @@
 """One transaction for a round of deliveries: the only place that writes what comes in."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from time import monotonic
 
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import ConnectionLost, RowRefused, StorageBusy
 from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Outcomes
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.insert import Row
-from webhook_service.storage.queries.messages import MESSAGES_IN_A_STATEMENT, encode_message, insert_messages
+from webhook_service.storage.queries.messages import (
+    MESSAGES_IN_A_STATEMENT,
+    encode_message,
+    insert_messages,
+    rename_message,
+)
 from webhook_service.storage.queries.quarantine import keep, release
 from webhook_service.storage.queries.receipts import encode_receipt, insert_receipts
 from webhook_service.storage.writing import Executor, Transaction
@@ -25,20 +31,39 @@ PATIENCE = 2.0
 class Entry:
     """The rows that one delivery writes, and its place in quarantine.
 
-    ``quarantined`` is the delivery itself when it is to be kept; ``released`` is the id of a kept one to remove.
+    ``quarantined`` is the delivery itself when it is to be kept; ``released`` is the id of a kept one to remove, unless
+    an item conflicts. ``keep_for`` makes what is kept for the sake of messages in conflict, given by their IDs; with
+    ``rename`` those are stored under IDs of their own instead.
     """
 
     messages: list[Row]
     receipts: list[Row]
     quarantined: Quarantined | None = None
     released: int | None = None
+    keep_for: Callable[[Sequence[str]], Quarantined] | None = None
+    rename: bool = False
 
     @classmethod
-    def of(cls, contents: Contents, *, quarantined: Quarantined | None = None, released: int | None = None) -> "Entry":
+    def of(
+        cls,
+        contents: Contents,
+        *,
+        quarantined: Quarantined | None = None,
+        released: int | None = None,
+        keep_for: Callable[[Sequence[str]], Quarantined] | None = None,
+        rename: bool = False,
+    ) -> "Entry":
         """Encodes the items, which needs no transaction."""
         messages = [encode_message(message) for message in contents.messages]
         receipts = [encode_receipt(receipt) for receipt in contents.receipts]
-        return cls(messages, receipts, quarantined, released)
+        return cls(messages, receipts, quarantined, released, keep_for, rename)
+
+    def in_conflict(self, outcomes: Outcomes) -> list[str]:
+        """Returns the IDs of the messages in conflict."""
+        if Outcome.CONFLICT not in outcomes.messages:
+            return []
+        became = zip(self.messages, outcomes.messages, strict=True)
+        return [str(row[0]) for row, outcome in became if outcome is Outcome.CONFLICT]
 
     def has_only_messages(self) -> bool:
         """Tells if one statement can store all of it."""
@@ -81,7 +106,11 @@ def _store_together(database: Database, entries: Sequence[Entry], deadline: floa
     with database.writing(_left(deadline)) as turn:
         if _fit_in_one_statement(entries):
             with turn.statement() as statement:
-                return _store_messages(statement, entries)
+                outcomes = _store_messages(statement, entries)
+            if not any(Outcome.CONFLICT in each.messages for each in outcomes):
+                return [*outcomes]
+            with turn.transaction() as transaction:
+                return _settle(transaction, entries, outcomes)
         with turn.transaction() as transaction:
             return _store(transaction, entries)
 
@@ -109,7 +138,7 @@ def _fit_in_one_statement(entries: Sequence[Entry]) -> bool:
     return number <= MESSAGES_IN_A_STATEMENT and all(entry.has_only_messages() for entry in entries)
 
 
-def _store_messages(executor: Executor, entries: Sequence[Entry]) -> list[Committed]:
+def _store_messages(executor: Executor, entries: Sequence[Entry]) -> list[Outcomes]:
     outcomes = iter(insert_messages(executor, list(chain.from_iterable(entry.messages for entry in entries))))
     return [Outcomes(tuple(islice(outcomes, len(entry.messages)))) for entry in entries]
 
@@ -117,12 +146,35 @@ def _store_messages(executor: Executor, entries: Sequence[Entry]) -> list[Commit
 def _store(transaction: Transaction, entries: Sequence[Entry]) -> list[Committed]:
     messages = iter(insert_messages(transaction, list(chain.from_iterable(entry.messages for entry in entries))))
     receipts = iter(insert_receipts(transaction, list(chain.from_iterable(entry.receipts for entry in entries))))
-    for entry in entries:
-        if entry.quarantined is not None:
-            keep(transaction, entry.quarantined)
-        if entry.released is not None:
-            release(transaction, entry.released)
-    return [
+    outcomes = [
         Outcomes(tuple(islice(messages, len(entry.messages))), tuple(islice(receipts, len(entry.receipts))))
         for entry in entries
     ]
+    return _settle(transaction, entries, outcomes)
+
+
+def _settle(transaction: Transaction, entries: Sequence[Entry], outcomes: Sequence[Outcomes]) -> list[Committed]:
+    """Does for each entry what follows from the outcomes of its items."""
+    return [_settle_one(transaction, entry, became) for entry, became in zip(entries, outcomes, strict=True)]
+
+
+def _settle_one(transaction: Transaction, entry: Entry, outcomes: Outcomes) -> Outcomes:
+    if entry.rename:
+        outcomes = _store_renamed(transaction, entry, outcomes)
+    conflicting = entry.in_conflict(outcomes)
+    kept = entry.keep_for(conflicting) if conflicting and entry.keep_for else entry.quarantined
+    if kept is not None:
+        keep(transaction, kept)
+    if entry.released is not None and not conflicting:
+        release(transaction, entry.released)
+    return outcomes
+
+
+def _store_renamed(transaction: Transaction, entry: Entry, outcomes: Outcomes) -> Outcomes:
+    """Stores the messages in conflict under IDs of their own."""
+    became = list(outcomes.messages)
+    places = [place for place, outcome in enumerate(became) if outcome is Outcome.CONFLICT]
+    renamed = insert_messages(transaction, [rename_message(entry.messages[place]) for place in places])
+    for place, outcome in zip(places, renamed, strict=True):
+        became[place] = outcome
+    return replace(outcomes, messages=tuple(became))

@@ -10,14 +10,23 @@ from webhook_service.intake.take_in import Intake
 from webhook_service.storage.database import Database
 
 
-def replay(entry: QuarantineEntry, intake: Intake) -> Verdict:
+def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> Verdict:
     """Takes a quarantined delivery of a configured provider in again; its signature was verified when it arrived.
 
-    What is understood is stored. The delivery leaves the quarantine in the same transaction when all of it is; else
-    the verdict says that it is ``quarantined``, and why. Raises StorageUnavailable.
+    What is understood is stored, with ``rename`` also a message whose ID is taken by another one, under an ID of its
+    own. The delivery leaves the quarantine in the same transaction when all of it is stored; else the verdict says that
+    it is ``quarantined``, and why. Raises StorageUnavailable.
     """
     kept = entry.delivery
-    delivery = Delivery(kept.provider, kept.raw, kept.headers, kept.target, kept.received_at, quarantine_id=entry.id)
+    delivery = Delivery(
+        kept.provider,
+        kept.raw,
+        kept.headers,
+        kept.target,
+        kept.received_at,
+        quarantine_id=entry.id,
+        rename_conflicts=rename,
+    )
     (verdict,) = intake.take_in([delivery])
     if verdict.result is Result.UNAVAILABLE:
         raise StorageUnavailable(verdict.detail or "unavailable", verdict.failure)

@@ -4,6 +4,7 @@ import logging
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, RowRefused, SignatureInvalid, StorageUnavailable
@@ -90,12 +91,13 @@ class _Authentic:
 
     def concluded(self, outcomes: Outcomes) -> Verdict:
         """Returns the verdict on a delivery whose entry is on disk."""
-        failure = self.failure
+        conflicting = self.entry.in_conflict(outcomes)
+        failure = _conflict(self.failure, conflicting) if conflicting else self.failure
         items = self.entry.messages or self.entry.receipts
         return Verdict(
             provider=self.provider.name,
-            result=_result(outcomes, failure),
-            accepted=failure is None or self.provider.accepts_unreadable,
+            result=_result(outcomes, self.failure),
+            accepted=self.failure is None or self.provider.accepts_unreadable,
             reason=failure.reason if failure else None,
             errors=failure.errors if failure else {},
             secret=self.secret,
@@ -151,13 +153,31 @@ def _parse(provider: Provider, delivery: Delivery, secret: SecretAge | None) -> 
 def _authentic(
     provider: Provider, delivery: Delivery, secret: SecretAge | None, contents: Contents, failure: PayloadInvalid | None
 ) -> _Authentic:
-    replayed = delivery.quarantine_id
-    entry = Entry.of(
-        contents,
-        quarantined=_quarantined(provider, delivery, failure) if failure and replayed is None else None,
-        released=None if failure else replayed,
-    )
+    if delivery.quarantine_id is not None:
+        released = None if failure else delivery.quarantine_id
+        entry = Entry.of(contents, released=released, rename=delivery.rename_conflicts)
+    else:
+        entry = Entry.of(
+            contents,
+            quarantined=_quarantined(provider, delivery, failure) if failure else None,
+            keep_for=partial(_quarantined_for, provider, delivery, failure),
+        )
     return _Authentic(provider, delivery, secret, entry, failure)
+
+
+def _conflict(failure: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:
+    """Adds the messages in conflict, by their IDs, to what of a delivery was not understood."""
+    errors = {message_id: [Reason.ID_CONFLICT.value] for message_id in conflicting}
+    if failure is None:
+        return PayloadInvalid(Reason.ID_CONFLICT, errors)
+    return PayloadInvalid(failure.reason, {**failure.errors, **errors})
+
+
+def _quarantined_for(
+    provider: Provider, delivery: Delivery, failure: PayloadInvalid | None, conflicting: Sequence[str]
+) -> Quarantined:
+    """Returns a delivery as it is kept for the sake of messages in conflict."""
+    return _quarantined(provider, delivery, _conflict(failure, conflicting))
 
 
 def _quarantined(provider: Provider, delivery: Delivery, failure: PayloadInvalid) -> Quarantined:
@@ -178,7 +198,7 @@ def _result(outcomes: Outcomes, failure: PayloadInvalid | None) -> Result:
         return Result.CREATED
     if failure is not None:
         return Result.VALIDATION_ERROR
-    return Result.DUPLICATE
+    return Result.CONFLICT if Outcome.CONFLICT in outcomes.messages else Result.DUPLICATE
 
 
 def _report(what: str, provider: Provider, bug: Exception) -> None:

@@ -40,7 +40,12 @@ def provider_name(path: str) -> str | None:
 
 
 def delivery_in(environ: Environ, raw: bytes, intake: Intake) -> Delivery | None:
-    """Returns the delivery that a POST is; None for one that no configured provider sends, or that is too large."""
+    """Returns the delivery that a POST is; None for one that no configured provider sends, or that is too large.
+
+    None as well where no host is named, so that nothing is stored of a request that may be refused for that.
+    """
+    if "HTTP_HOST" not in environ:
+        return None
     name = provider_name(environ["PATH_INFO"])
     if name is None or name not in intake.providers or len(raw) > intake.max_body_bytes:
         return None

@@ -4,7 +4,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import EXCLUDE
+from marshmallow import EXCLUDE, Schema, fields
 
 from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
 from webhook_service.schemas.cursors import RowCursors
@@ -21,6 +21,13 @@ class QuarantineQuery:
     limit: int
 
 
+class ReplaySchema(Schema):
+    """The query string of ``POST /quarantine/<id>/replay``."""
+
+    rename = fields.Boolean(truthy={"true"}, falsy={"false"}, load_default=False)
+
+
+_replay_query = ReplaySchema(unknown=EXCLUDE)
 _quarantine_query = PageSchema(unknown=EXCLUDE)
 
 
@@ -29,6 +36,12 @@ def load_quarantine_query(query_string: bytes) -> QuarantineQuery:
     loaded = load_query(_quarantine_query, query_string)
     cursor = loaded["cursor"]
     return QuarantineQuery(0 if cursor is None else read_cursor(QUARANTINE_CURSORS, cursor), loaded["limit"])
+
+
+def load_replay_query(query_string: bytes) -> bool:
+    """Loads whether messages in conflict are to be stored under IDs of their own; QueryInvalid for anything else."""
+    rename: bool = load_query(_replay_query, query_string)["rename"]
+    return rename
 
 
 def present_quarantined(summary: QuarantineSummary) -> dict[str, Any]:

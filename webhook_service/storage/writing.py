@@ -53,7 +53,7 @@ class Turn:
 
     @contextmanager
     def statement(self) -> Iterator[Executor]:
-        """Gives a connection for one statement that is a transaction by itself."""
+        """Gives a connection on which each statement is a transaction by itself."""
         connection = self._writer.raw_connection()
         try:
             yield Autocommit(connection, self._writer.dialect)

@@ -1,12 +1,15 @@
 """Access: protected mode without an API token, the token with one."""
 
 import hmac
+import logging
+import os
 import re
 from base64 import b64decode
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from enum import Enum, auto
 from functools import cache
 from ipaddress import IPv6Address, ip_address
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Flask, Request, Response, current_app
 from werkzeug.exceptions import MethodNotAllowed
@@ -14,9 +17,21 @@ from werkzeug.exceptions import MethodNotAllowed
 from webhook_service.domain.secrets import Secrets
 from webhook_service.web.context import current_request
 from webhook_service.web.errors import problem
+from webhook_service.web.peers import IS_SUPPORTED, users_of_peer
 
-FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
-PROTECTED = "set API_TOKEN to let anyone but this machine in"
+FORWARDING_HEADERS = (
+    *("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto"),
+    *("X-Forwarded-Server", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP"),
+    *("CF-Connecting-IP", "Via"),
+)
+PROTECTED = "set API_TOKEN to let in anyone but this user of this machine"
+
+ROOT_USER = 0
+
+FindUsers = Callable[[WSGIEnvironment], Collection[int]]
+"""Finds the users who may have made a request from this machine."""
+
+_log = logging.getLogger(__name__)
 
 _CHALLENGE = 'Basic realm="webhook_service", charset="UTF-8", Bearer'
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -33,7 +48,7 @@ class Guard(Enum):
     UNFORWARDED = auto()
     """Whoever is not forwarded by a proxy."""
     READERS = auto()
-    """Whoever has the API token; while none is set, this machine."""
+    """Whoever has the API token; while none is set, the processes of this user, or of root, on this machine."""
 
 
 class GuardedBlueprint(Blueprint):
@@ -44,11 +59,15 @@ class GuardedBlueprint(Blueprint):
         self.guard = guard
 
 
-def init_access(app: Flask, token: Secrets | None, *, unforwarded: Collection[str]) -> None:
+def init_access(
+    app: Flask, token: Secrets | None, *, unforwarded: Collection[str], find_users: FindUsers = users_of_peer
+) -> None:
     """Guards every request as its blueprint declares; one that no route matches is for readers.
 
     ``unforwarded`` are the endpoints of no blueprint that are for whoever is not forwarded by a proxy.
     """
+    if token is None and not IS_SUPPORTED:
+        _log.warning("without API_TOKEN every user of this machine may read: only Linux tells whose a connection is")
 
     @cache
     def guard_of(endpoint: str) -> Guard:
@@ -60,12 +79,14 @@ def init_access(app: Flask, token: Secrets | None, *, unforwarded: Collection[st
     @app.before_request
     def check() -> Response | None:
         request = current_request()
+        if _is_without_host(request.environ):
+            return problem(400, "no Host header")
         match guard_of(_endpoint(request)):
             case Guard.OPEN:
                 return None
             case Guard.UNFORWARDED:
-                return problem(403, "not served through a proxy") if _is_forwarded(request) else None
-        if not (_has_token(request, token) if token else _is_from_this_machine(request)):
+                return _refuse_forwarded(request)
+        if not (_has_token(request, token) if token else _is_from_this_user(request, find_users)):
             return _refuse(token)
         if request.method not in _SAFE_METHODS and _is_from_other_site(request):
             return problem(403, "not from another site")
@@ -82,6 +103,17 @@ def _endpoint(request: Request) -> str:
         if adapter is not None:
             return str(adapter.match(method=next(iter(wrong_method.valid_methods)))[0])
     return ""
+
+
+def _is_without_host(environ: WSGIEnvironment) -> bool:
+    """Whether a request lacks the header that HTTP/1.1 demands (RFC 9112, section 3.2)."""
+    return "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
+
+
+def _refuse_forwarded(request: Request) -> Response | None:
+    if _is_forwarded(request) or (_is_loopback(_peer(request)) and not _is_loopback_host(_host(request))):
+        return problem(403, "not served through a proxy")
+    return None
 
 
 def _refuse(token: Secrets | None) -> Response:
@@ -113,13 +145,27 @@ def _presented_token(request: Request) -> bytes | None:
     return None
 
 
-def _is_from_this_machine(request: Request) -> bool:
-    """The peer is on the loopback address, no proxy stands between, and it was addressed by a loopback name.
+def _is_from_this_user(request: Request, find_users: FindUsers) -> bool:
+    """The peer is a process of this user or of root on this machine, which addressed it by a loopback name.
 
-    The last keeps out a web page that pointed a name of its own at this address (DNS rebinding).
+    The user keeps out a proxy on this machine that adds no header; the name keeps out a web page that pointed a name of
+    its own at this address (DNS rebinding).
     """
-    peer = request.environ.get("werkzeug.proxy_fix.orig", request.environ).get("REMOTE_ADDR", "")
-    return _is_loopback(peer) and not _is_forwarded(request) and _is_loopback_host(request.environ.get("HTTP_HOST"))
+    if not _is_loopback(_peer(request)) or _is_forwarded(request) or not _is_loopback_host(_host(request)):
+        return False
+    if not IS_SUPPORTED:
+        return True
+    users = find_users(request.environ)
+    return bool(users) and {os.geteuid(), ROOT_USER}.issuperset(users)
+
+
+def _peer(request: Request) -> str:
+    address: str = request.environ.get("werkzeug.proxy_fix.orig", request.environ).get("REMOTE_ADDR", "")
+    return address
+
+
+def _host(request: Request) -> str | None:
+    return request.environ.get("HTTP_HOST")
 
 
 def _is_forwarded(request: Request) -> bool:
@@ -144,4 +190,11 @@ def _is_loopback(address: str) -> bool:
 
 
 def _is_from_other_site(request: Request) -> bool:
-    return request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE
+    """A browser says that a page of another site makes the call; older ones say it by ``Origin`` alone.
+
+    https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Origin
+    """
+    if request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
+        return True
+    origin = request.headers.get("Origin")
+    return origin is not None and origin.partition("://")[2].lower() != (_host(request) or "").lower()

@@ -162,7 +162,9 @@ def _delivery_fields(verdict: Verdict) -> dict[str, Any]:
     outcomes = verdict.outcomes.all()
     if outcomes:
         fields["message_id"] = verdict.message_id
-        fields["dup"] = Outcome.CREATED not in outcomes
+        fields["dup"] = Outcome.CREATED not in outcomes and Outcome.CONFLICT not in outcomes
+        if Outcome.CONFLICT in outcomes:
+            fields["conflicts"] = outcomes.count(Outcome.CONFLICT)
     if len(outcomes) > 1:
         fields["items"] = len(outcomes)
     if verdict.reason is not None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from hashlib import blake2s
 from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
@@ -9,9 +10,11 @@ from unicodedata import normalize
 from sqlalchemy import Connection, Table, select
 from sqlalchemy import Row as ResultRow
 
+from webhook_service.domain.limits import MESSAGE_ID_MAX
 from webhook_service.domain.messages import Message, StoredMessage
 from webhook_service.domain.results import Outcome
 from webhook_service.storage.models import MessageRow, read_columns
+from webhook_service.storage.queries.conflicts import COMPARED, find_different
 from webhook_service.storage.queries.insert import Row, insert_new, rows_in_a_statement, timestamp_value
 from webhook_service.storage.writing import Executor
 
@@ -29,6 +32,8 @@ _COLUMNS = (
     "received_at",
 )
 _KEY = _COLUMNS[:1]
+_COMPARED = tuple(_COLUMNS.index(name) for name in COMPARED)
+RENAMED_DIGEST = 8  # bytes
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
 
@@ -50,8 +55,29 @@ def encode_message(message: Message) -> Row:
 
 
 def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
-    """Stores each message whose ID is new; returns the outcome of each, in order."""
-    return insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
+    """Stores each message whose ID is new; returns the outcome of each, in order.
+
+    Only when an ID is not new is the message that has it compared. Raises StorageBusy when that was deleted meanwhile.
+    """
+    outcomes = insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
+    if Outcome.DUPLICATE not in outcomes:
+        return outcomes
+    not_new = [place for place, outcome in enumerate(outcomes) if outcome is Outcome.DUPLICATE]
+    compared = [tuple(rows[place][column] for column in _COMPARED) for place in not_new]
+    for index in find_different(executor, compared):
+        outcomes[not_new[index]] = Outcome.CONFLICT
+    return outcomes
+
+
+def rename_message(row: Row) -> Row:
+    """Returns the row under an ID of its own: the ID that it has, `~` and a digest of what the message says.
+
+    The same message gets the same ID each time, so it is stored once.
+    """
+    *words, received_at = (row[column] for column in _COMPARED)
+    said = json.dumps([word for word in words if word != received_at])
+    digest = blake2s(said.encode(), digest_size=RENAMED_DIGEST).hexdigest()
+    return (f"{str(row[0])[: MESSAGE_ID_MAX - len(digest) - 1]}~{digest}", *row[1:])
 
 
 def fold(text: str) -> str:

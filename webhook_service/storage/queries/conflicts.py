@@ -1,0 +1,67 @@
+"""Messages whose ID is taken: which of them repeat the message that has it, and which are different ones.
+
+The database compares, so that a round of repetitions reads nothing back.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain
+
+from webhook_service.domain.errors import StorageBusy
+from webhook_service.storage.queries.insert import SQLITE_PARAMETERS, Row
+from webhook_service.storage.writing import Answer, Executor
+
+COMPARED = ("message_id", "provider", "sender", "recipient", "ts", "text", "type", "received_at")
+"""The columns of a row for ``find_different``."""
+
+_ROWS_IN_A_STATEMENT = SQLITE_PARAMETERS // (len(COMPARED) + 1)
+_TIMES = frozenset({"ts", "received_at"})
+
+# A message without a time of its provider's has that of its arrival for its ``ts``, which says nothing of the message.
+_FIND = """
+    SELECT offered.place, stored.id IS NULL
+    FROM offered LEFT JOIN messages AS stored ON stored.message_id = offered.message_id
+    WHERE stored.id IS NULL
+        OR stored.provider <> offered.provider
+        OR stored.sender <> offered.sender
+        OR stored.recipient <> offered.recipient
+        OR stored.type <> offered.type
+        OR coalesce(stored.text <> offered.text, (stored.text IS NULL) <> (offered.text IS NULL))
+        OR (stored.ts <> offered.ts AND stored.ts <> stored.received_at AND offered.ts <> offered.received_at)
+"""
+
+
+def find_different(executor: Executor, rows: Sequence[Row]) -> Iterator[int]:
+    """Finds the rows that differ from the message that has their ID, by their index in ``rows``.
+
+    Raises StorageBusy when one of those messages was deleted meanwhile, so that its ID is free.
+    """
+    find = _find_on_postgresql if executor.dialect.name == "postgresql" else _find_on_sqlite
+    for start in range(0, len(rows), _ROWS_IN_A_STATEMENT):
+        for place, is_gone in find(executor, rows[start : start + _ROWS_IN_A_STATEMENT]):
+            if is_gone:
+                raise StorageBusy("a message was deleted meanwhile")
+            yield start + place
+
+
+def _find_on_postgresql(executor: Executor, rows: Sequence[Row]) -> Answer:
+    records = [{"place": place, **dict(zip(COMPARED, row, strict=True))} for place, row in enumerate(rows)]
+    return executor.exec_driver_sql(_among_records(), (json.dumps(records),))
+
+
+def _find_on_sqlite(executor: Executor, rows: Sequence[Row]) -> Answer:
+    values = tuple(chain.from_iterable((place, *row) for place, row in enumerate(rows)))
+    return executor.exec_driver_sql(_among_values(len(rows)), values)
+
+
+@cache
+def _among_records() -> str:
+    columns = ", ".join(f"{name} {'timestamptz' if name in _TIMES else 'text'}" for name in COMPARED)
+    return f"WITH offered AS (SELECT * FROM json_to_recordset(%s) AS new (place integer, {columns})) {_FIND}"  # noqa: S608  # names of our own
+
+
+@cache
+def _among_values(number: int) -> str:
+    row = f"({', '.join('?' * (len(COMPARED) + 1))})"
+    return f"WITH offered (place, {', '.join(COMPARED)}) AS (VALUES {', '.join([row] * number)}) {_FIND}"
