@@ -30,8 +30,10 @@ class NoParametersSchema(Schema):
 class PageSchema(Schema):
     """Parameters of every list that is read in pages."""
 
-    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
-    cursor = fields.String(load_default=None)
+    limit = AsciiInteger(
+        load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX), metadata={"description": "Items of a page."}
+    )
+    cursor = fields.String(load_default=None, metadata={"description": "`next_cursor` of the last answer."})
 
 
 _no_parameters = NoParametersSchema(unknown=EXCLUDE)
