@@ -30,7 +30,8 @@ _SECURITY = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "`API_TOKEN`"},
     "Basic": {"type": "http", "scheme": "basic", "description": "Any user; `API_TOKEN` is the password."},
 }
-_TAGS = ("Deliveries", "Messages", "Totals", "Quarantine", "Health and metrics", "Contract")
+_SENT = "What providers send"
+_TAGS = ("Deliveries", "Messages", "Totals", "Quarantine", "Health and metrics", "Contract", _SENT)
 
 
 def make_document(base_path: str) -> dict[str, Any]:
@@ -121,8 +122,8 @@ def _webhooks() -> dict[str, Any]:
         name: {
             "post": {
                 "operationId": f"{name}_sends",
-                "tags": ["Deliveries"],
-                "summary": signed.summary,
+                "tags": [_SENT],
+                "summary": signed.sender,
                 "parameters": list(signed.headers),
                 "requestBody": {
                     "required": True,

@@ -18,7 +18,7 @@ _STORED = "It is on disk."
 class Signed:
     """The deliveries of a provider; ``body`` is a request body whose schema is a component."""
 
-    summary: str
+    sender: str
     headers: tuple[dict[str, Any], ...]
     body: dict[str, Any]
     answers: Answers = field(default_factory=dict)
@@ -30,7 +30,7 @@ def _body(content_type: str, schema: str, example: dict[str, Any]) -> dict[str, 
 
 SIGNED: dict[str, Signed] = {
     "native": Signed(
-        "Deliver a message of any program that can compute an HMAC",
+        "Native",
         (
             signature(
                 native.SIGNATURE_HEADER,
@@ -42,7 +42,7 @@ SIGNED: dict[str, Signed] = {
         {"200": json(StatusSchema, _STORED), "422": "InvalidPayload"},
     ),
     "standard": Signed(
-        "Deliver a message signed by Standard Webhooks",
+        "Standard Webhooks",
         (
             signature(standard.ID_HEADER, "The delivery's ID, which is signed too.", "msg_m1"),
             signature(
@@ -56,13 +56,13 @@ SIGNED: dict[str, Signed] = {
         {"200": json(StatusSchema, _STORED), "422": "InvalidPayload", "404": "NotConfigured"},
     ),
     "whatsapp": Signed(
-        "Deliver messages and statuses of the WhatsApp Cloud API",
+        "WhatsApp Cloud API",
         (signature(whatsapp.SIGNATURE_HEADER, "`sha256=` and the hex HMAC-SHA256 of the body.", f"sha256={_HEX}"),),
         _body("application/json", "WhatsAppPayload", WHATSAPP_EXAMPLE),
         {"200": json(StatusSchema, f"{_STORED} What is not understood is in quarantine."), "404": "NotConfigured"},
     ),
     "twilio": Signed(
-        "Deliver a message or a status of Twilio",
+        "Twilio",
         (
             signature(
                 twilio.SIGNATURE_HEADER, "Base64 HMAC-SHA1 of the URL and every field.", "MGEyYjNjNGQ1ZTZmNzg5MGExYjI="
