@@ -24,7 +24,8 @@ ROOMS: dict[str, set[str]] = {
     "storage": {"domain"},
     "intake": {"domain", "providers", "storage"},
     "web": {"domain", "schemas"},
-    "blueprints": {"domain", "intake", "providers", "schemas", "storage", "web"},
+    "contract": {"domain", "providers", "schemas"},
+    "blueprints": {"contract", "domain", "intake", "providers", "schemas", "storage", "web"},
     "serving": {"domain", "intake", "settings", "web"},
     "commands": {"domain", "intake", "providers", "schemas", "settings", "storage"},
 }

@@ -6,6 +6,7 @@ from functools import partial
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from webhook_service.blueprints.contract import contract_blueprint
 from webhook_service.blueprints.export import export_blueprint
 from webhook_service.blueprints.feed import feed_blueprint
 from webhook_service.blueprints.health import health_blueprint
@@ -60,6 +61,7 @@ def create_app(
     app.register_blueprint(feed_blueprint(database))
     app.register_blueprint(export_blueprint(database))
     app.register_blueprint(stats_blueprint(database))
+    app.register_blueprint(contract_blueprint())
     app.register_blueprint(health_blueprint(database, has_secret=Native.name in providers))
     return app
 

@@ -314,7 +314,7 @@ def test_the_file_of_the_fastapi_service_can_be_imported(recipient: str, databas
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("{", "message 2 of the file: body: Not valid JSON."),
+        ("{", "message 2 of the file: body: Not valid JSON: "),
         ("[]", "message 2 of the file: body: Not a JSON object."),
         ('{"message_id":"b","from":"+1","to":"+2"}', "message 2 of the file: ts: "),
         ('{"message_id":"","from":"+1","to":"+2","ts":"2025-01-15T10:00:00Z"}', "message 2 of the file: message_id: "),

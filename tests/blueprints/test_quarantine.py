@@ -281,7 +281,9 @@ def test_quarantined_problems_are_json_that_anyone_can_read(client: FlaskClient)
     deliver(client, b"not json")
 
     (entry,) = quarantined(client)
-    assert json.loads(json.dumps(entry["problems"])) == {"body": ["Not valid JSON."]}
+    assert json.loads(json.dumps(entry["problems"])) == {
+        "body": ["Not valid JSON: Expecting value at line 1, column 1."]
+    }
 
 
 def test_a_refusal_names_its_reason_in_the_metrics(client: FlaskClient) -> None:

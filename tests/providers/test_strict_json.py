@@ -71,6 +71,38 @@ def test_what_readers_disagree_about_is_not_json(raw: bytes) -> None:
     assert refusal(raw) is Reason.NOT_JSON
 
 
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the name 'c' stands twice in one object"),
+        (b'{"\\u0000": 1, "\\u0000": 2}', "the name of a field stands twice in one object"),
+        (b'{"%s": 1, "%s": 2}' % (b"a" * 65, b"a" * 65), "the name of a field stands twice in one object"),
+        (b'{"a": NaN}', "NaN is not a number"),
+        (b"[-Infinity]", "-Infinity is not a number"),
+        (b"1e400", "the number 1e400 is too large for 64 bits"),
+        (b"9223372036854775808", "the integer 9223372036854775808 is too large for 64 bits"),
+        (b"9" * 5000, f"the integer {'9' * 20} is too large for 64 bits"),
+        (b"[" * 65 + b"1" + b"]" * 65, "nested more than 64 levels deep"),
+        (b"[" * 100_000, "nested more than 64 levels deep"),
+        (b'"\\ud800"', "an escaped surrogate stands alone"),
+        (b'{\n  "a": 1,\n  b: 2}', "Expecting property name enclosed in double quotes at line 3, column 3"),
+        (b'"a\nb"', "Invalid control character at line 1, column 3"),
+    ],
+)
+def test_a_refusal_says_why_and_where(raw: bytes, why: str) -> None:
+    with pytest.raises(PayloadInvalid) as refused:
+        loads(raw)
+
+    assert refused.value.errors == {"body": [f"Not valid JSON: {why}."]}
+
+
+def test_a_refusal_of_bytes_says_which_one() -> None:
+    with pytest.raises(PayloadInvalid) as refused:
+        loads(b'"\xc3\xa4\xff"')
+
+    assert refused.value.errors == {"body": ["Not valid UTF-8: byte 4 is wrong."]}
+
+
 @pytest.mark.parametrize("raw", [b"\xff", b'"\xc3"', b'"\xed\xa0\x80"', "{}".encode("utf-16"), '"ä"'.encode("latin-1")])
 def test_another_encoding_than_utf_8_is_refused(raw: bytes) -> None:
     assert refusal(raw) is Reason.NOT_UTF8

@@ -17,7 +17,7 @@ def export_blueprint(database: Database) -> Blueprint:
     """Routes of the export."""
     blueprint = GuardedBlueprint("export", __name__, guard=Guard.READERS)
 
-    @blueprint.get("/export")
+    @blueprint.get("/export", strict_slashes=False)
     def show() -> Response:
         query = load_export_query(request.query_string)
         form = ExportFormat(query.format)

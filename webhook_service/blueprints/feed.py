@@ -15,7 +15,7 @@ def feed_blueprint(database: Database) -> Blueprint:
     """Routes of the feed."""
     blueprint = GuardedBlueprint("feed", __name__, guard=Guard.READERS)
 
-    @blueprint.get("/feed")
+    @blueprint.get("/feed", strict_slashes=False)
     def show() -> Response:
         query = load_feed_query(request.query_string)
         with database.snapshot() as snapshot:

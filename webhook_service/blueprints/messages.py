@@ -5,6 +5,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 from webhook_service.blueprints.links import next_link
 from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery
 from webhook_service.schemas.messages import load_message_query, message_cursors, present_message
+from webhook_service.schemas.query import refuse_parameters
 from webhook_service.schemas.receipts import present_receipt
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.messages import find_message
@@ -19,7 +20,7 @@ def messages_blueprint(database: Database) -> Blueprint:
     """Routes of the messages."""
     blueprint = GuardedBlueprint("messages", __name__, guard=Guard.READERS)
 
-    @blueprint.get("/messages")
+    @blueprint.get("/messages", strict_slashes=False)
     def list_() -> Response:
         query = load_message_query(request.query_string)
         with database.snapshot() as snapshot:
@@ -39,6 +40,7 @@ def messages_blueprint(database: Database) -> Blueprint:
 
     @blueprint.get("/messages/<any_text:message_id>")
     def show(message_id: str) -> Response:
+        refuse_parameters(request.query_string)
         with database.snapshot() as snapshot:
             message = find_message(snapshot, message_id)
             if message is None:

@@ -13,6 +13,7 @@ from webhook_service.schemas.quarantine import (
     present_quarantined,
     present_quarantined_whole,
 )
+from webhook_service.schemas.query import refuse_parameters
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
 from webhook_service.web.access import Guard, GuardedBlueprint
@@ -23,7 +24,7 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     """Routes that show the quarantine and empty it."""
     blueprint = GuardedBlueprint("quarantine", __name__, guard=Guard.READERS, url_prefix="/quarantine")
 
-    @blueprint.get("")
+    @blueprint.get("", strict_slashes=False)
     def list_() -> Response:
         query = load_quarantine_query(request.query_string)
         with database.snapshot() as snapshot:
@@ -34,6 +35,7 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
 
     @blueprint.get("/<row_id:entry_id>")
     def show(entry_id: int) -> Response:
+        refuse_parameters(request.query_string)
         with database.snapshot() as snapshot:
             entry = _found(find_quarantined(snapshot, entry_id))
         return jsonify(present_quarantined_whole(entry))

@@ -12,7 +12,7 @@ def receipts_blueprint(database: Database) -> Blueprint:
     """Routes of the receipts."""
     blueprint = GuardedBlueprint("receipts", __name__, guard=Guard.READERS)
 
-    @blueprint.get("/receipts")
+    @blueprint.get("/receipts", strict_slashes=False)
     def list_() -> Response:
         query = load_receipt_query(request.query_string)
         with database.snapshot() as snapshot:

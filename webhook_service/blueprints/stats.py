@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, Response, jsonify, request
 
 from webhook_service.schemas.age import present_age
+from webhook_service.schemas.query import refuse_parameters
 from webhook_service.schemas.stats import load_timeline_query, present_stats, present_timeline
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.counts import read_timeline
@@ -16,14 +17,15 @@ def stats_blueprint(database: Database) -> Blueprint:
     """Routes of the totals."""
     blueprint = GuardedBlueprint("stats", __name__, guard=Guard.READERS)
 
-    @blueprint.get("/stats")
+    @blueprint.get("/stats", strict_slashes=False)
     def show() -> Response:
+        refuse_parameters(request.query_string)
         with database.snapshot() as snapshot:
             age = database.read_age(snapshot)
             stats = read_stats(snapshot)
         return jsonify(**present_stats(stats), **present_age(age))
 
-    @blueprint.get("/stats/timeline")
+    @blueprint.get("/stats/timeline", strict_slashes=False)
     def show_timeline() -> Response:
         query = load_timeline_query(request.query_string, datetime.now(UTC))
         with database.snapshot() as snapshot:

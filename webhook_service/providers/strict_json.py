@@ -7,6 +7,7 @@ surrogates (section 8.2), and nesting or numbers beyond any sane size (section 9
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -17,30 +18,44 @@ BODY = "body"
 MAX_DEPTH = 64
 """Objects and arrays within each other: far more than any provider sends, far less than what ends in recursion."""
 
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+
+
+_INT64_DIGITS = 20  # with a sign
+_NAME_SHOWN = 64  # characters
+
+
+class _NotStrict(ValueError):
+    """A text that some parser would take and this one does not; the message ends a sentence that tells the sender."""
+
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a name stands twice in one object")
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise _NotStrict(f"the name {_shown(twice)} stands twice in one object")
     return value
 
 
-def _refuse_constant(_constant: str) -> NoReturn:
-    raise ValueError("NaN and infinities are not JSON")
+def _shown(name: str) -> str:
+    return f"'{name}'" if name.isprintable() and len(name) <= _NAME_SHOWN else "of a field"
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise _NotStrict(f"{constant} is not a number")
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError("a number is too large")
+        raise _NotStrict(f"the number {digits[:_INT64_DIGITS]} is too large for 64 bits")
     return number
 
 
 def _int64(digits: str) -> int:
-    number = int(digits)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError("an integer is too large")
-    return number
+    if len(digits) > _INT64_DIGITS or not -(2**63) <= int(digits) < 2**63:
+        raise _NotStrict(f"the integer {digits[:_INT64_DIGITS]} is too large for 64 bits")
+    return int(digits)
 
 
 _decoder = json.JSONDecoder(
@@ -49,19 +64,28 @@ _decoder = json.JSONDecoder(
 
 
 def loads(raw: bytes) -> Any:
-    """The value that ``raw`` holds; PayloadInvalid when it is not exactly one strict JSON text."""
+    """The value that ``raw`` holds; PayloadInvalid, which says why, when it is not exactly one strict JSON text."""
     try:
         text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise PayloadInvalid(Reason.NOT_UTF8, {BODY: ["Not valid UTF-8."]}) from None
+    except UnicodeDecodeError as error:
+        raise PayloadInvalid(Reason.NOT_UTF8, {BODY: [f"Not valid UTF-8: byte {error.start + 1} is wrong."]}) from None
     try:
-        value = _decoder.decode(text)
-        if text.count("{") + text.count("[") > MAX_DEPTH:
-            _refuse_deep_nesting(value)
-        if "\\u" in text:
-            _refuse_lone_surrogates(value)
-    except (ValueError, RecursionError):
-        raise PayloadInvalid(Reason.NOT_JSON, {BODY: ["Not valid JSON."]}) from None
+        return _decode(text)
+    except json.JSONDecodeError as error:
+        why = f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}"
+    except _NotStrict as error:
+        why = str(error)
+    except RecursionError:
+        why = _TOO_DEEP
+    raise PayloadInvalid(Reason.NOT_JSON, {BODY: [f"Not valid JSON: {why}."]})
+
+
+def _decode(text: str) -> Any:
+    value = _decoder.decode(text)
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _refuse_deep_nesting(value)
+    if "\\u" in text:
+        _refuse_lone_surrogates(value)
     return value
 
 
@@ -80,7 +104,7 @@ def _refuse_deep_nesting(value: Any) -> None:
         level = [inner for outer in level for inner in _contents(outer)]
         if not level:
             return
-    raise ValueError("nested too deeply")
+    raise _NotStrict(_TOO_DEEP)
 
 
 def _contents(value: Any) -> Iterable[Any]:
@@ -90,4 +114,7 @@ def _contents(value: Any) -> Iterable[Any]:
 
 
 def _refuse_lone_surrogates(value: Any) -> None:
-    json.dumps(value, ensure_ascii=False).encode("utf-8")
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise _NotStrict("an escaped surrogate stands alone") from None

@@ -22,7 +22,11 @@ class ExportQuerySchema(MessageQuerySchema):
     class Meta:
         exclude = ("limit", "offset", "order")
 
-    format = fields.String(load_default="ndjson", validate=validate.OneOf(["ndjson", "csv"]))
+    format = fields.String(
+        load_default="ndjson",
+        validate=validate.OneOf(["ndjson", "csv"]),
+        metadata={"description": "A message a line, as JSON or as cells."},
+    )
 
 
 @dataclass(frozen=True, slots=True)

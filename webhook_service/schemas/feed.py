@@ -15,8 +15,15 @@ FEED_CURSORS = RowCursors("feed")
 class FeedQuerySchema(Schema):
     """The query string of ``GET /feed``."""
 
-    after = fields.String(load_default=None)
-    limit = AsciiInteger(load_default=FEED_DEFAULT, validate=validate.Range(1, FEED_MAX))
+    after = fields.String(
+        load_default=None,
+        metadata={"description": "`next` of the last answer; without it the feed begins at the first message."},
+    )
+    limit = AsciiInteger(
+        load_default=FEED_DEFAULT,
+        validate=validate.Range(1, FEED_MAX),
+        metadata={"description": "Messages of an answer."},
+    )
 
 
 @dataclass(frozen=True, slots=True)

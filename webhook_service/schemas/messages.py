@@ -19,14 +19,45 @@ OFFSET_MAX = ROW_ID_MAX - PAGE_MAX
 class MessageQuerySchema(PageSchema):
     """The query string of ``GET /messages``."""
 
-    offset = AsciiInteger(load_default=0, validate=validate.Range(0, OFFSET_MAX))
-    sender = fields.String(data_key="from", load_default=None, validate=no_nul)
-    recipient = fields.String(data_key="to", load_default=None, validate=no_nul)
-    provider = fields.String(load_default=None, validate=no_nul)
-    since = Timestamp(load_default=None)
-    until = Timestamp(load_default=None)
-    q = fields.String(load_default=None, validate=[validate.Length(max=TEXT_MAX), no_nul])
-    order = fields.Enum(Order, by_value=True, load_default=Order.ASC)
+    cursor = fields.String(
+        load_default=None,
+        metadata={
+            "description": "`*` for the first page, then the last `next_cursor`. One of other filters is 422.",
+            "example": "*",
+        },
+    )
+    offset = AsciiInteger(
+        load_default=0,
+        validate=validate.Range(0, OFFSET_MAX),
+        metadata={"description": "Messages to pass over; not with `cursor`. A far one is slow."},
+    )
+    sender = fields.String(
+        data_key="from",
+        load_default=None,
+        validate=no_nul,
+        metadata={"description": "Exactly this sender; a raw `+` means a plus.", "example": "+4915112345678"},
+    )
+    recipient = fields.String(
+        data_key="to",
+        load_default=None,
+        validate=no_nul,
+        metadata={"description": "Exactly this recipient; a raw `+` means a plus.", "example": "+4930123456"},
+    )
+    provider = fields.String(
+        load_default=None, validate=no_nul, metadata={"description": "Exactly this provider.", "example": "native"}
+    )
+    since = Timestamp(
+        load_default=None, metadata={"description": "`ts` from this on.", "example": "2026-01-01T00:00:00Z"}
+    )
+    until = Timestamp(
+        load_default=None, metadata={"description": "`ts` before this.", "example": "2026-02-01T00:00:00Z"}
+    )
+    q = fields.String(
+        load_default=None,
+        validate=[validate.Length(max=TEXT_MAX), no_nul],
+        metadata={"description": "A part of the text in any case; `%` and `_` mean themselves.", "example": "hello"},
+    )
+    order = fields.Enum(Order, by_value=True, load_default=Order.ASC, metadata={"description": "Of `ts`."})
 
 
 _message_query = MessageQuerySchema(unknown=EXCLUDE)

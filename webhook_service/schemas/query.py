@@ -1,10 +1,12 @@
 """Query strings and the parameters that several lists share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain.limits import PAGE_DEFAULT, PAGE_MAX
 from webhook_service.schemas.cursors import CursorInvalid, Cursors
@@ -16,15 +18,25 @@ _EMPTY_IS_ABSENT = frozenset(
     {"from", "to", "provider", "since", "until", "q", "cursor", "after", "message_id", "status"}
 )
 
+_MOST_UNKNOWN = 10  # parameters reported: each is compared with all that are known
 
 Place = TypeVar("Place")
+
+
+class NoParametersSchema(Schema):
+    """The query string of a call that takes no parameters."""
 
 
 class PageSchema(Schema):
     """Parameters of every list that is read in pages."""
 
-    limit = AsciiInteger(load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX))
-    cursor = fields.String(load_default=None)
+    limit = AsciiInteger(
+        load_default=PAGE_DEFAULT, validate=validate.Range(1, PAGE_MAX), metadata={"description": "Items of a page."}
+    )
+    cursor = fields.String(load_default=None, metadata={"description": "`next_cursor` of the last answer."})
+
+
+_no_parameters = NoParametersSchema(unknown=EXCLUDE)
 
 
 class QueryInvalid(Exception):
@@ -42,11 +54,35 @@ def load_query(schema: Schema, query_string: bytes) -> dict[str, Any]:
 
 def load_parameters(schema: Schema, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Loads parameters by name, as ``load_query`` does those of a query string."""
+    unknown = _unknown_parameters(parameters, {field.data_key or name for name, field in schema.fields.items()})
     try:
         loaded: dict[str, Any] = schema.load(parameters)
     except ValidationError as invalid:
-        raise QueryInvalid(errors_by_field(invalid)) from None
+        raise QueryInvalid({**errors_by_field(invalid), **unknown}) from None
+    if unknown:
+        raise QueryInvalid(unknown)
     return loaded
+
+
+def refuse_parameters(query_string: bytes) -> None:
+    """Refuses any parameter, for a call that takes none; QueryInvalid names it."""
+    load_query(_no_parameters, query_string)
+
+
+def _unknown_parameters(parameters: Iterable[str], known: set[str]) -> dict[str, list[str]]:
+    """Says of each parameter that is not known which one may be meant: a misspelt filter must not be left out."""
+    unknown = islice((name for name in parameters if name not in known), _MOST_UNKNOWN)
+    return {name: [_advice(name, sorted(known))] for name in unknown}
+
+
+def _advice(unknown: str, known: list[str]) -> str:
+    if not known:
+        return "Unknown parameter: there are none here."
+    transposed = [name for name in known if sorted(name) == sorted(unknown.lower())]
+    nearest = transposed or get_close_matches(unknown.lower(), known, n=1)
+    if nearest:
+        return f"Unknown parameter. Did you mean '{nearest[0]}'?"
+    return f"Unknown parameter. Known ones: {', '.join(known)}."
 
 
 def read_query_string(query_string: bytes) -> dict[str, str]:

@@ -14,8 +14,14 @@ from webhook_service.schemas.query import PageSchema, load_query, read_cursor
 class ReceiptQuerySchema(PageSchema):
     """The query string of ``GET /receipts``."""
 
-    message_id = fields.String(load_default=None, validate=no_nul)
-    status = fields.String(load_default=None, validate=no_nul)
+    message_id = fields.String(
+        load_default=None, validate=no_nul, metadata={"description": "Only those of this message."}
+    )
+    status = fields.String(
+        load_default=None,
+        validate=no_nul,
+        metadata={"description": "Only those with this status.", "example": "delivered"},
+    )
 
 
 _receipt_query = ReceiptQuerySchema(unknown=EXCLUDE)

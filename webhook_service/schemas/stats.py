@@ -17,9 +17,23 @@ TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
 class TimelineQuerySchema(Schema):
     """The query string of ``GET /stats/timeline``."""
 
-    interval = fields.Enum(Interval, by_value=True, load_default=Interval.DAY)
-    since = Timestamp(load_default=None)
-    until = Timestamp(load_default=None)
+    interval = fields.Enum(
+        Interval,
+        by_value=True,
+        load_default=Interval.DAY,
+        metadata={"description": "By the hour or by the day, in UTC."},
+    )
+    since = Timestamp(
+        load_default=None,
+        metadata={
+            "description": "Count `ts` from this on; at most 1,000 intervals before `until`.",
+            "example": "2026-01-01T00:00:00Z",
+        },
+    )
+    until = Timestamp(
+        load_default=None,
+        metadata={"description": "Count `ts` before this; now unless said.", "example": "2026-01-31T00:00:00Z"},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ FindUsers = Callable[[WSGIEnvironment], Collection[int]]
 
 _log = logging.getLogger(__name__)
 
-_CHALLENGE = 'Basic realm="webhook_service", charset="UTF-8", Bearer'
+# A header each: browsers read one challenge of a header, and ask for no password where two stand in it.
+_CHALLENGES = ('Basic realm="webhook_service", charset="UTF-8"', "Bearer")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE = frozenset({"same-origin", "none"})
 # Stricter than RFC 9110: what a library would forgive or repair is no name of this machine.
@@ -119,7 +120,8 @@ def _refuse_forwarded(request: Request) -> Response | None:
 def _refuse(token: Secrets | None) -> Response:
     response = problem(401, "API token needed" if token else PROTECTED)
     if token:
-        response.headers["WWW-Authenticate"] = _CHALLENGE
+        for challenge in _CHALLENGES:
+            response.headers.add("WWW-Authenticate", challenge)
     return response
 
 

@@ -1,0 +1,57 @@
+"""Answers of an operation: what it says when it succeeds, and the errors that it shares with others."""
+
+from typing import Any
+
+from marshmallow import Schema
+
+from webhook_service.contract.answers import ErrorSchema, InvalidSchema
+
+Answers = dict[str, Any]
+
+
+def json(schema: type[Schema], description: str, *headers: str) -> dict[str, Any]:
+    """Describes an answer in JSON, with headers beside ``X-Request-ID``."""
+    return {
+        "description": description,
+        "headers": {name: name for name in ("X-Request-ID", *headers)},
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def text(content_type: str, description: str, example: str | None = None) -> dict[str, Any]:
+    """Describes an answer that is text of another type."""
+    content: dict[str, Any] = {"schema": {"type": "string"}}
+    if example is not None:
+        content["example"] = example
+    return {
+        "description": description,
+        "headers": {"X-Request-ID": "X-Request-ID"},
+        "content": {content_type: content},
+    }
+
+
+SHARED: dict[str, dict[str, Any]] = {
+    "BadRequest": json(ErrorSchema, "The request is not sound HTTP."),
+    "Unauthorized": json(
+        ErrorSchema,
+        "The token is missing or wrong; with no token set, the call is not from this machine.",
+        "WWW-Authenticate",
+    ),
+    "InvalidSignature": json(
+        ErrorSchema, "The signature is missing or wrong. The log says why, the caller is not told."
+    ),
+    "Forbidden": json(ErrorSchema, "Not from there."),
+    "NotFound": json(ErrorSchema, "There is no such thing."),
+    "NotConfigured": json(ErrorSchema, "The provider is not configured."),
+    "TooLarge": json(ErrorSchema, "The body is over `MAX_BODY_BYTES`."),
+    "InvalidPayload": json(
+        InvalidSchema, "The signature is right and the payload is not: it is in quarantine, and `errors` says why."
+    ),
+    "InvalidQuery": json(InvalidSchema, "A parameter is bad or unknown; `errors` names it."),
+    "InternalError": json(ErrorSchema, "An error of the service's own; the log has it."),
+    "Unavailable": json(ErrorSchema, "It can't be done now: try again.", "Retry-After"),
+}
+
+EVERY: Answers = {"400": "BadRequest", "500": "InternalError"}
+READ: Answers = {**EVERY, "401": "Unauthorized", "422": "InvalidQuery", "503": "Unavailable"}
+DELIVERY: Answers = {**EVERY, "401": "InvalidSignature", "413": "TooLarge", "503": "Unavailable"}

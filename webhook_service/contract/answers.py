@@ -1,0 +1,217 @@
+"""Schemas of the JSON that calls answer with.
+
+Answers are presented by plain functions, for speed; tests validate what they give against these schemas.
+"""
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from webhook_service.domain.statistics import Interval
+from webhook_service.schemas.fields import Timestamp
+
+_EXTRA = "What the provider sent beside the fields that have a name here."
+
+
+class AnswerSchema(Schema):
+    """An answer, to which later releases may add fields."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class ErrorSchema(AnswerSchema):
+    """The form of every error."""
+
+    detail = fields.String(required=True, metadata={"example": "not found"})
+
+
+class InvalidSchema(ErrorSchema):
+    """An error with fields to blame."""
+
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String(), validate=validate.Length(min=1)),
+        required=True,
+        metadata={
+            "description": "What is wrong with each field or parameter, by its name.",
+            "example": {"limit": ["Must be greater than or equal to 1 and less than or equal to 100."]},
+        },
+    )
+
+
+class StatusSchema(AnswerSchema):
+    """Success with nothing more to say."""
+
+    status = fields.String(required=True, validate=validate.Equal("ok"), metadata={"example": "ok"})
+
+
+class MessageSchema(AnswerSchema):
+    """A message as it is stored."""
+
+    message_id = fields.String(required=True, metadata={"example": "m1"})
+    sender = fields.String(required=True, data_key="from", metadata={"example": "+4915112345678"})
+    recipient = fields.String(required=True, data_key="to", metadata={"example": "+4930123456"})
+    ts = Timestamp(required=True, metadata={"description": "The sender's time.", "example": "2026-01-15T10:00:00Z"})
+    text = fields.String(required=True, allow_none=True, metadata={"example": "Hello"})
+    provider = fields.String(required=True, metadata={"example": "native"})
+    type = fields.String(required=True, metadata={"example": "text"})
+    received_at = Timestamp(
+        required=True, metadata={"description": "When it arrived.", "example": "2026-01-15T10:00:01.250000Z"}
+    )
+    extra = fields.Dict(keys=fields.String(), metadata={"description": _EXTRA})
+
+
+class ReceiptSchema(AnswerSchema):
+    """A provider's status update on an outgoing message."""
+
+    message_id = fields.String(required=True, metadata={"example": "wamid.HBgL"})
+    status = fields.String(required=True, metadata={"example": "delivered"})
+    recipient = fields.String(required=True, metadata={"example": "+4915112345678"})
+    ts = Timestamp(required=True, metadata={"description": "The provider's time.", "example": "2026-01-15T10:00:00Z"})
+    provider = fields.String(required=True, metadata={"example": "whatsapp"})
+    received_at = Timestamp(required=True, metadata={"example": "2026-01-15T10:00:01.250000Z"})
+    error = fields.String(metadata={"description": "The provider's own error.", "example": "131026: Undeliverable"})
+    extra = fields.Dict(keys=fields.String(), metadata={"description": _EXTRA})
+
+
+class MessageWithReceiptsSchema(MessageSchema):
+    """A message and what became of it."""
+
+    receipts = fields.List(
+        fields.Nested(ReceiptSchema),
+        required=True,
+        metadata={"description": "The first 100; `/receipts` pages through all."},
+    )
+
+
+class PageSchema(AnswerSchema):
+    """The place of a page in its list."""
+
+    next_cursor = fields.String(
+        required=True, allow_none=True, metadata={"description": "`cursor` of the next page; null at the end."}
+    )
+
+
+class MessagePageSchema(PageSchema):
+    """A page of messages."""
+
+    data = fields.List(fields.Nested(MessageSchema), required=True)
+    total = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Messages on all pages; null with a `cursor`."}
+    )
+    limit = fields.Integer(required=True)
+    offset = fields.Integer(required=True)
+
+
+class ReceiptPageSchema(PageSchema):
+    """A page of receipts."""
+
+    data = fields.List(fields.Nested(ReceiptSchema), required=True)
+
+
+class AgedSchema(AnswerSchema):
+    """An answer that a replica may give."""
+
+    age_seconds = fields.Float(
+        allow_none=True,
+        metadata={
+            "description": "Where reads go to a replica: how old the answer is at most; 0 when the replica has caught"
+            " up, null when it can't know."
+        },
+    )
+
+
+class FeedPageSchema(AgedSchema):
+    """Messages in stored order."""
+
+    data = fields.List(fields.Nested(MessageSchema), required=True)
+    next = fields.String(
+        required=True, metadata={"description": "`after` of the next call; always there.", "example": "73lHPWBItzFbMV0"}
+    )
+
+
+class SenderCountSchema(AnswerSchema):
+    """The number of messages of a sender."""
+
+    sender = fields.String(required=True, data_key="from", metadata={"example": "+4915112345678"})
+    count = fields.Integer(required=True)
+
+
+class StatsSchema(AgedSchema):
+    """The totals of the store."""
+
+    total_messages = fields.Integer(required=True)
+    senders_count = fields.Integer(required=True)
+    messages_per_sender = fields.List(
+        fields.Nested(SenderCountSchema),
+        required=True,
+        validate=validate.Length(max=10),
+        metadata={"description": "The ten busiest senders."},
+    )
+    first_message_ts = Timestamp(required=True, allow_none=True)
+    last_message_ts = Timestamp(required=True, allow_none=True)
+
+
+class IntervalCountSchema(AnswerSchema):
+    """The number of messages in an interval."""
+
+    start = Timestamp(required=True)
+    count = fields.Integer(required=True)
+
+
+class TimelineSchema(AgedSchema):
+    """Counts over time, empty intervals included."""
+
+    interval = fields.Enum(Interval, by_value=True, required=True)
+    since = Timestamp(required=True)
+    until = Timestamp(required=True)
+    data = fields.List(fields.Nested(IntervalCountSchema), required=True)
+
+
+class QuarantinedSchema(AnswerSchema):
+    """A quarantined delivery without its body."""
+
+    id = fields.Integer(required=True)
+    provider = fields.String(required=True, metadata={"example": "whatsapp"})
+    reason = fields.String(required=True, metadata={"example": "invalid_fields"})
+    problems = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        required=True,
+        metadata={
+            "description": "What was not understood, by its path in the payload.",
+            "example": {"entry[0].changes[0].field": ["unknown_field"]},
+        },
+    )
+    first_at = Timestamp(required=True)
+    last_at = Timestamp(required=True)
+    count = fields.Integer(required=True, metadata={"description": "How often it came."})
+    size = fields.Integer(required=True, metadata={"description": "Bytes of the body."})
+
+
+class QuarantinedWholeSchema(QuarantinedSchema):
+    """A quarantined delivery, whole."""
+
+    target = fields.String(required=True, metadata={"description": "Path and query as they were called."})
+    headers = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    body = fields.String(required=True, allow_none=True, metadata={"description": "Null where it is not UTF-8."})
+    body_base64 = fields.String(required=True)
+
+
+class QuarantinePageSchema(PageSchema):
+    """A page of the quarantine."""
+
+    data = fields.List(fields.Nested(QuarantinedSchema), required=True)
+
+
+class ReplayedSchema(StatusSchema):
+    """What became of the items of a replayed delivery."""
+
+    created = fields.Integer(required=True)
+    duplicate = fields.Integer(required=True)
+
+
+class ReplayRefusedSchema(InvalidSchema):
+    """Another try that failed, wholly or in part."""
+
+    created = fields.Integer(required=True)
+    duplicate = fields.Integer(required=True)
