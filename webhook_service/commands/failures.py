@@ -4,18 +4,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+from sqlalchemy import URL
 
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.settings import SettingsInvalid
+from webhook_service.settings import SettingsInvalid, masked_url
 
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """Turns what an operator can mend into a line that says what is wrong, and exit status 1."""
+    """Turns invalid settings into a line for each, and exit status 1."""
     try:
         yield
     except SettingsInvalid as invalid:
         raise click.ClickException(str(invalid)) from invalid
+
+
+@contextmanager
+def naming(url: URL) -> Iterator[None]:
+    """Turns the failure of a database into a line that says which one it is, and exit status 1."""
+    try:
+        yield
     except StorageUnavailable as unavailable:
         cause = f" ({unavailable.failure})" if unavailable.failure != unavailable.detail else ""
-        raise click.ClickException(unavailable.detail + cause) from unavailable
+        raise click.ClickException(f"{masked_url(url)}: {unavailable.detail}{cause}") from unavailable
