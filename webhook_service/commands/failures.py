@@ -1,5 +1,6 @@
 """What a command says when it can't do its work."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,11 +13,16 @@ from webhook_service.settings import SettingsInvalid, masked_url
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """Turns invalid settings into a line for each, and exit status 1."""
+    """Turns invalid settings and files that can't be used into lines that say so, and exit status 1."""
     try:
         yield
     except SettingsInvalid as invalid:
         raise click.ClickException(str(invalid)) from invalid
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever reads our output has had enough of it, which click ends quietly
+            raise
+        named = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{named}{error.strerror or error}") from error
 
 
 @contextmanager

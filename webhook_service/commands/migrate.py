@@ -13,4 +13,4 @@ def migrate() -> None:
     with plain_failures():
         url = Settings.from_env().database_url
         with naming(url):
-            bring_up_to_date(url)
+            bring_up_to_date(url, click.echo)

@@ -45,7 +45,11 @@ def show_quarantined(entry_id: int) -> None:
 @quarantine.command("replay")
 @click.argument("entry_ids", metavar="[ID]...", nargs=-1, type=int)
 def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
-    """Try them again, or all of them; what is understood now leaves the quarantine."""
+    """Try them again, or all of them; what is understood now leaves the quarantine.
+
+    The exit status is 1 when any of them stays.
+    """
+    stayed = False
     with plain_failures(), open_database() as database:
         settings = Settings.from_env()
         providers = configured_providers(settings.provider_secrets, settings.provider_options)
@@ -53,6 +57,9 @@ def replay_quarantined(entry_ids: tuple[int, ...]) -> None:
         chosen = (_find(database, entry_id) for entry_id in entry_ids) if entry_ids else _read_all(database)
         for entry in chosen:
             click.echo(f"{entry.id}: {_replay(entry, intake)}")
+            stayed |= _read(database, entry.id) is not None
+    if stayed:
+        raise SystemExit(1)
 
 
 @quarantine.command("drop")

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import sys
+from functools import partial
 
 import click
 
@@ -29,7 +30,7 @@ def serve(has_to_migrate: bool) -> None:  # a flag of the command line
         _refuse_taken(settings.bind)
         if has_to_migrate:
             with naming(settings.database_url):
-                migrate(settings.database_url)
+                migrate(settings.database_url, partial(click.echo, err=True))
     # Gunicorn reads the names that it knows by itself, and an empty one is no number.
     environ = {name: value for name, value in os.environ.items() if name != "WEB_CONCURRENCY" or value.strip()}
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(shipped("gunicorn.conf.py")), APPLICATION]
