@@ -28,10 +28,9 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 
 run: install ## Serve on 127.0.0.1:8000 from SQLite in data/
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET
-	@$(BIN)/webhook-service migrate
 	@bind=$${BIND:-$$(sed -n 's/^BIND=//p' .env)}; \
 	  printf '\n%s\n%s\n\n' "$(BIN)/webhook-service send --text 'Hello'" "curl http://$${bind:-127.0.0.1:8000}/messages"
-	@exec $(BIN)/gunicorn wsgi:app
+	@exec $(BIN)/webhook-service serve --migrate
 
 test: install-dev ## The whole suite but what needs containers
 	@$(BIN)/pytest -n auto -m 'not containers'

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import ROOT
 from webhook_service.domain.secrets import Secrets
 from webhook_service.settings import Settings, SettingsInvalid, parse_url
 
@@ -25,7 +26,7 @@ def complaint(**environ: str) -> str:
 def test_nothing_needs_to_be_set() -> None:
     settings = Settings.from_env({})
 
-    assert settings.database_url.render_as_string() == "sqlite:///data/app.db"
+    assert settings.database_url.render_as_string() == f"sqlite:///{ROOT}/data/app.db"
     assert (settings.bind, settings.log_level, settings.trusted_proxies) == ("127.0.0.1:8000", "INFO", 0)
     assert settings.provider_secrets == {}
     assert settings.api_token is None
@@ -222,3 +223,51 @@ def test_a_password_for_a_key_is_not_shown_either() -> None:
     settings = Settings.from_env({"DATABASE_URL": f"postgresql://host/db?sslpassword={SECRET}"})
 
     assert SECRET not in str(settings.masked())
+
+
+@pytest.mark.parametrize(
+    ("environ", "path"),
+    [
+        ({"DATABASE_URL": "sqlite:///here.db"}, ROOT / "here.db"),
+        ({"DATABASE_URL": "sqlite:////srv/here.db", "DATA_DIR": "/elsewhere"}, Path("/srv/here.db")),
+        ({"DATABASE_URL": "sqlite:///here.db", "DATA_DIR": "/srv"}, Path("/srv/here.db")),
+        ({"DATA_DIR": "/srv"}, Path("/srv/app.db")),
+        ({"DATA_DIR": "data2"}, ROOT / "data2" / "app.db"),
+    ],
+)
+def test_a_database_is_where_its_url_or_folder_says_and_not_in_the_current_folder(
+    environ: dict[str, str], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert Settings.from_env(environ).database_url.database == str(path)
+
+
+def test_settings_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings"
+    file.write_text("LOG_LEVEL=DEBUG\nMAX_BODY_BYTES=2048\nDATABASE_URL=sqlite:////srv/a.db\n")
+    monkeypatch.setenv("ENV_FILE", str(file))
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+
+    settings = Settings.from_env()
+
+    assert (settings.log_level, settings.max_body_bytes) == ("ERROR", 2048)
+
+
+def test_a_file_of_settings_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / "none"))
+
+    with pytest.raises(SettingsInvalid, match=f"{tmp_path / 'none'}: can't be read"):
+        Settings.from_env()
+
+
+@pytest.mark.parametrize(
+    "bind", ["127.0.0.1:8000", ":80", "[::1]:8000", "[fe80::1%eth0]:1", "a-b.example:65535", "unix:/run/s", "fd://3"]
+)
+def test_an_address_is_taken_in_each_of_its_forms(bind: str) -> None:
+    assert Settings.from_env({"BIND": bind}).bind == bind
+
+
+@pytest.mark.parametrize("bind", ["8000", "a", "a:", "a:0", "a:65536", "::1:80", "http://a:80", "fd:3", "unix:", "a:٣"])
+def test_what_is_no_address_is_a_problem(bind: str) -> None:
+    assert problems(BIND=bind) == ["BIND"]

@@ -1,7 +1,8 @@
 """The settings, read once from the environment; all their problems are reported together.
 
-Every name may stand in the environment or in a ``.env`` beside ``wsgi.py``; the environment wins, and an empty value
-means 'not set'. A secret ``NAME`` may instead be the content of the file that ``NAME_FILE`` names.
+Every name may stand in the environment or in a file: the one that ``ENV_FILE`` names, or the ``.env`` of a checkout.
+The environment wins, and an empty value means 'not set'. A secret ``NAME`` may instead be the content of the file that
+``NAME_FILE`` names.
 """
 
 import os
@@ -17,12 +18,16 @@ from sqlalchemy.exc import ArgumentError
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
+from webhook_service.shipped import CHECKOUT
 
-ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_DATABASE_URL = "sqlite:///data/app.db"
+DATABASE_FILE = "app.db"
+CHECKOUT_DATA = "data"  # the folder of DATABASE_FILE in a checkout
+_NO_DATABASE = URL.create("sqlite", database="/nonexistent")  # stands in for one that is a problem
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
+_NAMED_SOCKET = re.compile(r"unix:.+|fd://[0-9]+")
+_HOST_AND_PORT = re.compile(r"(?!fd:|unix:)(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.-]*):([0-9]{1,5})", re.ASCII)
 
 
 class SettingsInvalid(Exception):
@@ -59,8 +64,8 @@ class Settings:
     def masked(self) -> dict[str, object]:
         """Returns the settings in effect, as they may be logged: no secret, no password."""
         return {
-            "database_url": _masked(self.database_url),
-            "read_database_url": _masked(self.read_database_url) if self.read_database_url else "not set",
+            "database_url": masked_url(self.database_url),
+            "read_database_url": masked_url(self.read_database_url) if self.read_database_url else "not set",
             "providers": sorted(self.provider_secrets),
             "api_token": "set" if self.api_token else "not set",
             "log_level": self.log_level,
@@ -106,14 +111,23 @@ def _is_sqlite(url: URL) -> bool:
     return url.drivername == "sqlite"
 
 
-def _masked(url: URL) -> str:
+def masked_url(url: URL) -> str:
+    """Writes a database URL as it may be shown: without any password."""
     hidden = {name: "***" for name in url.query if "password" in name}  # such as libpq's sslpassword
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def environment() -> dict[str, str]:
-    """Returns the process's environment, filled in from the ``.env`` file where it leaves a name out."""
-    from_file = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
+    """Returns the process's environment, filled in from the file of settings where it leaves a name out."""
+    given = os.environ.get("ENV_FILE", "").strip()
+    file = Path(given) if given else CHECKOUT and CHECKOUT / ".env"
+    if file is None or not (given or file.exists()):
+        return dict(os.environ)
+    try:
+        with file.open(encoding="utf-8") as lines:
+            from_file = {name: value for name, value in dotenv_values(stream=lines).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid([f"{file}: can't be read ({type(error).__name__})"]) from None
     return {**from_file, **os.environ}
 
 
@@ -126,7 +140,7 @@ class _Reader:
 
     def read(self, providers: Iterable[type[Provider]]) -> Settings:
         secrets, options = self._providers(providers)
-        database_url = self._database_url("DATABASE_URL") or parse_url(DEFAULT_DATABASE_URL)
+        database_url = self._primary_database_url()
         defaults = Settings(database_url)
         settings = Settings(
             database_url=database_url,
@@ -137,7 +151,7 @@ class _Reader:
             log_level=self._choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
             max_body_bytes=self._integer("MAX_BODY_BYTES", defaults.max_body_bytes, 1024, 2**30),
             trusted_proxies=self._integer("TRUSTED_PROXIES", defaults.trusted_proxies, 0, 16),
-            bind=self._text("BIND") or defaults.bind,
+            bind=self._bind(defaults.bind),
             workers=self._integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
             threads=self._integer("GUNICORN_THREADS", defaults.threads, 1, 256),
         )
@@ -193,6 +207,41 @@ class _Reader:
         if not content:
             self._problems.append(f"{name}_FILE: the file is empty")
         return content or None
+
+    def _primary_database_url(self) -> URL:
+        """Reads DATABASE_URL. A relative path of SQLite is in the folder of data, whatever the current folder is."""
+        problems = len(self._problems)
+        url = self._database_url("DATABASE_URL")
+        if len(self._problems) > problems:
+            return _NO_DATABASE
+        if url is not None and (not _is_sqlite(url) or Path(url.database or "").is_absolute()):
+            return url
+        folder = self._data_folder(is_default=url is None)
+        if folder is None:
+            told = "not set" if url is None else f"{url.database} is a relative path"
+            self._problems.append(f"DATABASE_URL: {told}; name a whole path, or a folder by DATA_DIR or --data-dir")
+            return _NO_DATABASE
+        named = url or URL.create("sqlite", database=DATABASE_FILE)
+        return named.set(database=str(folder / (named.database or "")))
+
+    def _data_folder(self, *, is_default: bool) -> Path | None:
+        """Chooses the folder of a relative path: DATA_DIR, else the project's in a checkout."""
+        given = self._text("DATA_DIR")
+        if given is None:
+            return CHECKOUT and (CHECKOUT / CHECKOUT_DATA if is_default else CHECKOUT)
+        if not Path(given).is_absolute() and CHECKOUT is None:
+            self._problems.append(f"DATA_DIR: {given} is a relative path")
+        return (CHECKOUT or Path()) / given
+
+    def _bind(self, default: str) -> str:
+        bind = self._text("BIND")
+        if bind is None or _NAMED_SOCKET.fullmatch(bind):
+            return bind or default
+        address = _HOST_AND_PORT.fullmatch(bind)
+        if address is None or not 1 <= int(address[1]) <= 65535:
+            self._problems.append("BIND: not HOST:PORT, [IPV6]:PORT, unix:PATH or fd://NUMBER")
+            return default
+        return bind
 
     def _database_url(self, name: str) -> URL | None:
         url = self._secret_text(name)

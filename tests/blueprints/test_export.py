@@ -314,10 +314,10 @@ def test_the_file_of_the_fastapi_service_can_be_imported(recipient: str, databas
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("{", "message 2 of the file: body: Not valid JSON: "),
-        ("[]", "message 2 of the file: body: Not a JSON object."),
-        ('{"message_id":"b","from":"+1","to":"+2"}', "message 2 of the file: ts: "),
-        ('{"message_id":"","from":"+1","to":"+2","ts":"2025-01-15T10:00:00Z"}', "message 2 of the file: message_id: "),
+        ("{", "line 2: body: Not valid JSON: "),
+        ("[]", "line 2: body: Not a JSON object."),
+        ('{"message_id":"b","from":"+1","to":"+2"}', "line 2: ts: "),
+        ('{"message_id":"","from":"+1","to":"+2","ts":"2025-01-15T10:00:00Z"}', "line 2: message_id: "),
     ],
 )
 def test_an_import_names_the_message_that_it_can_not_take(

@@ -92,7 +92,7 @@ def test_a_dry_run_deletes_nothing(database: Database, database_url: str) -> Non
     assert ids(database) == ["old", "new"]
 
 
-@pytest.mark.parametrize("age", ["", "90", "d", "-1d", "1.5d", "90 d", "1y", "100000d", "٣d"])
+@pytest.mark.parametrize("age", ["", "90", "d", "-1d", "1.5d", "90 d", "1y", "٣d"])
 def test_an_age_that_is_none_is_refused(age: str, sqlite_url: str) -> None:
     refused = run_cli("prune", f"--older-than={age}", environ=environment(sqlite_url))
 

@@ -223,8 +223,18 @@ def test_the_messages_of_the_fastapi_original_are_taken_over(tmp_path: Path, rec
         original.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", row)
     url = parse_url(f"sqlite+aiosqlite:///{path}")
 
-    migrate(url)
+    told: list[str] = []
 
+    migrate(url, told.append)
+    migrate(url, told.append)
+
+    (kept,) = tmp_path.glob("app.db.original-*Z")
+    with closing(sqlite3.connect(kept)) as original:
+        assert original.execute("SELECT * FROM messages").fetchall() == [row]
+    assert told == [
+        f"{path} is a database of the FastAPI original: it is converted in place.",
+        f"As it was, it is kept in {kept}.",
+    ]
     with opened(url) as database, database.snapshot() as snapshot:
         taken_over = find_message(snapshot, "m-1")
         found = list_messages(snapshot, MessageQuery(MessageFilter(q="GRÜSSE"), limit=10))

@@ -148,13 +148,16 @@ def stop_shared_server(directory: Path) -> None:
 
 
 @contextmanager
-def fresh_database(server_url: str, template: str = "template0") -> Iterator[str]:
-    """The URL of a new database, a copy of the template, that is dropped when the block is left."""
+def fresh_database(server_url: str, template: str = "template0", encoding: str = "UTF8") -> Iterator[str]:
+    """The URL of a new database in an encoding, a copy of the template, that is dropped when the block is left."""
     name = f"test_{uuid4().hex}"
     with administration(server_url) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(
-                sql.Identifier(name), sql.Identifier(template)
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING {}{}").format(
+                sql.Identifier(name),
+                sql.Identifier(template),
+                sql.Literal(encoding),
+                sql.SQL("" if encoding == "UTF8" else " LOCALE 'C'"),
             )
         )
     try:

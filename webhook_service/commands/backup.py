@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from webhook_service.commands.failures import plain_failures
+from webhook_service.commands.failures import naming, plain_failures
 from webhook_service.settings import Settings
 from webhook_service.storage.backup import back_up
 
@@ -21,7 +21,7 @@ def backup(file: Path) -> None:
         url = Settings.from_env().database_url
         if url.drivername != "sqlite":
             raise click.ClickException("this copies SQLite; PostgreSQL has pg_dump: docs/operations.md says how")
-        with click.progressbar(length=1, label="Backing up", file=sys.stderr) as bar:
+        with naming(url), click.progressbar(length=1, label="Backing up", file=sys.stderr) as bar:
 
             def show(done: int, total: int) -> None:
                 bar.length = total

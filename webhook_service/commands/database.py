@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from webhook_service.commands.failures import naming
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 
@@ -12,8 +13,10 @@ def open_database(*, only_to_read: bool = False) -> Iterator[Database]:
     """Opens it and closes it again; where it is only read from, the replica stands in for it, if there is one."""
     settings = Settings.from_env()
     replica = settings.read_database_url if only_to_read else None
-    database = Database(replica or settings.database_url, pool_size=1)
+    url = replica or settings.database_url
+    database = Database(url, pool_size=1)
     try:
-        yield database
+        with naming(url):
+            yield database
     finally:
         database.close()

@@ -3,15 +3,16 @@
 import os
 import sys
 from dataclasses import dataclass
-from io import BufferedRandom
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 import orjson
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
+from webhook_service.commands.private_files import create_private
 from webhook_service.domain.messages import MessageFilter, Order, Position
 from webhook_service.schemas.cursors import CursorInvalid, PositionCursors
 from webhook_service.schemas.export import load_export_parameters
@@ -23,10 +24,11 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.pages import count_messages
 
 BATCHES_A_CHECKPOINT = 20
+STANDARD_OUTPUT = Path("-")
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
     "--format",
     "format_",
@@ -40,14 +42,18 @@ BATCHES_A_CHECKPOINT = 20
 @click.option("--until", help="Only messages before this time.")
 @click.option("--q", help="Only messages with this in their text, in any case.")
 def export(file: Path, format_: str | None, **filters: str | None) -> None:
-    """Write messages to FILE, oldest first.
+    """Write messages to FILE, oldest first, or to standard output when FILE is "-".
 
     When it was interrupted, the same command goes on where it stopped: FILE.place says where that was until it is done.
     """
     form = ExportFormat(format_ or ("csv" if file.suffix == ".csv" else "ndjson"))
     parameters = {name: value for name, value in filters.items() if value is not None}
     with plain_failures(), open_database(only_to_read=True) as database:
-        _export(database, _Target(file, form, _load_filter(parameters)))
+        target = _Target(file, form, _load_filter(parameters))
+        if file == STANDARD_OUTPUT:
+            _export_to_standard_output(database, target)
+        else:
+            _export(database, target)
 
 
 def _load_filter(parameters: dict[str, str]) -> MessageFilter:
@@ -93,17 +99,24 @@ class _Target:
         """Saves where an interrupted export can continue."""
         cursor = self.cursors.write(after)
         unfinished = self.place.with_name(f"{self.place.name}.new")
-        unfinished.write_bytes(
-            orjson.dumps({"cursor": cursor, "format": self.form, "size": size, "messages": messages})
-        )
+        reached = {"cursor": cursor, "format": self.form, "size": size, "messages": messages}
+        with create_private(unfinished) as file:
+            file.write(orjson.dumps(reached))
         unfinished.replace(self.place)
+
+
+def _export_to_standard_output(database: Database, target: _Target) -> None:
+    output = sys.stdout.buffer
+    output.write(target.form.header)
+    for batch in read_batches(database, target.wanted, None):
+        output.write(target.form.lines(batch))
 
 
 def _export(database: Database, target: _Target) -> None:
     size, messages, after = target.start()
     with database.long_snapshot() as snapshot:
         total = count_messages(snapshot, target.wanted)
-    with target.file.open("r+b" if size else "w+b") as output:
+    with target.file.open("r+b") if size else create_private(target.file) as output:
         output.truncate(size)
         output.seek(size)
         if not size:
@@ -114,7 +127,7 @@ def _export(database: Database, target: _Target) -> None:
 
 
 def _write(
-    database: Database, target: _Target, output: BufferedRandom, messages: int, after: Position | None, total: int
+    database: Database, target: _Target, output: BinaryIO, messages: int, after: Position | None, total: int
 ) -> int:
     batches = read_batches(database, target.wanted, after)
     with click.progressbar(length=total, label="Exporting", file=sys.stderr, show_pos=True) as bar:

@@ -1,21 +1,35 @@
 """What a command says when it can't do its work."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+from sqlalchemy import URL
 
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.settings import SettingsInvalid
+from webhook_service.settings import SettingsInvalid, masked_url
 
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """Turns what an operator can mend into a line that says what is wrong, and exit status 1."""
+    """Turns invalid settings and files that can't be used into lines that say so, and exit status 1."""
     try:
         yield
     except SettingsInvalid as invalid:
         raise click.ClickException(str(invalid)) from invalid
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever reads our output has had enough of it, which click ends quietly
+            raise
+        named = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{named}{error.strerror or error}") from error
+
+
+@contextmanager
+def naming(url: URL) -> Iterator[None]:
+    """Turns the failure of a database into a line that says which one it is, and exit status 1."""
+    try:
+        yield
     except StorageUnavailable as unavailable:
         cause = f" ({unavailable.failure})" if unavailable.failure != unavailable.detail else ""
-        raise click.ClickException(unavailable.detail + cause) from unavailable
+        raise click.ClickException(f"{masked_url(url)}: {unavailable.detail}{cause}") from unavailable

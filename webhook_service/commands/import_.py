@@ -4,12 +4,21 @@ import sys
 from collections import Counter
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
-from webhook_service.commands.importing import DatabaseFile, ImportInvalid, NdjsonFile, open_import
+from webhook_service.commands.importing import (
+    STANDARD_INPUT,
+    Candidate,
+    DatabaseFile,
+    ImportInvalid,
+    NdjsonFile,
+    open_import,
+)
+from webhook_service.commands.private_files import create_private
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.results import Outcome
@@ -17,39 +26,82 @@ from webhook_service.intake.commit import Entry, commit
 from webhook_service.storage.database import Database
 
 BATCH = 500  # messages in one transaction: few enough that deliveries don't wait long for their turn
+REFUSED_BY_DATABASE = "the database has no room for a value of this length, or refuses it otherwise"
+ID_TAKEN = "message_id: another message has this ID"
+
+
+class Rejected:
+    """The lines that are left out, in a file beside the imported one, to be mended and imported by themselves."""
+
+    def __init__(self, imported: Path) -> None:
+        self.number = 0
+        name = "stdin" if imported == STANDARD_INPUT else imported.name
+        self.path = imported.with_name(f"{name}.rejected")
+        self._file: BinaryIO | None = None
+
+    def keep(self, candidate: Candidate, problem: str) -> None:
+        """Says which line is left out and why, and keeps it."""
+        click.echo(f"line {candidate.number:,}: {problem}", err=True)
+        if self._file is None:
+            self._file = create_private(self.path)
+        self._file.write(candidate.line.rstrip(b"\n") + b"\n")
+        self.number += 1
+
+    def close(self) -> None:
+        """Closes the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 def import_(file: Path) -> None:
-    """Store the messages of FILE: the NDJSON of an export, or a SQLite database.
+    """Store the messages of FILE: the NDJSON of an export, "-" for standard input, or a SQLite database.
 
     The database may be one of this service or of the FastAPI original.
 
-    A message that is there already is left as it is, so an import may be repeated, and goes on where it stopped. One
-    whose ID is taken by another message is left out, and its ID is printed.
+    A message that is there already is left as it is, so an import may be repeated, and goes on where it stopped. A line
+    that can't be taken, or whose ID is taken by another message, is kept in FILE.rejected, the others are stored, and
+    the exit status is 1.
     """
+    rejected = Rejected(file)
     with plain_failures(), open_database() as database:
         try:
             with open_import(file) as source:
-                outcomes = _store_all(database, source)
+                outcomes = _store_all(database, source, rejected)
         except ImportInvalid as invalid:
-            raise click.ClickException(str(invalid)) from None
+            raise click.ClickException(f"{file}: {invalid}") from None
+        finally:
+            rejected.close()
     click.echo(f"{outcomes[Outcome.CREATED]:,} stored, {outcomes[Outcome.DUPLICATE]:,} were there already")
-    if outcomes[Outcome.CONFLICT]:
-        click.echo(f"{outcomes[Outcome.CONFLICT]:,} left out: another message has the ID", err=True)
+    if rejected.number:
+        raise click.ClickException(f"{rejected.number:,} left out: they are in {rejected.path}")
 
 
-def _store_all(database: Database, source: NdjsonFile | DatabaseFile) -> Counter[Outcome]:
+def _store_all(database: Database, source: NdjsonFile | DatabaseFile, rejected: Rejected) -> Counter[Outcome]:
     outcomes: Counter[Outcome] = Counter()
-    with click.progressbar(length=source.size, label="Importing", file=sys.stderr) as bar:
-        messages = source.read(bar.update)
-        while batch := list(islice(messages, BATCH)):
-            entry = Entry.of(Contents(tuple(batch)))
-            (committed,) = commit(database, [entry])
-            if isinstance(committed, RowRefused):
-                raise click.ClickException("the database refuses a message of the file")
-            for message_id in entry.in_conflict(committed):
-                click.echo(f"conflict: {message_id}", err=True)
+    with click.progressbar(length=source.size or 0, label="Importing", file=sys.stderr, hidden=not source.size) as bar:
+        candidates = source.read(bar.update)
+        while batch := list(islice(candidates, BATCH)):
+            outcomes += _store(database, batch, rejected)
+    return outcomes
+
+
+def _store(database: Database, batch: list[Candidate], rejected: Rejected) -> Counter[Outcome]:
+    """Stores the messages among the candidates in one transaction, each an entry of its own, so that one may fail."""
+    outcomes: Counter[Outcome] = Counter()
+    good, entries = [], []
+    for candidate in batch:
+        if candidate.message is None:
+            rejected.keep(candidate, candidate.problem or "")
+        else:
+            good.append(candidate)
+            entries.append(Entry.of(Contents((candidate.message,))))
+    for candidate, committed in zip(good, commit(database, entries), strict=True):
+        if isinstance(committed, RowRefused):
+            rejected.keep(candidate, REFUSED_BY_DATABASE)
+        elif Outcome.CONFLICT in committed.messages:
+            rejected.keep(candidate, ID_TAKEN)
+        else:
             outcomes.update(committed.messages)
     return outcomes

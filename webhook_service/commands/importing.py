@@ -1,11 +1,14 @@
 """Messages in from a file: the NDJSON of an export, or a SQLite database of this service or of the FastAPI original."""
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import orjson
 from sqlalchemy import URL
@@ -14,6 +17,7 @@ from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.messages import Message, StoredMessage
 from webhook_service.providers.strict_json import loads_object
 from webhook_service.schemas.export import load_exported_message
+from webhook_service.schemas.exporting import ExportFormat
 from webhook_service.storage.backup import back_up
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
@@ -22,33 +26,43 @@ from webhook_service.storage.queries.messages import read_feed
 
 SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html#magic_header_string
 BATCH = 1_000  # messages
+STANDARD_INPUT = Path("-")
 
 Advance = Callable[[int], None]
 """Shows progress: is told how much more was read, of what ``size`` counts."""
 
 
 class ImportInvalid(Exception):
-    """The file, or a message in it, can't be understood."""
+    """The file can't be imported from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One message of a file: its number, counted from 1, its line of NDJSON, and itself or why it is none."""
+
+    number: int
+    line: bytes
+    message: Message | None
+    problem: str | None = None
 
 
 class NdjsonFile:
-    """The NDJSON of an export; ``size`` is in bytes."""
+    """The NDJSON of an export; ``size`` is in bytes, None where it is not known."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.size = path.stat().st_size
+    def __init__(self, lines: BinaryIO, size: int | None) -> None:
+        self._lines = lines
+        self.size = size
 
-    def read(self, advance: Advance) -> Iterator[Message]:
-        """Yields the messages, in order; ImportInvalid at the first that can't be understood."""
+    def read(self, advance: Advance) -> Iterator[Candidate]:
+        """Yields the messages, in order."""
         now = datetime.now(UTC)
-        with self._path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                advance(len(line))
-                try:
-                    yield load_exported_message(loads_object(line), received_at=now)
-                except PayloadInvalid as invalid:
-                    field, reasons = next(iter(invalid.errors.items()))
-                    raise ImportInvalid(f"message {number:,} of the file: {field}: {reasons[0]}") from None
+        for number, line in enumerate(self._lines, start=1):
+            advance(len(line))
+            try:
+                yield Candidate(number, line, load_exported_message(loads_object(line), received_at=now))
+            except PayloadInvalid as invalid:
+                field, reasons = next(iter(invalid.errors.items()))
+                yield Candidate(number, line, None, f"{field}: {reasons[0]}")
 
 
 class DatabaseFile:
@@ -59,30 +73,36 @@ class DatabaseFile:
         with database.snapshot() as snapshot:
             self.size = count_all(snapshot)
 
-    def read(self, advance: Advance) -> Iterator[Message]:
+    def read(self, advance: Advance) -> Iterator[Candidate]:
         """Yields the messages, in stored order."""
-        after = 0
+        after = number = 0
         while True:
             with self._database.snapshot() as snapshot:
                 batch = read_feed(snapshot, after, BATCH)
             if not batch:
                 return
-            yield from map(_as_message, batch)
+            for stored in batch:
+                number += 1
+                yield Candidate(number, ExportFormat.NDJSON.lines([stored]), _as_message(stored))
             advance(len(batch))
             after = batch[-1].id
 
 
 @contextmanager
 def open_import(path: Path) -> Iterator[NdjsonFile | DatabaseFile]:
-    """Opens a file that messages are imported from; ImportInvalid when it is a SQLite database without messages.
+    """Opens a file that messages are imported from, or standard input; ImportInvalid when it can't hold any.
 
     A database is copied first and the copy is migrated, which knows the schema of the FastAPI original.
     """
+    if path == STANDARD_INPUT:
+        yield NdjsonFile(sys.stdin.buffer, size=None)
+        return
     with path.open("rb") as file:
         is_database = file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
-    if not is_database:
-        yield NdjsonFile(path)
-        return
+        file.seek(0)
+        if not is_database:
+            yield NdjsonFile(file, path.stat().st_size)
+            return
     _refuse_without_messages(path)
     with TemporaryDirectory(prefix="webhook_service-import-") as folder:
         copy = URL.create("sqlite", database=str(Path(folder) / "copy.db"))

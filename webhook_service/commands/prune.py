@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.deletion import TABLES, Doomed, Kept, in_batches
 from webhook_service.storage.writing import Transaction
 
+AGE_DIGITS = 5
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -23,9 +25,11 @@ class Age(click.ParamType[timedelta]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        spelled = re.fullmatch(r"([0-9]{1,5})([hdw])", value)
+        spelled = re.fullmatch(r"([0-9]+)([hdw])", value)
         if spelled is None:
             self.fail("not a number of hours, days or weeks such as 36h, 90d or 52w", param, ctx)
+        if len(spelled[1]) > AGE_DIGITS:
+            self.fail(f"the most is {'9' * AGE_DIGITS}{spelled[2]}", param, ctx)
         return int(spelled[1]) * _UNITS[spelled[2]]
 
 
@@ -43,19 +47,26 @@ def prune(age: timedelta, dry_run: bool) -> None:  # a flag of the command line
 @click.option("--dry-run", is_flag=True, help="Only say how much would go.")
 def erase(number: str, dry_run: bool) -> None:  # a flag of the command line
     """Delete every trace of one person: what they sent and what was sent to them."""
-    _delete_all(lambda kept, snapshot: kept.about(snapshot, number), dry_run=dry_run)
+    found = _delete_all(lambda kept, snapshot: kept.about(snapshot, number), dry_run=dry_run)
+    if not found["messages"] and not found["receipts"]:
+        click.echo(f"No message and no receipt has exactly {number!r} as its sender or recipient.", err=True)
+        if re.fullmatch(r"(00)?[1-9][0-9]{5,14}", number):
+            click.echo(f"Most providers write it with a plus: --number +{number.removeprefix('00')}", err=True)
 
 
-def _delete_all(choose: Callable[[Kept, Transaction], list[Doomed]], *, dry_run: bool) -> None:
+def _delete_all(choose: Callable[[Kept, Transaction], list[Doomed]], *, dry_run: bool) -> Counter[str]:
+    """Deletes what is chosen of each table, or only says how much it is; returns how much, by table."""
+    found: Counter[str] = Counter()
     with plain_failures(), open_database() as database:
         for what, kept in TABLES.items():
             with database.long_snapshot() as snapshot:
                 doomed = choose(kept, snapshot)
-                number = sum(part.count(snapshot) for part in doomed)
+                number = found[what] = sum(part.count(snapshot) for part in doomed)
             if dry_run:
                 click.echo(f"{number:,} {what} would be deleted")
             else:
                 click.echo(f"{_delete(database, doomed, number):,} {what} deleted")
+    return found
 
 
 def _delete(database: Database, doomed: list[Doomed], number: int) -> int:

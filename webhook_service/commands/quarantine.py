@@ -46,7 +46,11 @@ def show_quarantined(entry_id: int) -> None:
 @click.argument("entry_ids", metavar="[ID]...", nargs=-1, type=int)
 @click.option("--rename", is_flag=True, help="Store a message whose ID is taken by another under an ID of its own.")
 def replay_quarantined(entry_ids: tuple[int, ...], *, rename: bool) -> None:
-    """Try them again, or all of them; what is understood now leaves the quarantine."""
+    """Try them again, or all of them; what is understood now leaves the quarantine.
+
+    The exit status is 1 when any of them stays.
+    """
+    stayed = False
     with plain_failures(), open_database() as database:
         settings = Settings.from_env()
         providers = configured_providers(settings.provider_secrets, settings.provider_options)
@@ -54,6 +58,9 @@ def replay_quarantined(entry_ids: tuple[int, ...], *, rename: bool) -> None:
         chosen = (_find(database, entry_id) for entry_id in entry_ids) if entry_ids else _read_all(database)
         for entry in chosen:
             click.echo(f"{entry.id}: {_replay(entry, intake, rename=rename)}")
+            stayed |= _read(database, entry.id) is not None
+    if stayed:
+        raise SystemExit(1)
 
 
 @quarantine.command("drop")

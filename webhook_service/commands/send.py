@@ -1,19 +1,33 @@
 """``webhook-service send``."""
 
 import sys
+from signal import SIGINT
 
 import click
+import urllib3
 
 from webhook_service.commands.failures import plain_failures
-from webhook_service.commands.sending import Load, Samples, Summary, send_all
+from webhook_service.commands.sending import NO_ANSWER, Load, Samples, Summary, send_all
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS, configured_providers
 from webhook_service.settings import Settings, SettingsInvalid
 
 
+def _check_url(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
+    if url is None:
+        return None
+    try:
+        parts = urllib3.util.parse_url(url)
+    except urllib3.exceptions.LocationParseError:
+        raise click.BadParameter(f"{url} is no URL; one is http://127.0.0.1:8000") from None
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        raise click.BadParameter(f"{url} is not a whole URL: http:// or https:// stands before the host")
+    return url.rstrip("/")
+
+
 @click.command()
-@click.option("--url", help="Base URL of the service.  [default: the address in BIND]")
+@click.option("--url", callback=_check_url, help="Base URL of the service.  [default: the address in BIND]")
 @click.option(
     "--provider",
     "provider_name",
@@ -38,10 +52,12 @@ def send(url: str | None, provider_name: str, count: int, concurrency: int, **sa
     with plain_failures():
         settings = Settings.from_env()
         samples = Samples(_provider(settings, provider_name), **said)
-    load = Load(url or f"http://{_reachable(settings.bind)}", count, concurrency)
+    load = Load(url or _own_url(settings.bind), count, concurrency)
     with click.progressbar(length=count, label="Sending", file=sys.stderr, hidden=count == 1) as bar:
         summary = send_all(load, samples, on_answer=lambda: bar.update(1))
-    _show(summary)
+    _show(summary, load)
+    if summary.interrupted:
+        raise SystemExit(128 + SIGINT)
     if summary.failed:
         raise SystemExit(1)
 
@@ -54,14 +70,23 @@ def _provider(settings: Settings, name: str) -> Provider:
     return configured[name]
 
 
-def _reachable(bind: str) -> str:
+def _own_url(bind: str) -> str:
+    if bind.startswith(("unix:", "fd:")):
+        raise click.UsageError(f"BIND is {bind}, to which nothing can be sent: say --url")
     host, _, port = bind.rpartition(":")
-    return f"127.0.0.1:{port}" if host in {"0.0.0.0", "[::]", ""} else bind  # noqa: S104  # compared, not bound
+    return f"http://127.0.0.1:{port}" if host in {"0.0.0.0", "[::]", ""} else f"http://{bind}"  # noqa: S104  # compared
 
 
-def _show(summary: Summary) -> None:
+def _show(summary: Summary, load: Load) -> None:
+    sent = summary.statuses.total()
+    if summary.interrupted:
+        click.echo(f"Interrupted: {sent:,} of {load.count:,} were answered.", err=True)
+    if not sent:
+        return
     if summary.only_answer is not None:
         click.echo(summary.only_answer)
+        if NO_ANSWER in summary.statuses:
+            click.echo(f"Nothing is stored for sure: is the service running at {load.url}?", err=True)
         return
     for status, number in sorted(summary.statuses.items()):
         click.echo(f"{status}: {number}")

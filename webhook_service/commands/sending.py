@@ -4,7 +4,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,6 +15,15 @@ from webhook_service.domain.messages import Message
 from webhook_service.providers.base import Provider, Sample
 
 TIMEOUT = 30.0  # seconds to wait for an answer
+NO_ANSWER = "no answer"
+
+_FAILURES: dict[type[urllib3.exceptions.HTTPError], str] = {
+    urllib3.exceptions.NameResolutionError: "no such host is known",
+    urllib3.exceptions.NewConnectionError: "no server listens there, or can't be reached",
+    urllib3.exceptions.TimeoutError: f"none within {TIMEOUT:.0f} seconds",
+    urllib3.exceptions.SSLError: "TLS failed",
+    urllib3.exceptions.HTTPError: "the connection broke, or what came back is no HTTP",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +63,13 @@ class Load:
 
 @dataclass(slots=True)
 class Summary:
-    """What came back. ``latencies`` are in milliseconds; a delivery without an answer counts under its error's name."""
+    """What came back. ``latencies`` are in milliseconds; a delivery without an answer counts as NO_ANSWER."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
     seconds: float = 0.0
     only_answer: str | None = None
+    interrupted: bool = False
 
     @property
     def rate(self) -> float:
@@ -79,7 +88,10 @@ class Summary:
 
 
 def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Summary:
-    """Sends the load over kept-alive connections and calls ``on_answer`` after each delivery, one thread at a time."""
+    """Sends the load over kept-alive connections and calls ``on_answer`` after each delivery, one thread at a time.
+
+    Ctrl-C ends it at once, without waiting for answers that are under way.
+    """
     summary = Summary()
     turn = threading.Lock()
     deliveries = islice(iter(samples), load.count)
@@ -87,7 +99,7 @@ def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Sum
 
     def next_delivery() -> Sample | None:
         with turn:
-            return next(deliveries, None)
+            return None if summary.interrupted else next(deliveries, None)
 
     def work() -> None:
         while (delivery := next_delivery()) is not None:
@@ -95,6 +107,8 @@ def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Sum
             status, answer = _send(pool, load.url, delivery)
             elapsed = (time.perf_counter() - started) * 1000
             with turn:
+                if summary.interrupted:
+                    return
                 summary.statuses[status] += 1
                 summary.latencies.append(elapsed)
                 if load.count == 1:
@@ -102,9 +116,15 @@ def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Sum
                 on_answer()
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(load.concurrency) as executor:
-        for finished in [executor.submit(work) for _ in range(load.concurrency)]:
-            finished.result()
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(load.concurrency, load.count))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        with turn:
+            summary.interrupted = True
     summary.seconds = time.perf_counter() - started
     return summary
 
@@ -113,5 +133,5 @@ def _send(pool: urllib3.PoolManager, url: str, delivery: Sample) -> tuple[str, s
     try:
         response = pool.request("POST", url + delivery.path, body=delivery.body, headers=delivery.headers)
     except urllib3.exceptions.HTTPError as error:
-        return type(error).__name__, str(error)
+        return NO_ANSWER, next(words for kind, words in _FAILURES.items() if isinstance(error, kind))
     return str(response.status), response.data.decode(errors="replace").rstrip()

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain.errors import PayloadInvalid
-from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, WORD_MAX
+from webhook_service.domain.limits import PROVIDER_MAX, WORD_MAX
 from webhook_service.domain.messages import Message, MessageFilter, Order, Position
 from webhook_service.domain.results import Reason
 from webhook_service.schemas.fields import Timestamp, errors_by_field, no_nul
@@ -39,11 +39,15 @@ class ExportQuery:
 
 
 class ExportedMessageSchema(Schema):
-    """A message in an export's NDJSON, as an import reads it."""
+    """A message in an export's NDJSON, as an import reads it.
 
-    message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
-    sender = fields.String(required=True, data_key="from", validate=[validate.Length(max=ADDRESS_MAX), no_nul])
-    recipient = fields.String(required=True, data_key="to", validate=[validate.Length(max=ADDRESS_MAX), no_nul])
+    An ID or a number may be longer than a delivery's, as those of the FastAPI original are; where the database has no
+    room for it, the database says so.
+    """
+
+    message_id = fields.String(required=True, validate=[validate.Length(min=1), no_nul])
+    sender = fields.String(required=True, data_key="from", validate=no_nul)
+    recipient = fields.String(required=True, data_key="to", validate=no_nul)
     ts = Timestamp(required=True)
     text = fields.String(load_default=None, allow_none=True, validate=no_nul)
     provider = fields.String(load_default="native", validate=[validate.Length(1, PROVIDER_MAX), no_nul])

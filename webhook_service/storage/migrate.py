@@ -1,31 +1,41 @@
 """Brings a database to the schema that this code needs; the one thing that makes a SQLite file."""
 
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, create_engine, text
+from sqlalchemy import URL, Connection, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.shipped import shipped
+from webhook_service.storage.backup import back_up
 from webhook_service.storage.postgresql import ADVISORY_LOCK
 from webhook_service.storage.writer_lock import WriterLock
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+MIGRATIONS = shipped("migrations")
 
 
-def migrate(url: URL) -> None:
+Tell = Callable[[str], None]
+"""Says a line to whoever runs the migration."""
+
+
+def migrate(url: URL, tell: Tell = lambda _line: None) -> None:
     """Upgrades to the newest migration; safe to run by several processes at once and on a database in use.
+
+    A database of the FastAPI original is first copied to a file beside it; ``tell`` is told so.
 
     Raises StorageUnavailable when the database can't be reached or is of a newer release.
     """
     try:
         if url.drivername == "sqlite":
-            _migrate_sqlite(url)
+            _migrate_sqlite(url, tell)
         else:
             _migrate_postgresql(url)
     except (DBAPIError, OSError) as error:
@@ -46,7 +56,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     command.upgrade(config, revision)
 
 
-def _migrate_sqlite(url: URL) -> None:
+def _migrate_sqlite(url: URL, tell: Tell) -> None:
     path = Path(url.database or "").absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -56,6 +66,8 @@ def _migrate_sqlite(url: URL) -> None:
         # the way of the next.
         engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
         with engine.connect() as connection:
+            if _is_of_the_original(connection):
+                _keep_the_original(url, path, tell)
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             connection.exec_driver_sql("PRAGMA synchronous = FULL")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -63,9 +75,27 @@ def _migrate_sqlite(url: URL) -> None:
             connection.exec_driver_sql("COMMIT")
 
 
+def _is_of_the_original(connection: Connection) -> bool:
+    tables = inspect(connection).get_table_names()
+    return "messages" in tables and "alembic_version" not in tables
+
+
+def _keep_the_original(url: URL, path: Path, tell: Tell) -> None:
+    copy = path.with_name(f"{path.name}.original-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    back_up(url, copy, progress=lambda _done, _total: None)
+    tell(f"{path} is a database of the FastAPI original: it is converted in place.")
+    tell(f"As it was, it is kept in {copy}.")
+
+
 def _migrate_postgresql(url: URL) -> None:
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
+        encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+        if encoding != "UTF8":
+            raise StorageUnavailable(
+                f"the encoding of the database is {encoding}, in which not every text can be stored",
+                "make one by createdb --template=template0 --encoding=UTF8",
+            )
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
         upgrade(connection)
 
