@@ -1,16 +1,18 @@
 """Deliveries in quarantine: what was kept, why, how often it came; and another try."""
 
+from dataclasses import asdict
+
 from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.domain.quarantine import QuarantineEntry
 from webhook_service.domain.results import Outcome
-from webhook_service.intake.quarantined import replay
+from webhook_service.intake.quarantined import drop, replay, replay_each
 from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import (
-    QUARANTINE_CURSORS,
     load_quarantine_query,
     present_quarantined,
     present_quarantined_whole,
+    quarantine_cursors,
 )
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
@@ -26,9 +28,10 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     def list_() -> Response:
         query = load_quarantine_query(request.query_string)
         with database.snapshot() as snapshot:
-            page = list_quarantined(snapshot, after=query.after, limit=query.limit)
+            page = list_quarantined(snapshot, after=query.after, limit=query.limit, reason=query.reason)
         return jsonify(
-            data=[present_quarantined(summary) for summary in page.items], next_cursor=QUARANTINE_CURSORS.next(page)
+            data=[present_quarantined(summary) for summary in page.items],
+            next_cursor=quarantine_cursors(query.reason).next(page),
         )
 
     @blueprint.get("/<row_id:entry_id>")
@@ -36,6 +39,21 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
         with database.snapshot() as snapshot:
             entry = _found(find_quarantined(snapshot, entry_id))
         return jsonify(present_quarantined_whole(entry))
+
+    @blueprint.delete("/<row_id:entry_id>")
+    def drop_(entry_id: int) -> Response:
+        with database.primary_snapshot() as snapshot:
+            entry = _found(find_quarantined(snapshot, entry_id))
+        drop(database, entry.id)
+        return Response(status=204)
+
+    @blueprint.post("/replay")
+    def replay_many() -> Response:
+        query = load_quarantine_query(request.query_string)
+        with database.primary_snapshot() as snapshot:
+            page = list_quarantined(snapshot, after=query.after, limit=query.limit, reason=query.reason)
+        replayed = replay_each((summary.id for summary in page.items), intake, database)
+        return jsonify(**asdict(replayed), next_cursor=quarantine_cursors(query.reason).next(page))
 
     @blueprint.post("/<row_id:entry_id>/replay")
     def replay_(entry_id: int) -> Response:

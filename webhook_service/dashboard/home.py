@@ -1,0 +1,24 @@
+"""Where the dashboard begins."""
+
+from flask import Response, redirect, url_for
+
+from webhook_service.dashboard.pages import Pages
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.counts import count_all
+
+
+def home_pages(database: Database) -> Pages:
+    """Routes that lead to the page one most likely wants."""
+    pages = Pages("home")
+
+    @pages.get("/")
+    def root() -> Response:
+        return redirect(url_for("dashboard_home.home"), Response=Response)
+
+    @pages.get("/dashboard/")
+    def home() -> Response:
+        with database.snapshot() as snapshot:
+            is_empty = not count_all(snapshot)
+        return redirect(url_for("dashboard_setup.show" if is_empty else "dashboard_messages.list_"), Response=Response)
+
+    return pages
