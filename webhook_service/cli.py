@@ -3,6 +3,7 @@
 import click
 
 from webhook_service.commands.backup import backup
+from webhook_service.commands.demo import demo
 from webhook_service.commands.export import export
 from webhook_service.commands.failures import plain_failures
 from webhook_service.commands.import_ import import_
@@ -26,5 +27,5 @@ def migrate_() -> None:
         migrate(Settings.from_env().database_url)
 
 
-for command in (send, backup, export, import_, prune, erase, stats, quarantine):
+for command in (send, demo, backup, export, import_, prune, erase, stats, quarantine):
     main.add_command(command)

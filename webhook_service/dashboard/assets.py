@@ -49,7 +49,7 @@ def asset_pages() -> Pages:
         asset = assets().get(name)
         if asset is None or asset.digest != digest:
             abort(404)
-        takes_gzip = "gzip" in request.accept_encodings
+        takes_gzip = request.accept_encodings.quality("gzip") > 0
         response = Response(asset.compressed if takes_gzip else asset.content, content_type=asset.media_type)
         if takes_gzip:
             response.headers["Content-Encoding"] = "gzip"

@@ -1,10 +1,11 @@
 """Where the dashboard begins."""
 
-from flask import Response, redirect, url_for
+from flask import Response, url_for
 
 from webhook_service.dashboard.pages import Pages
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.counts import count_all
+from webhook_service.web.redirects import redirect_to
 
 
 def home_pages(database: Database) -> Pages:
@@ -13,12 +14,12 @@ def home_pages(database: Database) -> Pages:
 
     @pages.get("/")
     def root() -> Response:
-        return redirect(url_for("dashboard_home.home"), Response=Response)
+        return redirect_to(url_for("dashboard_home.home"))
 
     @pages.get("/dashboard/")
     def home() -> Response:
         with database.snapshot() as snapshot:
             is_empty = not count_all(snapshot)
-        return redirect(url_for("dashboard_setup.show" if is_empty else "dashboard_messages.list_"), Response=Response)
+        return redirect_to(url_for("dashboard_setup.show" if is_empty else "dashboard_messages.list_"))
 
     return pages

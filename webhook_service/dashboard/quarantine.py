@@ -9,7 +9,7 @@ from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.domain.quarantine import QuarantineEntry
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
-from webhook_service.intake.quarantined import drop, replay, replay_each
+from webhook_service.intake.quarantined import drop, replay, replay_page
 from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import QuarantineQuery, load_quarantine_query, quarantine_cursors
 from webhook_service.storage.database import Database
@@ -58,9 +58,7 @@ def quarantine_pages(database: Database, intake: Intake) -> Pages:
     @pages.post("/dashboard/quarantine/replay")
     def replay_many() -> str:
         query = load_quarantine_query(request.query_string)
-        with database.primary_snapshot() as snapshot:
-            page = list_quarantined(snapshot, after=query.after, limit=query.limit, reason=query.reason)
-        replayed = replay_each((summary.id for summary in page.items), intake, database)
+        replayed, _ = replay_page(database, intake, after=query.after, limit=query.limit, reason=query.reason)
         result = (
             f"{replayed.released} understood ({replayed.created} created, {replayed.duplicate} duplicate), "
             f"{replayed.quarantined} still in quarantine."

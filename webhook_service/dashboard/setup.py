@@ -38,22 +38,22 @@ _GUIDES: Mapping[str, Guide] = {
         },
     ),
     Standard.name: Guide(
-        "The sender’s webhook settings",
+        "Your sender's webhook settings",
         "Endpoint URL",
         {"Signing secret": "the value of STANDARD_WEBHOOKS_SECRET (whsec_…)"},
     ),
     WhatsApp.name: Guide(
-        "Meta’s App Dashboard, WhatsApp, Configuration, Webhook",
+        "Meta's App Dashboard, WhatsApp, Configuration, Webhook",
         "Callback URL",
         {"Verify token": "the value of WHATSAPP_VERIFY_TOKEN", "Webhook fields": "subscribe to messages"},
     ),
     Twilio.name: Guide(
-        "Twilio’s Console, your number or messaging service, Messaging",
+        "Twilio's Console, your number or messaging service, Messaging",
         "A message comes in",
         {"Method": "HTTP POST", "PUBLIC_URL": "the base of this address, exactly as Twilio calls it"},
     ),
 }
-_OTHER = Guide("The provider’s webhook settings", "URL", {})
+_OTHER = Guide("The provider's webhook settings", "URL", {})
 
 
 @dataclass(frozen=True, slots=True)

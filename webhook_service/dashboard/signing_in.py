@@ -1,10 +1,11 @@
 """The sign-in page, and signing out."""
 
-from flask import Response, abort, redirect, render_template, request, url_for
+from flask import Response, abort, render_template, request, url_for
 
 from webhook_service.dashboard.pages import Pages
 from webhook_service.web.access import Guard, is_from_own_page
 from webhook_service.web.context import current_request
+from webhook_service.web.redirects import redirect_to
 from webhook_service.web.sessions import SESSION_COOKIE, SESSION_LENGTH, Sessions
 
 COOKIE_PATH = "/dashboard"
@@ -18,7 +19,7 @@ def sign_in_pages(sessions: Sessions) -> Pages:
     def show() -> Response | str:
         wanted = _own_page(request.args.get("next"))
         if sessions.is_open(request.cookies.get(SESSION_COOKIE)):
-            return redirect(wanted, code=303, Response=Response)
+            return redirect_to(wanted, 303)
         return render_template("sign_in.html", wanted=wanted, refused=False)
 
     @pages.post("/dashboard/sign-in")
@@ -28,7 +29,7 @@ def sign_in_pages(sessions: Sessions) -> Pages:
         cookie = sessions.open(request.form.get("token", "").strip())
         if cookie is None:
             return render_template("sign_in.html", wanted=wanted, refused=True), 401
-        response = redirect(wanted, code=303, Response=Response)
+        response = redirect_to(wanted, 303)
         response.set_cookie(
             SESSION_COOKIE,
             cookie,
@@ -43,7 +44,7 @@ def sign_in_pages(sessions: Sessions) -> Pages:
     @pages.post("/dashboard/sign-out")
     def sign_out() -> Response:
         _check_sender(sessions)
-        response = redirect(url_for("dashboard_sign_in.show"), code=303, Response=Response)
+        response = redirect_to(url_for("dashboard_sign_in.show"), 303)
         response.delete_cookie(SESSION_COOKIE, path=request.root_path + COOKIE_PATH)
         return response
 

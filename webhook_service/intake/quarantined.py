@@ -1,17 +1,17 @@
 """Deliveries out of quarantine: tried again, or dropped."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.domain.quarantine import QuarantineEntry
+from webhook_service.domain.paging import Page
+from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.commit import Entry, commit
 from webhook_service.intake.take_in import Intake
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.quarantine import find_quarantined
+from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
 
 
 @dataclass(slots=True)
@@ -38,15 +38,19 @@ def replay(entry: QuarantineEntry, intake: Intake) -> Verdict:
     return verdict
 
 
-def replay_each(entry_ids: Iterable[int], intake: Intake, database: Database) -> Replayed:
-    """Replays each of these that is still in quarantine; those of a provider that is not configured stay there.
+def replay_page(
+    database: Database, intake: Intake, *, after: int, limit: int, reason: str | None
+) -> tuple[Replayed, Page[QuarantineSummary, int]]:
+    """Replays each delivery of a page of the quarantine; those of a provider that is not configured stay there.
 
     Raises StorageUnavailable; what was replayed before that is done.
     """
+    with database.primary_snapshot() as snapshot:
+        page = list_quarantined(snapshot, after=after, limit=limit, reason=reason)
     replayed = Replayed()
-    for entry_id in entry_ids:
+    for summary in page.items:
         with database.primary_snapshot() as snapshot:
-            entry = find_quarantined(snapshot, entry_id)
+            entry = find_quarantined(snapshot, summary.id)
         if entry is None:
             continue
         if entry.delivery.provider not in intake.providers:
@@ -58,7 +62,7 @@ def replay_each(entry_ids: Iterable[int], intake: Intake, database: Database) ->
         replayed.duplicate += outcomes.count(Outcome.DUPLICATE)
         replayed.quarantined += verdict.quarantined
         replayed.released += not verdict.quarantined
-    return replayed
+    return replayed, page
 
 
 def drop(database: Database, entry_id: int) -> None:

@@ -7,12 +7,13 @@ from enum import Enum, auto
 from functools import cache
 from ipaddress import IPv6Address, ip_address
 
-from flask import Blueprint, Flask, Request, Response, current_app, redirect, url_for
+from flask import Blueprint, Flask, Request, Response, current_app, url_for
 from werkzeug.exceptions import MethodNotAllowed
 
 from webhook_service.domain.secrets import Secrets
 from webhook_service.web.context import current_request
 from webhook_service.web.errors import problem
+from webhook_service.web.redirects import redirect_to
 from webhook_service.web.sessions import FORM_TOKEN, SESSION_COOKIE, Sessions, is_token
 
 FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
@@ -115,7 +116,7 @@ def _lead_to(sign_in: str, request: Request) -> Response:
         response.headers["HX-Refresh"] = "true"
         return response
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
-    return redirect(url_for(sign_in, next=wanted), code=303, Response=Response)
+    return redirect_to(url_for(sign_in, next=wanted), 303)
 
 
 def _has_token(request: Request, token: Secrets) -> bool:

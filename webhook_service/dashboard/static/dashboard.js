@@ -113,6 +113,12 @@ function rows() {
   return [...document.querySelectorAll(".row")];
 }
 
+// Filters that are not set stay out of the address.
+document.addEventListener("formdata", ({ target, formData }) => {
+  if (target.method !== "get") return;
+  for (const [name, value] of [...formData]) if (!value) formData.delete(name);
+});
+
 // The keyboard.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
