@@ -92,7 +92,7 @@ function announce({ after, count }) {
 
 // A message beside the list.
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target.id === "message") showOpened();
+  if (event.detail.target?.id === "message") showOpened();
 });
 document.addEventListener("htmx:historyRestore", showOpened);
 
