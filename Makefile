@@ -7,7 +7,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test faults test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor up up-postgres logs down
+.PHONY: help install install-dev run test faults test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -66,8 +66,9 @@ lock: ## Renew the locks (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --constraint requirements-dev.txt --extra build pyproject.toml --output-file requirements.txt
 
-vendor: ## Fetch the scripts of /docs anew and check their hashes (needs npm)
+vendor: ## Fetch the browser libraries of /docs and of the dashboard anew and check their hashes (needs npm)
 	@deploy/vendor-rapidoc.sh
+	@deploy/vendor.sh
 
 up: ## Serve from containers on port 8000, SQLite in a volume
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN

@@ -15,6 +15,7 @@ from webhook_service.blueprints.quarantine import quarantine_blueprint
 from webhook_service.blueprints.receipts import receipts_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
+from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
 from webhook_service.intake.take_in import INTAKE, Intake
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
@@ -28,6 +29,7 @@ from webhook_service.web.logs import init_logs
 from webhook_service.web.metrics import METRICS_ENDPOINT, Metrics
 from webhook_service.web.peers import users_of_peer
 from webhook_service.web.routing import WebhookService
+from webhook_service.web.sessions import Sessions
 
 
 def create_app(
@@ -52,7 +54,15 @@ def create_app(
     init_logs(app)
     Metrics(app, providers=providers, count_quarantined=partial(_count_quarantined, database))
     init_errors(app)
-    init_access(app, settings.api_token, unforwarded={METRICS_ENDPOINT}, find_users=find_users)
+    sessions = Sessions(settings.api_token)
+    init_access(
+        app,
+        settings.api_token,
+        sessions,
+        sign_in=SIGN_IN,
+        unforwarded={METRICS_ENDPOINT},
+        find_users=find_users,
+    )
 
     app.register_blueprint(webhook_blueprint(intake))
     app.register_blueprint(messages_blueprint(database))
@@ -63,6 +73,7 @@ def create_app(
     app.register_blueprint(stats_blueprint(database))
     app.register_blueprint(contract_blueprint())
     app.register_blueprint(health_blueprint(database, has_secret=Native.name in providers))
+    init_dashboard(app, database, intake, sessions)
     return app
 
 

@@ -7,6 +7,7 @@ import click
 
 from webhook_service.commands.backup import backup
 from webhook_service.commands.config import config
+from webhook_service.commands.demo import demo
 from webhook_service.commands.export import export
 from webhook_service.commands.import_ import import_
 from webhook_service.commands.migrate import migrate
@@ -58,6 +59,6 @@ def _add_options(command: click.Command) -> None:
             _add_options(below)
 
 
-for command in (serve, migrate, send, backup, export, import_, prune, erase, stats, quarantine, config):
+for command in (serve, migrate, send, demo, backup, export, import_, prune, erase, stats, quarantine, config):
     main.add_command(command)
 _add_options(main)

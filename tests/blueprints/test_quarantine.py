@@ -48,7 +48,7 @@ class Changing(Native):
 def client(database_url: str) -> Iterator[FlaskClient]:
     secrets = {Native.name: Secrets(SECRET), WhatsApp.name: Secrets(SECRET), Changing.name: Secrets(SECRET)}
     options = {Native.name: {}, WhatsApp.name: {"WHATSAPP_VERIFY_TOKEN": "token"}, Changing.name: {}}
-    Changing.understands = False
+    Changing.understands, Changing.fails_with = False, RuntimeError
     with application(
         database_url, known_providers=(*PROVIDERS, Changing), provider_secrets=secrets, provider_options=options
     ) as made:
@@ -316,3 +316,50 @@ def test_a_payload_error_is_an_error_whatever_its_provider_says(client: FlaskCli
 
 def _as_unknown_event(self: PayloadInvalid, _text: str) -> None:
     PayloadInvalid.__init__(self, Reason.UNKNOWN_EVENT, {"event": ["Unknown."]})
+
+
+def test_one_is_dropped_for_good(client: FlaskClient) -> None:
+    deliver(client, {"message_id": "bad"})
+    (entry,) = quarantined(client)
+
+    assert client.delete(f"/quarantine/{entry['id']}").status_code == 204
+    assert client.delete(f"/quarantine/{entry['id']}").status_code == 404
+    assert quarantined(client) == []
+
+
+def test_all_of_a_reason_are_tried_again_page_by_page(client: FlaskClient) -> None:
+    for number in range(3):
+        deliver(client, payload(message_id=f"m-{number}"), path="/webhook/changing")
+    deliver(client, payload(ts="yesterday"))
+    Changing.understands = True
+
+    first = client.post("/quarantine/replay?reason=parser_failed&limit=2").get_json()
+    second = client.post(f"/quarantine/replay?reason=parser_failed&cursor={first['next_cursor']}").get_json()
+
+    numbers = {"released": 2, "quarantined": 0, "created": 2, "duplicate": 0}
+    assert {**numbers, "next_cursor": first["next_cursor"]} == first
+    assert second == {"released": 1, "quarantined": 0, "created": 1, "duplicate": 0, "next_cursor": None}
+    assert sorted(stored_ids(client)) == ["m-0", "m-1", "m-2"]
+    assert [entry["reason"] for entry in quarantined(client)] == ["invalid_fields"]
+
+
+def test_what_is_still_not_understood_stays_when_all_are_tried_again(client: FlaskClient) -> None:
+    deliver(client, payload(ts="yesterday"))
+
+    answer = client.post("/quarantine/replay").get_json()
+
+    assert answer == {"released": 0, "quarantined": 1, "created": 0, "duplicate": 0, "next_cursor": None}
+    assert len(quarantined(client)) == 1
+
+
+def test_the_list_is_of_a_reason_and_its_cursor_too(client: FlaskClient) -> None:
+    for number in range(2):
+        deliver(client, payload(message_id=f"m-{number}", ts="yesterday"))
+    deliver(client, b"no JSON")
+
+    page = client.get("/quarantine?reason=invalid_fields&limit=1").get_json()
+
+    assert [entry["reason"] for entry in page["data"]] == ["invalid_fields"]
+    assert len(client.get(f"/quarantine?reason=invalid_fields&cursor={page['next_cursor']}").get_json()["data"]) == 1
+    assert client.get(f"/quarantine?cursor={page['next_cursor']}").status_code == 422
+    assert client.get("/quarantine?reason=nothing").get_json()["data"] == []

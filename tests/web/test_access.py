@@ -286,7 +286,7 @@ def test_every_route_declares_who_may_call_it(open_client: FlaskClient) -> None:
 
 def test_only_deliveries_health_and_metrics_are_open_to_a_stranger(guarded_client: FlaskClient) -> None:
     app = guarded_client.application
-    values: dict[str, Any] = {"name": "native", "message_id": "a", "entry_id": 1, "version": "a"}
+    values: dict[str, Any] = {"name": "native", "message_id": "a", "entry_id": 1, "version": "a", "digest": "0"}
     admitted = set()
     for rule in app.url_map.iter_rules():
         with app.test_request_context():
@@ -296,7 +296,10 @@ def test_only_deliveries_health_and_metrics_are_open_to_a_stranger(guarded_clien
             if answer.status_code != 401 or answer.json == {"detail": "invalid signature"}:
                 admitted.add(rule.rule)
 
-    assert admitted == {"/webhook", "/webhook/<name>", "/health/live", "/health/ready", "/metrics"}
+    assert admitted == {
+        *("/webhook", "/webhook/<name>", "/health/live", "/health/ready", "/metrics"),
+        *("/dashboard/sign-in", "/dashboard/sign-out", "/dashboard/static/<digest>/<any_text:name>"),
+    }
 
 
 @pytest.mark.parametrize("path", ["/webhook", "/health/live", "/metrics"])

@@ -1,17 +1,20 @@
 """Deliveries in quarantine: what was kept, why, how often it came; and another try."""
 
+from dataclasses import asdict
+
 from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.domain.quarantine import QuarantineEntry
 from webhook_service.domain.results import Outcome
-from webhook_service.intake.quarantined import replay
+from webhook_service.domain.verdicts import Verdict
+from webhook_service.intake.quarantined import drop, replay, replay_page
 from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import (
-    QUARANTINE_CURSORS,
     load_quarantine_query,
     load_replay_query,
     present_quarantined,
     present_quarantined_whole,
+    quarantine_cursors,
 )
 from webhook_service.schemas.query import refuse_parameters
 from webhook_service.storage.database import Database
@@ -28,9 +31,10 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     def list_() -> Response:
         query = load_quarantine_query(request.query_string)
         with database.snapshot() as snapshot:
-            page = list_quarantined(snapshot, after=query.after, limit=query.limit)
+            page = list_quarantined(snapshot, after=query.after, limit=query.limit, reason=query.reason)
         return jsonify(
-            data=[present_quarantined(summary) for summary in page.items], next_cursor=QUARANTINE_CURSORS.next(page)
+            data=[present_quarantined(summary) for summary in page.items],
+            next_cursor=quarantine_cursors(query.reason).next(page),
         )
 
     @blueprint.get("/<row_id:entry_id>")
@@ -40,20 +44,38 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
             entry = _found(find_quarantined(snapshot, entry_id))
         return jsonify(present_quarantined_whole(entry))
 
+    @blueprint.delete("/<row_id:entry_id>")
+    def drop_(entry_id: int) -> Response:
+        drop(database, _find_to_change(database, entry_id).id)
+        return Response(status=204)
+
+    @blueprint.post("/replay")
+    def replay_many() -> Response:
+        query = load_quarantine_query(request.query_string)
+        replayed, page = replay_page(database, intake, after=query.after, limit=query.limit, reason=query.reason)
+        return jsonify(**asdict(replayed), next_cursor=quarantine_cursors(query.reason).next(page))
+
     @blueprint.post("/<row_id:entry_id>/replay")
     def replay_(entry_id: int) -> Response:
         rename = load_replay_query(request.query_string)
-        with database.primary_snapshot() as snapshot:
-            entry = _found(find_quarantined(snapshot, entry_id))
+        entry = _find_to_change(database, entry_id)
         if entry.delivery.provider not in intake.providers:
             return problem(409, f"provider {entry.delivery.provider} is not configured")
-        verdict = replay(entry, intake, rename=rename)
-        numbers = {outcome.value: verdict.outcomes.all().count(outcome) for outcome in Outcome}
-        if verdict.quarantined:
-            return problem(422, "invalid payload", errors=verdict.errors, **numbers)
-        return jsonify(status="ok", **numbers)
+        return _present_replay(replay(entry, intake, rename=rename))
 
     return blueprint
+
+
+def _present_replay(verdict: Verdict) -> Response:
+    numbers = {outcome.value: verdict.outcomes.all().count(outcome) for outcome in Outcome}
+    if verdict.quarantined:
+        return problem(422, "invalid payload", errors=verdict.errors, **numbers)
+    return jsonify(status="ok", **numbers)
+
+
+def _find_to_change(database: Database, entry_id: int) -> QuarantineEntry:
+    with database.primary_snapshot() as snapshot:
+        return _found(find_quarantined(snapshot, entry_id))
 
 
 def _found(entry: QuarantineEntry | None) -> QuarantineEntry:

@@ -1,13 +1,27 @@
 """Deliveries out of quarantine: tried again, or dropped."""
 
+from dataclasses import dataclass
+
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.domain.quarantine import QuarantineEntry
-from webhook_service.domain.results import Result
+from webhook_service.domain.paging import Page
+from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
+from webhook_service.domain.results import Outcome, Result
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.commit import Entry, commit
 from webhook_service.intake.take_in import Intake
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
+
+
+@dataclass(slots=True)
+class Replayed:
+    """Numbers of a replay of many: deliveries released and still in quarantine, items created and duplicate."""
+
+    released: int = 0
+    quarantined: int = 0
+    created: int = 0
+    duplicate: int = 0
 
 
 def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> Verdict:
@@ -31,6 +45,33 @@ def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> V
     if verdict.result is Result.UNAVAILABLE:
         raise StorageUnavailable(verdict.detail or "unavailable", verdict.failure)
     return verdict
+
+
+def replay_page(
+    database: Database, intake: Intake, *, after: int, limit: int, reason: str | None
+) -> tuple[Replayed, Page[QuarantineSummary, int]]:
+    """Replays each delivery of a page of the quarantine; those of a provider that is not configured stay there.
+
+    Raises StorageUnavailable; what was replayed before that is done.
+    """
+    with database.primary_snapshot() as snapshot:
+        page = list_quarantined(snapshot, after=after, limit=limit, reason=reason)
+    replayed = Replayed()
+    for summary in page.items:
+        with database.primary_snapshot() as snapshot:
+            entry = find_quarantined(snapshot, summary.id)
+        if entry is None:
+            continue
+        if entry.delivery.provider not in intake.providers:
+            replayed.quarantined += 1
+            continue
+        verdict = replay(entry, intake)
+        outcomes = verdict.outcomes.all()
+        replayed.created += outcomes.count(Outcome.CREATED)
+        replayed.duplicate += outcomes.count(Outcome.DUPLICATE)
+        replayed.quarantined += verdict.quarantined
+        replayed.released += not verdict.quarantined
+    return replayed, page
 
 
 def drop(database: Database, entry_id: int) -> None:

@@ -1,5 +1,6 @@
 """Messages: the query for a page of them, their cursors, and a message as JSON."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from webhook_service.domain.limits import PAGE_MAX, ROW_ID_MAX, TEXT_MAX
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position, StoredMessage
 from webhook_service.schemas.cursors import PositionCursors
 from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
-from webhook_service.schemas.query import PageSchema, QueryInvalid, load_query, read_cursor
+from webhook_service.schemas.query import PageSchema, QueryInvalid, load_parameters, read_cursor, read_query_string
 
 FIRST_CURSOR = "*"  # the first page, without its total
 OFFSET_MAX = ROW_ID_MAX - PAGE_MAX
@@ -65,7 +66,12 @@ _message_query = MessageQuerySchema(unknown=EXCLUDE)
 
 def load_message_query(query_string: bytes) -> MessageQuery:
     """Loads a query string; QueryInvalid when a parameter is bad."""
-    loaded = load_query(_message_query, query_string)
+    return load_message_parameters(read_query_string(query_string))
+
+
+def load_message_parameters(parameters: Mapping[str, str]) -> MessageQuery:
+    """Loads parameters by name, as ``load_message_query`` does those of a query string."""
+    loaded = load_parameters(_message_query, parameters)
     limit, offset, order, cursor = (loaded.pop(name) for name in ("limit", "offset", "order", "cursor"))
     wanted = MessageFilter(**loaded)
     if cursor is None:

@@ -8,17 +8,26 @@ from marshmallow import EXCLUDE, Schema, fields
 
 from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
 from webhook_service.schemas.cursors import RowCursors
+from webhook_service.schemas.fields import no_nul
 from webhook_service.schemas.query import PageSchema, load_query, read_cursor
 
-QUARANTINE_CURSORS = RowCursors("quarantine")
+
+class QuarantineQuerySchema(PageSchema):
+    """The query string of ``GET /quarantine`` and of ``POST /quarantine/replay``."""
+
+    reason = fields.String(load_default=None, validate=no_nul)
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineQuery:
-    """A request for at most ``limit`` entries after the one with the id ``after``; 0 is before the first."""
+    """A request for at most ``limit`` entries after the one with the id ``after``; 0 is before the first.
+
+    With ``reason``, only those that were not understood for it.
+    """
 
     after: int
     limit: int
+    reason: str | None
 
 
 class ReplaySchema(Schema):
@@ -28,14 +37,20 @@ class ReplaySchema(Schema):
 
 
 _replay_query = ReplaySchema(unknown=EXCLUDE)
-_quarantine_query = PageSchema(unknown=EXCLUDE)
+_quarantine_query = QuarantineQuerySchema(unknown=EXCLUDE)
 
 
 def load_quarantine_query(query_string: bytes) -> QuarantineQuery:
     """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_quarantine_query, query_string)
-    cursor = loaded["cursor"]
-    return QuarantineQuery(0 if cursor is None else read_cursor(QUARANTINE_CURSORS, cursor), loaded["limit"])
+    cursor, reason = loaded["cursor"], loaded["reason"]
+    after = 0 if cursor is None else read_cursor(quarantine_cursors(reason), cursor)
+    return QuarantineQuery(after, loaded["limit"], reason)
+
+
+def quarantine_cursors(reason: str | None) -> RowCursors:
+    """Returns the cursors of the list of quarantined deliveries, or of those of a reason."""
+    return RowCursors("quarantine", reason)
 
 
 def load_replay_query(query_string: bytes) -> bool:

@@ -1,6 +1,5 @@
 """Access: protected mode without an API token, the token with one."""
 
-import hmac
 import logging
 import os
 import re
@@ -11,13 +10,15 @@ from functools import cache
 from ipaddress import IPv6Address, ip_address
 from wsgiref.types import WSGIEnvironment
 
-from flask import Blueprint, Flask, Request, Response, current_app
+from flask import Blueprint, Flask, Request, Response, current_app, url_for
 from werkzeug.exceptions import MethodNotAllowed
 
 from webhook_service.domain.secrets import Secrets
 from webhook_service.web.context import current_request
 from webhook_service.web.errors import problem
 from webhook_service.web.peers import IS_SUPPORTED, users_of_peer
+from webhook_service.web.redirects import redirect_to
+from webhook_service.web.sessions import FORM_TOKEN, SESSION_COOKIE, Sessions, is_token
 
 FORWARDING_HEADERS = (
     *("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto"),
@@ -50,22 +51,39 @@ class Guard(Enum):
     """Whoever is not forwarded by a proxy."""
     READERS = auto()
     """Whoever has the API token; while none is set, the processes of this user, or of root, on this machine."""
+    BROWSERS = auto()
+    """Readers, and browsers that are signed in; others are led to the sign-in page."""
 
 
 class GuardedBlueprint(Blueprint):
     """A blueprint that declares who may call its routes."""
 
-    def __init__(self, name: str, import_name: str, *, guard: Guard, url_prefix: str | None = None) -> None:
-        super().__init__(name, import_name, url_prefix=url_prefix)
+    def __init__(
+        self,
+        name: str,
+        import_name: str,
+        *,
+        guard: Guard,
+        url_prefix: str | None = None,
+        template_folder: str | None = None,
+    ) -> None:
+        super().__init__(name, import_name, url_prefix=url_prefix, template_folder=template_folder)
         self.guard = guard
 
 
 def init_access(
-    app: Flask, token: Secrets | None, *, unforwarded: Collection[str], find_users: FindUsers = users_of_peer
+    app: Flask,
+    token: Secrets | None,
+    sessions: Sessions,
+    *,
+    sign_in: str,
+    unforwarded: Collection[str],
+    find_users: FindUsers = users_of_peer,
 ) -> None:
     """Guards every request as its blueprint declares; one that no route matches is for readers.
 
-    ``unforwarded`` are the endpoints of no blueprint that are for whoever is not forwarded by a proxy.
+    ``sign_in`` is the endpoint of the sign-in page. ``unforwarded`` are the endpoints of no blueprint that are for
+    whoever is not forwarded by a proxy.
     """
     if token is None and not IS_SUPPORTED:
         _log.warning("without API_TOKEN every user of this machine may read: only Linux tells whose a connection is")
@@ -82,15 +100,18 @@ def init_access(
         request = current_request()
         if _is_without_host(request.environ):
             return problem(400, "no Host header")
-        match guard_of(_endpoint(request)):
+        guard = guard_of(_endpoint(request))
+        match guard:
             case Guard.OPEN:
                 return None
             case Guard.UNFORWARDED:
                 return _refuse_forwarded(request)
-        if not (_has_token(request, token) if token else _is_from_this_user(request, find_users)):
-            return _refuse(token)
-        if request.method not in _SAFE_METHODS and _is_from_other_site(request):
-            return problem(403, "not from another site")
+        reads = _has_token(request, token) if token else _is_from_this_user(request, find_users)
+        if not reads and not (guard is Guard.BROWSERS and sessions.is_open(request.cookies.get(SESSION_COOKIE))):
+            return _lead_to(sign_in, request) if guard is Guard.BROWSERS and token else _refuse(token)
+        if request.method not in _SAFE_METHODS:
+            own = is_from_own_page(request, sessions) if guard is Guard.BROWSERS else not _is_from_other_site(request)
+            return None if own else problem(403, "not from another site")
         return None
 
 
@@ -125,12 +146,20 @@ def _refuse(token: Secrets | None) -> Response:
     return response
 
 
+def _lead_to(sign_in: str, request: Request) -> Response:
+    """Sends a browser to the sign-in page; a part of a page can't show it, so htmx loads the whole page anew."""
+    if "HX-Request" in request.headers or "text/html" not in request.headers.get("Accept", ""):
+        response = problem(401, "API token needed")
+        response.headers.setlist("WWW-Authenticate", _CHALLENGES)
+        response.headers["HX-Refresh"] = "true"
+        return response
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect_to(url_for(sign_in, next=wanted), 303)
+
+
 def _has_token(request: Request, token: Secrets) -> bool:
     presented = _presented_token(request)
-    if presented is None:
-        return False
-    matches = [hmac.compare_digest(secret.encode(), presented) for _, secret in token.by_age()]
-    return any(matches)
+    return presented is not None and is_token(presented, token)
 
 
 def _presented_token(request: Request) -> bytes | None:
@@ -189,6 +218,16 @@ def _is_loopback(address: str) -> bool:
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
         return parsed.ipv4_mapped.is_loopback
     return parsed.is_loopback
+
+
+def is_from_own_page(request: Request, sessions: Sessions) -> bool:
+    """Tells whether a request was made by one of the service's own pages.
+
+    Browsers say so in ``Sec-Fetch-Site``, except old ones, and any of them over plain HTTP to another machine
+    (https://www.w3.org/TR/fetch-metadata/): there a form token proves it.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    return sessions.is_form_token(request.form.get(FORM_TOKEN)) if site is None else site == "same-origin"
 
 
 def _is_from_other_site(request: Request) -> bool:

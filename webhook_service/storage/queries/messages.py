@@ -7,7 +7,7 @@ from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy import Row as ResultRow
 
 from webhook_service.domain.limits import MESSAGE_ID_MAX
@@ -109,6 +109,11 @@ def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMess
     """
     page = SELECT_MESSAGES.where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
     return to_messages(connection.execute(page))
+
+
+def newest_place(connection: Connection) -> int:
+    """Reads the id after which the feed has no message yet."""
+    return connection.scalar(select(func.max(MessageRow.id))) or 0
 
 
 def to_messages(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:

@@ -59,8 +59,14 @@ def find_quarantined(connection: Connection, entry_id: int) -> QuarantineEntry |
     return QuarantineEntry(entry_id, delivery, last_at, count)
 
 
-def list_quarantined(connection: Connection, *, after: int, limit: int) -> Page[QuarantineSummary, int]:
-    """Reads a page of quarantined deliveries after the one with the id ``after``, oldest first, without bodies."""
+def list_quarantined(
+    connection: Connection, *, after: int, limit: int, reason: str | None = None
+) -> Page[QuarantineSummary, int]:
+    """Reads a page of quarantined deliveries after the one with the id ``after``, oldest first, without bodies.
+
+    With ``reason``, only those that were not understood for it.
+    """
+    for_reason = [] if reason is None else [QuarantineRow.reason == reason]
     page = (
         select(
             QuarantineRow.id,
@@ -72,7 +78,7 @@ def list_quarantined(connection: Connection, *, after: int, limit: int) -> Page[
             QuarantineRow.count,
             func.length(QuarantineRow.raw),
         )
-        .where(QuarantineRow.id > after)
+        .where(QuarantineRow.id > after, *for_reason)
         .order_by(QuarantineRow.id)
         .limit(limit + 1)
     )

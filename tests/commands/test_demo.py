@@ -1,0 +1,42 @@
+"""An invented inbox, to try the dashboard."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.support.app import application, deliver
+from tests.support.deliveries import payload
+from tests.support.processes import environment, run_cli
+
+
+@pytest.fixture
+def client(sqlite_url: str) -> Iterator[FlaskClient]:
+    with application(sqlite_url) as made:
+        yield made
+
+
+def test_an_empty_inbox_is_filled_with_messages_receipts_and_quarantined_deliveries(
+    sqlite_url: str, client: FlaskClient
+) -> None:
+    done = run_cli("demo", "--count", "230", environ=environment(sqlite_url))
+
+    assert done.returncode == 0
+    assert client.get("/stats").get_json()["total_messages"] == 230
+    assert {message["provider"] for message in client.get("/messages?limit=100").get_json()["data"]} >= {
+        *("whatsapp", "twilio", "native", "standard"),
+    }
+    assert client.get("/receipts").get_json()["data"]
+    assert [entry["count"] for entry in client.get("/quarantine").get_json()["data"]] == [12, 2, 1]
+
+
+def test_an_inbox_that_holds_anything_is_left_alone(sqlite_url: str, client: FlaskClient) -> None:
+    for content in ({"message_id": "bad"}, payload()):
+        deliver(client, content)
+        before = client.get("/stats").get_json()["total_messages"]
+
+        done = run_cli("demo", environ=environment(sqlite_url))
+
+        assert done.returncode == 1
+        assert "not empty" in done.stderr
+        assert client.get("/stats").get_json()["total_messages"] == before

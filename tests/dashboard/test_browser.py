@@ -1,0 +1,226 @@
+"""What a person notices, in a browser against a real server."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect
+
+from tests.dashboard.corpus import HOSTILE_TEXTS
+from tests.support.deliveries import payload
+from tests.support.processes import run_cli
+from tests.support.server import Server
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+TRANSFERRED_AT_FIRST = 80 * 1024  # bytes
+
+RUN_AXE = "axe.run().then(found => found.violations.map(each => `${each.id}: ${each.nodes[0].html}`))"
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
+PAGES = (
+    *("messages", "messages?q=order&from=%2B1", "messages?since=yesterday", "messages?message=demo-000001"),
+    *("messages?message=wamid.out00000", "messages?q=absent", "quarantine", "quarantine/1", "setup", "sign-in"),
+)
+
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def demo_inbox(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with an invented inbox, for the tests that change nothing in it."""
+    path = shutil.copy(sqlite_template, tmp_path_factory.mktemp("demo") / "app.db")
+    with Server(f"sqlite:///{path}", WEB_CONCURRENCY="1") as running:
+        assert run_cli("demo", environ=running.environ).returncode == 0
+        yield running
+
+
+def fill(server: Server, number: int) -> None:
+    """Delivers messages m-00, m-01 and so on, a second apart."""
+    for at in range(number):
+        answer = server.deliver(
+            payload(message_id=f"m-{at:02}", ts=f"2025-01-15T10:{at // 60:02}:{at % 60:02}Z", text=f"Text {at:02}")
+        )
+        assert answer.status == 200
+
+
+def test_a_click_opens_a_message_beside_the_list_under_its_own_address(
+    inbox: Server, page: Page, faults: list[str]
+) -> None:
+    fill(inbox, 3)
+    page.goto("/dashboard/messages?q=text")
+    page.get_by_text("Text 01").click()
+
+    expect(page.locator("#message .text")).to_have_text("Text 01")
+    assert page.url.endswith("?q=text&message=m-01")
+    expect(page.locator(".row[aria-current]")).to_contain_text("Text 01")
+    page.reload()
+    expect(page.locator("#message .text")).to_have_text("Text 01")
+    page.locator("#close").click()
+    expect(page.locator("#message article")).to_have_count(0)
+    page.go_back()
+    expect(page.locator("#message .text")).to_have_text("Text 01")
+    assert faults == []
+
+
+def test_scrolling_to_the_end_brings_older_messages(inbox: Server, page: Page, faults: list[str]) -> None:
+    fill(inbox, 120)
+    page.goto("/dashboard/messages")
+    assert page.locator(".row").count() == 50
+
+    for number in (100, 120):
+        page.locator(".row").last.scroll_into_view_if_needed()
+        page.locator("#list").evaluate("list => list.scrollTop = list.scrollHeight")
+        expect(page.locator(".row")).to_have_count(number)
+
+    expect(page.locator(".row").last).to_contain_text("Text 00")
+    expect(page.locator("#more")).to_have_count(0)
+    assert faults == []
+
+
+def test_new_messages_are_announced_and_move_nothing(inbox: Server, page: Page, faults: list[str]) -> None:
+    fill(inbox, 2)
+    page.goto("/dashboard/messages")
+    expect(page.locator("#live")).to_have_text("Live")
+
+    for number in range(3):
+        inbox.deliver(payload(message_id=f"new-{number}", text="Just in", ts="2025-01-16T10:00:00Z"))
+
+    expect(page.locator("#announcement")).to_have_text("3 new messages")
+    assert page.locator(".row").count() == 2
+    assert page.title().startswith("(3)")
+    page.get_by_text("3 new messages").click()
+    expect(page.locator(".row")).to_have_count(5)
+    assert faults == []
+
+
+def test_a_page_tells_when_it_is_hidden_and_when_the_server_is_away(inbox: Server, page: Page) -> None:
+    page.goto("/dashboard/messages")
+    expect(page.locator("#live")).to_have_text("Live")
+
+    page.evaluate(
+        "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    expect(page.locator("#live")).to_have_text("Paused")
+    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#live")).to_have_text("Live")
+    inbox.kill()
+    expect(page.locator("#live")).to_have_text("Offline")
+    inbox.start()
+    expect(page.locator("#live")).to_have_text("Live")
+
+
+def test_the_keyboard_alone_is_enough(inbox: Server, page: Page, faults: list[str]) -> None:
+    fill(inbox, 3)
+    page.goto("/dashboard/messages")
+    press = page.keyboard.press
+
+    press("j")
+    press("j")
+    press("j")
+    press("k")
+    press("Enter")
+    expect(page.locator("#message .text")).to_have_text("Text 01")
+    press("Escape")
+    expect(page.locator("#message article")).to_have_count(0)
+    expect(page.locator(".row").nth(1)).to_be_focused()
+    press("?")
+    expect(page.locator("#help")).to_be_visible()
+    press("Escape")
+    expect(page.locator("#help")).to_be_hidden()
+    press("/")
+    expect(page.locator("#q")).to_be_focused()
+    page.keyboard.type("02")
+    press("Enter")
+    expect(page.locator(".row")).to_have_count(1)
+    assert page.url.endswith("/dashboard/messages?q=02")
+    assert faults == []
+
+
+def test_hostile_texts_stay_texts(inbox: Server, page: Page, faults: list[str]) -> None:
+    for number, text in enumerate(HOSTILE_TEXTS):
+        inbox.deliver(payload(message_id=f"m-{number:02}", text=text, note={text[:90]: text}))
+    page.goto("/dashboard/messages")
+    for number, text in enumerate(HOSTILE_TEXTS):
+        page.locator(f".row[href$='m-{number:02}']").click()
+        expect(page.locator("#message .id").last).to_have_text(f"m-{number:02}")
+        assert page.locator("#message .text").evaluate("element => element.textContent") == text
+
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("a[href^='tel:']").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert faults == []
+
+
+def test_without_javascript_it_lists_filters_pages_and_opens(inbox: Server, browser: Browser) -> None:
+    fill(inbox, 60)
+    context = browser.new_context(base_url=inbox.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/dashboard/messages")
+    page.get_by_text("Older messages").click()
+    page.get_by_text("Text 00").click()
+    expect(page.locator("#message .text")).to_have_text("Text 00")
+    page.goto("/dashboard/messages")
+    page.locator("#q").fill("Text 33")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator(".row")).to_have_count(1)
+    context.close()
+
+
+def test_a_replay_shows_its_result_in_place_and_dropping_asks_first(
+    inbox: Server, page: Page, faults: list[str]
+) -> None:
+    inbox.deliver({"message_id": "bad"})
+    page.goto("/dashboard/quarantine/1")
+
+    page.get_by_role("button", name="Replay").click()
+    expect(page.locator(".notice")).to_contain_text("Still not understood")
+    page.get_by_text("Drop…").click()
+    page.get_by_role("button", name="Drop for good").click()
+    expect(page.locator("#entry")).to_contain_text("Dropped")
+    assert page.url.endswith("/dashboard/quarantine/1")
+    assert faults == []
+
+
+def test_setting_up_turns_green_by_itself(inbox: Server, page: Page, faults: list[str]) -> None:
+    page.goto("/dashboard/")
+    expect(page.locator(".progress")).to_have_text("Waiting for the first delivery")
+
+    inbox.deliver(payload())
+
+    expect(page.locator(".progress.good")).to_contain_text("Received")
+    assert faults == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
+    width: int, browser: Browser, demo_inbox: Server
+) -> None:
+    context = browser.new_context(
+        base_url=demo_inbox.url, viewport={"width": width, "height": 800}, bypass_csp=True, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    for path in PAGES:
+        page.goto(f"/dashboard/{path}")
+        page.add_script_tag(path=AXE)
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate(RUN_AXE) == [], (path, scheme)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    context.close()
+
+
+def test_the_first_view_is_small_and_asks_no_other_host(browser: Browser, demo_inbox: Server) -> None:
+    context = browser.new_context(base_url=demo_inbox.url)
+    page = context.new_page()
+    finished: list[Request] = []
+    page.on("requestfinished", lambda request: finished.append(request))
+    page.goto("/dashboard/messages")
+    expect(page.locator("#live")).to_have_text("Live")
+    sizes = [request.sizes() for request in finished]
+
+    assert sum(size["responseBodySize"] + size["responseHeadersSize"] for size in sizes) <= TRANSFERRED_AT_FIRST
+    assert {request.url.split("/")[2] for request in finished} == {f"127.0.0.1:{demo_inbox.port}"}
+    assert len(finished) >= 4
+    context.close()

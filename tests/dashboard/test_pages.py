@@ -1,0 +1,239 @@
+"""Pages as a browser without JavaScript gets them."""
+
+import gzip
+import re
+from collections.abc import Iterator
+from html import unescape
+from html.parser import HTMLParser
+from urllib.parse import quote
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.dashboard.corpus import HOSTILE_TEXTS
+from tests.support.app import application, deliver
+from tests.support.deliveries import SECRET, payload
+from tests.support.whatsapp import a_status, a_value, of_values, post
+from webhook_service.dashboard.assets import asset_path, assets
+from webhook_service.dashboard.quarantine import RAW_SHOWN, view_raw
+from webhook_service.domain.secrets import Secrets
+from webhook_service.providers.native import Native
+from webhook_service.providers.whatsapp import WhatsApp
+
+OWN = {"Sec-Fetch-Site": "same-origin"}
+
+
+class Elements(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture
+def client(database_url: str) -> Iterator[FlaskClient]:
+    secrets = {Native.name: Secrets(SECRET), WhatsApp.name: Secrets(SECRET)}
+    options = {Native.name: {}, WhatsApp.name: {"WHATSAPP_VERIFY_TOKEN": "token"}}
+    with application(database_url, provider_secrets=secrets, provider_options=options) as made:
+        yield made
+
+
+def rows(page: str) -> list[str]:
+    """The addresses behind the rows of a list."""
+    return [attrs["href"] or "" for tag, attrs in Elements(page).found if tag == "a" and attrs.get("class") == "row"]
+
+
+def test_the_root_leads_to_the_dashboard_and_on_to_what_is_wanted_first(client: FlaskClient) -> None:
+    assert client.get("/").headers["Location"] == "/dashboard/"
+    assert client.get("/dashboard/").headers["Location"] == "/dashboard/setup"
+
+    deliver(client, payload())
+
+    assert client.get("/dashboard/").headers["Location"] == "/dashboard/messages"
+
+
+def test_the_list_has_the_newest_first_and_pages_by_a_link(client: FlaskClient) -> None:
+    for number in range(60):
+        deliver(client, payload(message_id=f"m-{number:02}", ts=f"2025-01-15T10:00:{number:02}Z"))
+
+    first = client.get("/dashboard/messages").text
+    (more,) = re.findall(r'<a href="([^"]+)">Older messages', first)
+    second = client.get(unescape(more)).text
+
+    assert [url.rpartition("=")[2] for url in rows(first) + rows(second)] == [f"m-{n:02}" for n in range(59, -1, -1)]
+    assert "Older messages" not in second
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("from=%2B1", {"a"}),
+        ("to=%2B2", {"b"}),
+        ("q=HELLO", {"a", "b"}),
+        ("since=2025-01-15T10:00", {"b", "c"}),
+        ("until=2025-01-15T10:00:00Z", {"a"}),
+        ("provider=native", {"a", "b", "c"}),
+        ("provider=&from=&to=&since=&until=&q=&message=", {"a", "b", "c"}),
+        ("provider=twilio", set()),
+    ],
+)
+def test_filters_are_in_the_address(query: str, expected: set[str], client: FlaskClient) -> None:
+    deliver(client, payload(message_id="a", sender="+1", ts="2025-01-15T09:00:00Z"))
+    deliver(client, payload(message_id="b", recipient="+2"))
+    deliver(client, payload(message_id="c", text="Bye"))
+
+    page = client.get(f"/dashboard/messages?{query}").text
+
+    assert {url.rpartition("=")[2] for url in rows(page)} == expected
+
+
+def test_a_bad_filter_is_named_beside_what_was_entered(client: FlaskClient) -> None:
+    response = client.get("/dashboard/messages?since=yesterday")
+
+    assert response.status_code == 422
+    assert "Not an ISO 8601 timestamp" in response.text
+    assert 'value="yesterday"' in response.text
+
+
+@pytest.mark.parametrize("message_id", ["a/b", "../x", "?#&=+ %2F", "é\u202e", "<b>", "new", "m" * 255])
+def test_any_id_can_be_opened(message_id: str, client: FlaskClient) -> None:
+    deliver(client, payload(message_id=message_id, text="Found", note={"deep": [1, None, "two"]}))
+
+    (url,) = rows(client.get("/dashboard/messages").text)
+    response = client.get(url)
+
+    assert response.status_code == 200
+    assert f'class="id">{message_id.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}<' in response.text
+    assert "two" in response.text
+
+
+def test_a_message_that_is_not_there_is_said_so(client: FlaskClient) -> None:
+    response = client.get("/dashboard/messages?message=%3Cb%3E")
+
+    assert response.status_code == 404
+    assert "There is no message with the ID" in response.text
+
+
+def test_receipts_are_found_by_the_id_of_an_outgoing_message(client: FlaskClient) -> None:
+    for status, at in (("delivered", "1736935202"), ("sent", "1736935201")):
+        post(client, of_values(a_value(statuses=[a_status("wamid.out", status, timestamp=at)])))
+
+    page = client.get("/dashboard/messages?message=wamid.out").text
+
+    assert re.search(r'class="tag good"><bdi>delivered</bdi>', page)
+    assert page.index("<b><bdi>sent</bdi>") < page.index("<b><bdi>delivered</bdi>")
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_a_text_is_only_ever_text(text: str, client: FlaskClient) -> None:
+    deliver(client, payload(message_id=text[:200], text=text, **{text[:100]: text}))
+    known = client.get("/dashboard/messages?q=nothing").text
+
+    page = client.get(f"/dashboard/messages?message={quote(text[:200])}&q={quote(text)}").text
+
+    allowed = {name for _, attrs in Elements(known).found for name in attrs} | {
+        "data-copy",
+        "data-copy-url",
+        "aria-current",
+    }
+    allowed |= {"hx-get", "hx-target", "hx-push-url", "datetime", "dir", "open", "aria-labelledby"}
+    found = Elements(page).found
+    assert {name for _, attrs in found for name in attrs} <= allowed
+    assert sum(tag == "script" for tag, _ in found) == 2
+    assert not [attrs for tag, attrs in found if str(attrs.get("href", "")).startswith(("tel:", "javascript:", "http"))]
+    assert text in unescape(page)
+
+
+def test_no_page_has_script_or_style_in_it(client: FlaskClient) -> None:
+    deliver(client, {"message_id": "bad"})
+    for path in ("messages", "quarantine", "quarantine/1", "setup", "sign-in"):
+        for tag, attrs in Elements(client.get(f"/dashboard/{path}").text).found:
+            assert tag != "style"
+            assert tag != "script" or attrs.get("src")
+            assert not [name for name in attrs if name == "style" or name.startswith("on")]
+
+
+def test_an_idle_look_for_new_messages_has_no_body(client: FlaskClient) -> None:
+    deliver(client, payload(text="Hello"))
+    page = client.get("/dashboard/messages?q=hello").text
+    (after,) = re.findall(r'data-after="([^"]+)"', page)
+    assert client.get(f"/dashboard/live?after={after}").status_code == 204
+
+    deliver(client, payload(text="HELLO again"))
+    deliver(client, payload(text="Bye"))
+
+    told = client.get(f"/dashboard/live?after={after}&q=hello").get_json()
+    assert told["count"] == 1
+    assert client.get(f"/dashboard/live?after={told['after']}").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 2),
+        ("from=%2B1", 1),
+        ("to=%2B2", 1),
+        ("provider=twilio", 0),
+        ("since=2025-01-15T10:00:00Z", 1),
+        ("q=%25", 0),
+    ],
+)
+def test_what_is_announced_is_what_the_list_would_show(query: str, count: int, client: FlaskClient) -> None:
+    deliver(client, payload(sender="+1", ts="2025-01-15T09:59:59Z"))
+    deliver(client, payload(recipient="+2", text=None))
+
+    assert client.get(f"/dashboard/live?{query}").get_json()["count"] == count
+    assert len(rows(client.get(f"/dashboard/messages?{query}").text)) == count
+
+
+def test_assets_keep_their_address_for_as_long_as_their_content(client: FlaskClient) -> None:
+    for name, asset in assets().items():
+        url = f"/dashboard/static/{asset_path(name)}"
+        plain, compressed = client.get(url), client.get(url, headers={"Accept-Encoding": "gzip"})
+
+        assert plain.data == asset.content == gzip.decompress(compressed.data)
+        assert "immutable" in plain.headers["Cache-Control"]
+        assert client.get(f"/dashboard/static/0000/{name}").status_code == 404
+    assert (
+        client.get(f"/dashboard/static/{asset_path('dashboard.css').partition('/')[0]}/../pages.py").status_code == 404
+    )
+
+
+def test_a_quarantined_delivery_is_shown_tried_again_and_dropped(client: FlaskClient) -> None:
+    deliver(client, {"message_id": "<bad>"})
+
+    assert "invalid_fields" in client.get("/dashboard/quarantine").text
+    shown = client.get("/dashboard/quarantine/1").text
+    assert "&lt;bad&gt;" in unescape(shown).replace("<bad>", "&lt;bad&gt;")
+    assert "Still not understood" in client.post("/dashboard/quarantine/1/replay", headers=OWN).text
+    assert "0 understood" in client.post("/dashboard/quarantine/replay?reason=invalid_fields", headers=OWN).text
+    assert "Dropped" in client.post("/dashboard/quarantine/1/drop", headers=OWN).text
+    assert client.get("/dashboard/quarantine/1").status_code == 404
+    assert "Nothing is in quarantine" in client.get("/dashboard/quarantine").text
+
+
+def test_a_body_is_shown_as_text_and_as_hex() -> None:
+    assert (
+        view_raw(b'{"a"}\n\x00').hex_dump == "00000000  7b 22 61 22 7d 0a 00                             " + '{"a"}..'
+    )
+    assert view_raw(b"\xff").text is None
+    assert view_raw(b"\xc3\xa9").text == "é"
+    large = view_raw("é".encode() * RAW_SHOWN)
+    assert (large.is_cut, len(large.text or "")) == (True, RAW_SHOWN // 2)
+
+
+def test_a_card_waits_for_the_first_delivery_and_then_stops_asking(client: FlaskClient) -> None:
+    assert 'hx-trigger="every 2s"' in client.get("/dashboard/setup/native").text
+
+    deliver(client, payload())
+
+    arrived = client.get("/dashboard/setup/native").text
+    assert "Received" in arrived
+    assert "hx-trigger" not in arrived
+    assert client.get("/dashboard/setup/twilio").status_code == 404
+    assert "TWILIO_AUTH_TOKEN" in client.get("/dashboard/setup").text

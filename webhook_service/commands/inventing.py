@@ -1,0 +1,137 @@
+"""Invented traffic. Phone numbers are of ranges that are kept for fiction, so that nobody is meant.
+
+Ranges: Ofcom's numbers for drama (https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama) and
+555-0100 to 555-0199 of the North American Numbering Plan.
+"""
+
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.messages import Message
+from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.receipts import Receipt
+from webhook_service.domain.results import Reason
+from webhook_service.intake.commit import Entry
+
+SPAN = timedelta(days=14)
+EVERY_OUTGOING = 8  # one receipted message for so many that come in
+QUARANTINED: tuple[tuple[str, Reason, Mapping[str, list[str]], bytes, int], ...] = (
+    (
+        "native",
+        Reason.INVALID_FIELDS,
+        {"from": ["Not an E.164 number: a plus and 1 to 15 digits."], "ts": ["Missing data for required field."]},
+        b'{"message_id": "order-7781", "from": "020 7946 0018", "to": "+442079460200", "text": "Parcel is late"}',
+        12,
+    ),
+    (
+        "whatsapp",
+        Reason.UNKNOWN_FIELD,
+        {"entry.0.changes.0.field": ["Unknown field: account_alerts"]},
+        b'{"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [{"field": "account_alerts"}]}]}',
+        2,
+    ),
+    ("native", Reason.NOT_JSON, {"body": ["Not JSON."]}, b"message_id=7&text=hello\xff", 1),
+)
+
+_TEXTS = (
+    "Hi! Is my order on its way?",
+    "The parcel arrived, thank you 🎉",
+    "Could we move the appointment to Thursday at 3 pm?",
+    "Your code is 402 193. It is valid for 10 minutes.",
+    "STOP",
+    "Where can I find the invoice for March?",
+    "Hallo, ich hätte gern einen Termin am Freitag.",
+    "مرحبا، هل المتجر مفتوح اليوم؟",
+    "Yes, please go ahead.",
+    "The driver rang, but nobody was at the door. I have been home all day, so please try again tomorrow before noon.",
+    "On my way, ten minutes late",
+    "¿Tienen la talla 42 en azul?",
+    "ありがとうございます",
+    "Thanks for the quick reply!",
+    "The pump in hall 2 reports 81 °C.",
+)
+_SENDERS = [
+    *(f"+4477009001{number:02}" for number in range(18)),
+    *(f"+120255501{number:02}" for number in range(10, 22)),
+]
+_INBOXES = {
+    "whatsapp": "+442079460200",
+    "twilio": "+12025550100",
+    "native": "+442079460201",
+    "standard": "+442079460202",
+}
+_SHARES = {"whatsapp": 55, "twilio": 25, "native": 14, "standard": 6}
+_NAMES = ("Kim", "Alex", "Sam", "Robin", "Jo")
+
+
+def invent_deliveries(count: int, now: datetime | None = None) -> list[Entry]:
+    """Invents ``count`` messages up to ``now``, receipts of outgoing ones, and deliveries for the quarantine."""
+    chance = random.Random(7)  # noqa: S311  # the same inbox each time
+    now = now or datetime.now(UTC)
+    moments = sorted(now - SPAN * chance.random() ** 1.6 for _ in range(count))
+    entries = [Entry.of(Contents(messages=(_message(chance, number, ts),))) for number, ts in enumerate(moments)]
+    for number, ts in enumerate(moments[::EVERY_OUTGOING]):
+        entries.append(Entry.of(_outgoing(chance, number, ts)))
+    for provider, reason, problems, raw, times in QUARANTINED:
+        headers = {"Content-Type": "application/json"}
+        kept = Quarantined(provider, raw, headers, _target(provider), reason, problems, now)
+        entries += [Entry.of(Contents(), quarantined=kept)] * times
+    return entries
+
+
+def _message(chance: random.Random, number: int, ts: datetime) -> Message:
+    (provider,) = chance.choices(list(_SHARES), list(_SHARES.values()))
+    sender = _SENDERS[min(int(chance.expovariate(0.12)), len(_SENDERS) - 1)]
+    kind, text, extra = _content(chance, provider, number)
+    prefix = {"whatsapp": "wamid.demo", "twilio": "SMdemo"}.get(provider, "demo-")
+    return Message(
+        message_id=f"{prefix}{number:06}",
+        provider=provider,
+        sender=sender,
+        recipient=_INBOXES[provider],
+        ts=ts,
+        received_at=ts + timedelta(milliseconds=chance.randint(180, 2400)),
+        text=text,
+        type=kind,
+        extra=extra,
+    )
+
+
+def _content(chance: random.Random, provider: str, number: int) -> tuple[str, str | None, dict[str, Any] | None]:
+    text = chance.choice(_TEXTS)
+    if provider == "twilio":
+        return "text", text, {"NumSegments": "1", "SmsStatus": "received", "FromCountry": "GB"}
+    if provider != "whatsapp":
+        return "text", text, {"order": {"number": 7000 + number, "items": [{"sku": "A-12", "quantity": 2}]}}
+    profile = {"contacts": [{"profile": {"name": chance.choice(_NAMES)}}], "phone_number_id": "100000000000000"}
+    if chance.random() < 0.15:
+        picture = {"id": str(10**14 + number), "mime_type": "image/jpeg", "sha256": "0" * 44}
+        return "image", None, {**profile, "image": picture}
+    return "text", text, profile
+
+
+def _outgoing(chance: random.Random, number: int, ts: datetime) -> Contents:
+    """Invents what became of one outgoing message; the receipts arrive in any order."""
+    way = chance.choice((("sent", "delivered", "read"), ("sent", "delivered"), ("sent", "failed")))
+    recipient = chance.choice(_SENDERS)
+    receipts = [
+        Receipt(
+            message_id=f"wamid.out{number:05}",
+            provider="whatsapp",
+            status=status,
+            recipient=recipient,
+            ts=ts + timedelta(seconds=7 * step),
+            received_at=ts + timedelta(seconds=7 * step + 1),
+            error="131026 Message undeliverable" if status == "failed" else None,
+        )
+        for step, status in enumerate(way)
+    ]
+    chance.shuffle(receipts)
+    return Contents(receipts=tuple(receipts))
+
+
+def _target(provider: str) -> str:
+    return "/webhook" if provider == "native" else f"/webhook/{provider}"

@@ -1,0 +1,1 @@
+"""Pages for people: server-rendered, another presenter of what the JSON calls give."""

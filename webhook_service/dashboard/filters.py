@@ -1,0 +1,48 @@
+"""The filters of the list of messages, as a form has them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from webhook_service.domain.messages import MessageQuery, Order
+from webhook_service.schemas.messages import FIRST_CURSOR, load_message_parameters
+from webhook_service.schemas.query import QueryInvalid, read_query_string
+
+NAMES = ("provider", "from", "to", "since", "until", "q")
+PLACE = "cursor"
+OPENED = "message"
+
+_WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """A query string of the list, read for a page.
+
+    ``given`` are the filters as the form shows them again, ``opened`` the ID of the message beside the list. ``query``
+    is None when a filter is bad; ``errors`` names what is wrong with each.
+    """
+
+    given: Mapping[str, str]
+    query: MessageQuery | None
+    opened: str | None
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def load_filters(query_string: bytes) -> Filters:
+    """Loads a query string; a bad parameter is reported in the result. QueryInvalid when it is not UTF-8."""
+    parameters = read_query_string(query_string)
+    given = {name: parameters[name] for name in NAMES if name in parameters}
+    opened = parameters.get(OPENED) or None
+    asked = {name: _in_utc(value) if name in {"since", "until"} else value for name, value in given.items()}
+    place = parameters.get(PLACE, FIRST_CURSOR)
+    try:
+        query = load_message_parameters({**asked, "order": Order.DESC.value, PLACE: place})
+    except QueryInvalid as invalid:
+        return Filters(given, None, opened, invalid.errors)
+    return Filters(given, query, opened)
+
+
+def _in_utc(moment: str) -> str:
+    """Adds the zone that a browser's field for a time leaves out; the page says that its times are UTC."""
+    return moment + "Z" if _WITHOUT_ZONE.fullmatch(moment) else moment

@@ -1,0 +1,23 @@
+"""New messages, as far as an open list has to know of them."""
+
+from collections.abc import Iterable
+
+from webhook_service.domain.messages import MessageFilter, StoredMessage
+from webhook_service.storage.queries.messages import fold
+
+
+def count_passing(messages: Iterable[StoredMessage], wanted: MessageFilter) -> int:
+    """Counts the messages that pass a filter, as a page of the list would show them."""
+    return sum(passes(message, wanted) for message in messages)
+
+
+def passes(message: StoredMessage, wanted: MessageFilter) -> bool:
+    """Tells whether a message passes a filter, as the database decides it."""
+    return (
+        wanted.sender in {None, message.sender}
+        and wanted.recipient in {None, message.recipient}
+        and wanted.provider in {None, message.provider}
+        and (wanted.since is None or message.ts >= wanted.since)
+        and (wanted.until is None or message.ts < wanted.until)
+        and (wanted.q is None or (message.text is not None and fold(wanted.q) in fold(message.text)))
+    )

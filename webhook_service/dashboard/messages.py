@@ -1,0 +1,94 @@
+"""Messages: the list with its filters, one message beside it, and word of new ones."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from flask import Response, jsonify, render_template, request
+
+from webhook_service.dashboard.filters import Filters, load_filters
+from webhook_service.dashboard.following import count_passing
+from webhook_service.dashboard.pages import Pages, is_for
+from webhook_service.dashboard.statuses import statuses_by_recipient
+from webhook_service.domain.limits import PAGE_MAX
+from webhook_service.domain.messages import StoredMessage
+from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery, StoredReceipt
+from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
+from webhook_service.schemas.messages import message_cursors
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.messages import find_message, newest_place, read_feed
+from webhook_service.storage.queries.pages import read_page
+from webhook_service.storage.queries.receipts import list_receipts
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of the list; ``next_place`` is the cursor of the page after it, ``newest`` the place in the feed."""
+
+    messages: Sequence[StoredMessage]
+    next_place: str | None
+    newest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is kept of one message. ``message`` is None when there are only receipts, or nothing, under this ID."""
+
+    message_id: str
+    message: StoredMessage | None
+    receipts: Sequence[StoredReceipt]
+    statuses: Mapping[str, StoredReceipt]
+
+    @property
+    def is_found(self) -> bool:
+        """Whether anything is kept under this ID."""
+        return self.message is not None or bool(self.receipts)
+
+
+def message_pages(database: Database, providers: Collection[str]) -> Pages:
+    """Routes of the messages; ``providers`` are the names of the configured ones."""
+    pages = Pages("messages")
+
+    @pages.get("/dashboard/messages")
+    def list_() -> tuple[str, int]:
+        filters = load_filters(request.query_string)
+        opened = None if filters.opened is None else _open(database, filters.opened)
+        is_missing = opened is not None and not opened.is_found
+        if is_for("message"):
+            return render_template("messages/_message.html", filters=filters, opened=opened), 404 if is_missing else 200
+        listed = _list(database, filters)
+        if is_for("more"):
+            return render_template("messages/_rows.html", filters=filters, listed=listed), 200
+        whole = render_template(
+            "messages/list.html", filters=filters, listed=listed, opened=opened, providers=providers
+        )
+        return whole, 422 if filters.errors else 404 if is_missing else 200
+
+    @pages.get("/dashboard/live")
+    def tell_new() -> Response:
+        query, filters = load_feed_query(request.query_string), load_filters(request.query_string)
+        with database.snapshot() as snapshot:
+            messages = read_feed(snapshot, query.after, query.limit)
+        if not messages:
+            return Response(status=204)
+        count = count_passing(messages, filters.query.filter) if filters.query else 0
+        return jsonify(after=FEED_CURSORS.write(messages[-1].id), count=count)
+
+    return pages
+
+
+def _list(database: Database, filters: Filters) -> Listed:
+    with database.snapshot() as snapshot:
+        newest = FEED_CURSORS.write(newest_place(snapshot))
+        if filters.query is None:
+            return Listed([], None, newest)
+        page = read_page(snapshot, filters.query)
+    cursors = message_cursors(filters.query.filter, filters.query.order)
+    return Listed(page.items, cursors.next(page), newest)
+
+
+def _open(database: Database, message_id: str) -> Opened:
+    with database.snapshot() as snapshot:
+        message = find_message(snapshot, message_id)
+        receipts = list_receipts(snapshot, ReceiptQuery(ReceiptFilter(message_id), PAGE_MAX)).items
+    in_order = sorted(receipts, key=lambda receipt: (receipt.ts, receipt.id))
+    return Opened(message_id, message, in_order, statuses_by_recipient(receipts))

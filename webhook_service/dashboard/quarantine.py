@@ -1,0 +1,124 @@
+"""Quarantine: what was kept and why, another try, and letting go of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flask import abort, render_template, request, url_for
+
+from webhook_service.dashboard.pages import Pages, is_for
+from webhook_service.domain.quarantine import QuarantineEntry
+from webhook_service.domain.results import Outcome
+from webhook_service.domain.verdicts import Verdict
+from webhook_service.intake.quarantined import drop, replay, replay_page
+from webhook_service.intake.take_in import Intake
+from webhook_service.schemas.quarantine import QuarantineQuery, load_quarantine_query, quarantine_cursors
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
+
+RAW_SHOWN = 64 * 1024  # bytes of a body; all of it is in the JSON call
+_IN_A_LINE = 16  # bytes of a hex dump
+
+
+@dataclass(frozen=True, slots=True)
+class RawView:
+    """A body as a page shows it: ``text`` is None where it is not UTF-8; ``is_cut`` when there is more."""
+
+    text: str | None
+    hex_dump: str
+    is_cut: bool
+
+
+def quarantine_pages(database: Database, intake: Intake) -> Pages:
+    """Routes of the quarantine."""
+    pages = Pages("quarantine")
+
+    @pages.get("/dashboard/quarantine")
+    def list_() -> str:
+        return _show_list(database, load_quarantine_query(request.query_string))
+
+    @pages.get("/dashboard/quarantine/<row_id:entry_id>")
+    def show(entry_id: int) -> str:
+        entry = _find(database, entry_id)
+        return render_template("quarantine/entry.html", entry=entry, raw=view_raw(entry.delivery.raw), result=None)
+
+    @pages.post("/dashboard/quarantine/<row_id:entry_id>/replay")
+    def replay_(entry_id: int) -> str:
+        entry = _find(database, entry_id)
+        result, is_gone = _replay(entry, intake)
+        if is_gone:
+            return _show_gone(result)
+        template = "quarantine/_entry.html" if is_for("entry") else "quarantine/entry.html"
+        return render_template(template, entry=entry, raw=view_raw(entry.delivery.raw), result=result)
+
+    @pages.post("/dashboard/quarantine/<row_id:entry_id>/drop")
+    def drop_(entry_id: int) -> str:
+        drop(database, _find(database, entry_id).id)
+        return _show_gone("Dropped. Nothing of this delivery is kept.")
+
+    @pages.post("/dashboard/quarantine/replay")
+    def replay_many() -> str:
+        query = load_quarantine_query(request.query_string)
+        replayed, _ = replay_page(database, intake, after=query.after, limit=query.limit, reason=query.reason)
+        result = (
+            f"{replayed.released} understood ({replayed.created} created, {replayed.duplicate} duplicate), "
+            f"{replayed.quarantined} still in quarantine."
+        )
+        return _show_list(database, query, result)
+
+    return pages
+
+
+def view_raw(raw: bytes) -> RawView:
+    """Prepares a body for a page."""
+    shown = raw[:RAW_SHOWN]
+    is_cut = len(raw) > RAW_SHOWN
+    try:
+        raw.decode()
+        text = shown.decode(errors="ignore")  # a character may be cut in two
+    except UnicodeDecodeError:
+        text = None
+    return RawView(text, "\n".join(_hex_lines(shown)), is_cut)
+
+
+def _hex_lines(raw: bytes) -> Iterator[str]:
+    for at in range(0, len(raw), _IN_A_LINE):
+        line = raw[at : at + _IN_A_LINE]
+        printable = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)
+        yield f"{at:08x}  {line.hex(' '):<{_IN_A_LINE * 3}} {printable}"
+
+
+def _show_list(database: Database, query: QuarantineQuery, result: str | None = None) -> str:
+    with database.snapshot() as snapshot:
+        page = list_quarantined(snapshot, after=query.after, limit=query.limit, reason=query.reason)
+    place = quarantine_cursors(query.reason).next(page)
+    more = place and url_for("dashboard_quarantine.list_", reason=query.reason, cursor=place)
+    return render_template("quarantine/list.html", entries=page.items, query=query, more=more, result=result)
+
+
+def _show_gone(result: str) -> str:
+    return render_template("quarantine/_result.html" if is_for("entry") else "quarantine/gone.html", result=result)
+
+
+def _find(database: Database, entry_id: int) -> QuarantineEntry:
+    with database.primary_snapshot() as snapshot:
+        entry = find_quarantined(snapshot, entry_id)
+    if entry is None:
+        abort(404)
+    return entry
+
+
+def _replay(entry: QuarantineEntry, intake: Intake) -> tuple[str, bool]:
+    """Replays one, and returns a sentence about the result and whether the delivery left the quarantine."""
+    if entry.delivery.provider not in intake.providers:
+        return f"Not tried: the provider {entry.delivery.provider} is not configured.", False
+    verdict = replay(entry, intake)
+    return _describe(verdict), not verdict.quarantined
+
+
+def _describe(verdict: Verdict) -> str:
+    outcomes = verdict.outcomes.all()
+    stored = f"{outcomes.count(Outcome.CREATED)} created, {outcomes.count(Outcome.DUPLICATE)} duplicate"
+    if not verdict.quarantined:
+        return f"Understood: {stored}. It left the quarantine."
+    faults = "; ".join(f"{name}: {' '.join(problems)}" for name, problems in verdict.errors.items())
+    return f"Still not understood ({verdict.reason}): {faults or 'no field is named'}. {stored}."

@@ -1,0 +1,62 @@
+"""The sign-in page, and signing out."""
+
+from flask import Response, abort, render_template, request, url_for
+
+from webhook_service.dashboard.pages import Pages
+from webhook_service.web.access import Guard, is_from_own_page
+from webhook_service.web.context import current_request
+from webhook_service.web.redirects import redirect_to
+from webhook_service.web.sessions import SESSION_COOKIE, SESSION_LENGTH, Sessions
+
+COOKIE_PATH = "/dashboard"
+
+
+def sign_in_pages(sessions: Sessions) -> Pages:
+    """Routes for browsers that have no session yet, or want to end theirs."""
+    pages = Pages("sign_in", guard=Guard.OPEN)
+
+    @pages.get("/dashboard/sign-in")
+    def show() -> Response | str:
+        wanted = _own_page(request.args.get("next"))
+        if sessions.is_open(request.cookies.get(SESSION_COOKIE)):
+            return redirect_to(wanted, 303)
+        return render_template("sign_in.html", wanted=wanted, refused=False)
+
+    @pages.post("/dashboard/sign-in")
+    def sign_in() -> Response | tuple[str, int]:
+        _check_sender(sessions)
+        wanted = _own_page(request.form.get("next"))
+        cookie = sessions.open(request.form.get("token", "").strip())
+        if cookie is None:
+            return render_template("sign_in.html", wanted=wanted, refused=True), 401
+        response = redirect_to(wanted, 303)
+        response.set_cookie(
+            SESSION_COOKIE,
+            cookie,
+            max_age=SESSION_LENGTH,
+            path=request.root_path + COOKIE_PATH,
+            secure=request.is_secure,
+            httponly=True,
+            samesite="Lax",
+        )
+        return response
+
+    @pages.post("/dashboard/sign-out")
+    def sign_out() -> Response:
+        _check_sender(sessions)
+        response = redirect_to(url_for("dashboard_sign_in.show"), 303)
+        response.delete_cookie(SESSION_COOKIE, path=request.root_path + COOKIE_PATH)
+        return response
+
+    return pages
+
+
+def _check_sender(sessions: Sessions) -> None:
+    if not is_from_own_page(current_request(), sessions):
+        abort(403)
+
+
+def _own_page(wanted: str | None) -> str:
+    """Returns the page to show after signing in: never one of another site."""
+    home = url_for("dashboard_home.home")
+    return wanted if wanted and wanted.startswith(home) and "\\" not in wanted else home

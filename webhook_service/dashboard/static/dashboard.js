@@ -1,0 +1,154 @@
+"use strict";
+
+// Copying, which every page can do.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy], [data-copy-url]");
+  if (!button) return;
+  const path = button.dataset.copyUrl;
+  const done = await copy(path ? new URL(path, location.href).href : button.dataset.copy);
+  const label = button.textContent;
+  button.textContent = done ? "Copied" : "Not copied";
+  button.disabled = true;
+  setTimeout(() => { button.textContent = label; button.disabled = false; }, 1200);
+});
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyFromField(text); // browsers give the clipboard to secure origins only
+  }
+}
+
+function copyFromField(text) {
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.className = "visually-hidden";
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  return done;
+}
+
+// Word of new messages: it is announced, and the list stays as it is until one asks for them.
+const live = document.getElementById("live");
+const announcement = document.getElementById("announcement");
+const EVERY = 1000; // milliseconds
+const EVERY_WHILE_AWAY = 3000;
+let waiting = 0;
+let timer;
+const title = document.title;
+
+if (live) {
+  live.hidden = false;
+  document.addEventListener("visibilitychange", follow);
+  follow();
+}
+
+function follow() {
+  clearTimeout(timer);
+  if (document.hidden) say("paused", "Paused");
+  else poll();
+}
+
+async function poll() {
+  let pause = EVERY;
+  try {
+    const url = new URL(live.dataset.url, location.href);
+    url.searchParams.set("after", live.dataset.after);
+    const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+    if (response.status === 401) return location.reload();
+    if (!response.ok) throw new Error(response.statusText);
+    if (response.status === 200) announce(await response.json());
+    say("live", "Live");
+  } catch {
+    say("offline", "Offline");
+    pause = EVERY_WHILE_AWAY;
+  }
+  clearTimeout(timer);
+  if (!document.hidden) timer = setTimeout(poll, pause);
+}
+
+function say(state, label) {
+  if (live.dataset.state === state) return;
+  live.dataset.state = state;
+  live.textContent = label;
+}
+
+function announce({ after, count }) {
+  live.dataset.after = after;
+  waiting += count;
+  if (!waiting) return;
+  const link = document.createElement("a");
+  const url = new URL(location.href);
+  url.searchParams.delete("cursor");
+  link.href = url;
+  link.textContent = waiting === 1 ? "1 new message" : `${waiting} new messages`;
+  announcement.replaceChildren(link);
+  document.title = `(${waiting}) ${title}`;
+}
+
+// A message beside the list.
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target?.id === "message") showOpened();
+});
+document.addEventListener("htmx:historyRestore", showOpened);
+
+function showOpened() {
+  const id = new URL(location.href).searchParams.get("message");
+  const opened = document.querySelector("#message article");
+  document.body.classList.toggle("has-opened", Boolean(opened));
+  const before = document.querySelector(".row[aria-current]");
+  before?.removeAttribute("aria-current");
+  const row = rows().find((each) => new URL(each.href).searchParams.get("message") === id && opened);
+  row?.setAttribute("aria-current", "true");
+  document.getElementById("message").scrollTop = 0;
+  if (opened) document.getElementById("opened-title").focus({ preventScroll: innerWidth >= 1024 });
+  else before?.focus();
+}
+
+function rows() {
+  return [...document.querySelectorAll(".row")];
+}
+
+// Filters that are not set stay out of the address.
+document.addEventListener("formdata", ({ target, formData }) => {
+  if (target.method !== "get") return;
+  for (const [name, value] of [...formData]) if (!value) formData.delete(name);
+});
+
+// The keyboard.
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  const field = event.target.closest("input, select, textarea");
+  if (field) {
+    if (event.key === "Escape") field.blur();
+    return;
+  }
+  const act = KEYS[event.key];
+  if (act && act() !== false) event.preventDefault();
+});
+
+const KEYS = {
+  j: () => step(1),
+  k: () => step(-1),
+  "/": () => focusOn(document.getElementById("q")),
+  "?": () => document.getElementById("help")?.showModal() ?? false,
+  Escape: () => document.getElementById("close")?.click() ?? false,
+};
+
+function step(by) {
+  const all = rows();
+  const place = all.indexOf(document.activeElement);
+  const from = place >= 0 ? place : all.findIndex((row) => row.hasAttribute("aria-current"));
+  return focusOn(all[from < 0 ? 0 : Math.min(Math.max(from + by, 0), all.length - 1)]);
+}
+
+function focusOn(element) {
+  if (!element) return false;
+  element.focus();
+  element.select?.();
+  return true;
+}

@@ -1,0 +1,74 @@
+"""The dashboard's parts, and what all of its templates can use."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from shlex import quote
+from typing import Any
+
+import orjson
+from flask import Flask, request, url_for
+
+from webhook_service.dashboard.assets import asset_pages, asset_path
+from webhook_service.dashboard.home import home_pages
+from webhook_service.dashboard.messages import message_pages
+from webhook_service.dashboard.quarantine import quarantine_pages
+from webhook_service.dashboard.setup import setup_pages
+from webhook_service.dashboard.signing_in import sign_in_pages
+from webhook_service.dashboard.statuses import FAILURES
+from webhook_service.intake.take_in import Intake
+from webhook_service.storage.database import Database
+from webhook_service.web.sessions import FORM_TOKEN, Sessions
+
+SIGN_IN = "dashboard_sign_in.show"
+
+
+def init_dashboard(app: Flask, database: Database, intake: Intake, sessions: Sessions) -> None:
+    """Registers every page."""
+    app.jinja_env.filters["moment"] = _moment
+    app.jinja_env.filters["from_json"] = orjson.loads
+    app.jinja_env.filters["to_json"] = _to_json
+    app.jinja_env.globals.update(
+        asset=_asset,
+        curl=partial(_curl, has_token=bool(sessions.form_token())),
+        messages_url=_messages_url,
+        form_token=sessions.form_token,
+        FORM_TOKEN=FORM_TOKEN,
+        FAILURES=FAILURES,
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    for pages in (
+        asset_pages(),
+        home_pages(database),
+        sign_in_pages(sessions),
+        message_pages(database, sorted(intake.providers)),
+        quarantine_pages(database, intake),
+        setup_pages(database, intake.providers),
+    ):
+        app.register_blueprint(pages)
+
+
+def _asset(name: str) -> str:
+    digest, _, path = asset_path(name).partition("/")
+    return url_for("dashboard_assets.show", digest=digest, name=path)
+
+
+def _messages_url(given: Mapping[str, str], **more: str | None) -> str:
+    """Returns the address of the list with these filters."""
+    parameters: Any = {**given, **more}
+    return url_for("dashboard_messages.list_", **parameters)
+
+
+def _curl(path: str, *, has_token: bool) -> str:
+    """Returns the command that reads a path of the JSON calls."""
+    credentials = '-H "Authorization: Bearer $API_TOKEN" ' if has_token else ""
+    return f"curl {credentials}{quote(request.host_url.rstrip('/') + path)}"
+
+
+def _moment(moment: datetime) -> str:
+    """Writes a time in UTC to the second, as the pages show it."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()

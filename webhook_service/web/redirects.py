@@ -1,0 +1,11 @@
+"""Redirects, by Flask's own class of responses."""
+
+from typing import cast
+
+from flask import Response
+from werkzeug.utils import redirect
+
+
+def redirect_to(location: str, status: int = 302) -> Response:
+    """Returns a redirect to a path of this service; 303 makes a GET of a POST."""
+    return cast("Response", redirect(location, status, Response))

@@ -1,0 +1,70 @@
+"""Signed-in browsers: a signed cookie that expires stands in for the API token, so that no browser keeps the token.
+
+Keys are derived from the API token: a token that is no longer accepted takes its sessions with it, and nothing is
+stored. A *form token* in a page proves that a form was sent from one of the service's own pages.
+"""
+
+import hashlib
+import hmac
+from datetime import timedelta
+from secrets import token_urlsafe
+
+from itsdangerous import BadSignature, TimestampSigner
+
+from webhook_service.domain.secrets import Secrets
+
+SESSION_COOKIE = "webhook_service_session"
+SESSION_LENGTH = timedelta(days=7)
+FORM_TOKEN = "form_token"  # noqa: S105  # a field's name
+
+
+class Sessions:
+    """Makes and checks session cookies and form tokens; with no API token there are neither."""
+
+    def __init__(self, token: Secrets | None) -> None:
+        self._token = token
+        self._cookies = _signer(token, "session")
+        self._forms = _signer(token, "form")
+
+    def open(self, presented: str) -> str | None:
+        """Returns the cookie of a new session; None unless ``presented`` is the API token."""
+        if self._token is None or self._cookies is None or not is_token(presented.encode(), self._token):
+            return None
+        return self._cookies.sign(token_urlsafe(16)).decode()
+
+    def is_open(self, cookie: str | None) -> bool:
+        """Tells whether a cookie is of a session that has not expired."""
+        return _is_signed(self._cookies, cookie)
+
+    def form_token(self) -> str:
+        """Returns a form token; empty when there is no API token."""
+        return self._forms.sign(token_urlsafe(8)).decode() if self._forms else ""
+
+    def is_form_token(self, presented: str | None) -> bool:
+        """Tells whether a text is a form token that has not expired."""
+        return _is_signed(self._forms, presented)
+
+
+def is_token(presented: bytes, token: Secrets) -> bool:
+    """Compares with the API token, and with the previous one, in constant time."""
+    matches = [hmac.compare_digest(secret.encode(), presented) for _, secret in token.by_age()]
+    return any(matches)
+
+
+def _signer(token: Secrets | None, purpose: str) -> TimestampSigner | None:
+    if token is None:
+        return None
+    newest_last = [secret for _, secret in reversed(token.by_age())]
+    return TimestampSigner(
+        newest_last, salt=f"webhook_service.{purpose}", key_derivation="hmac", digest_method=hashlib.sha256
+    )
+
+
+def _is_signed(signer: TimestampSigner | None, text: str | None) -> bool:
+    if signer is None or text is None:
+        return False
+    try:
+        signer.unsign(text, max_age=int(SESSION_LENGTH.total_seconds()))
+    except BadSignature:
+        return False
+    return True
