@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 
-from flask import Flask
+from flask import Blueprint, Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webhook_service.blueprints.contract import contract_blueprint
@@ -23,7 +23,7 @@ from webhook_service.providers.registry import PROVIDERS, configured_providers
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import count_quarantined
-from webhook_service.web.access import FindUsers, init_access
+from webhook_service.web.access import Access, FindUsers, init_access
 from webhook_service.web.errors import init_errors
 from webhook_service.web.logs import init_logs
 from webhook_service.web.metrics import METRICS_ENDPOINT, Metrics
@@ -55,26 +55,25 @@ def create_app(
     Metrics(app, providers=providers, count_quarantined=partial(_count_quarantined, database))
     init_errors(app)
     sessions = Sessions(settings.api_token)
-    init_access(
-        app,
-        settings.api_token,
-        sessions,
-        sign_in=SIGN_IN,
-        unforwarded={METRICS_ENDPOINT},
-        find_users=find_users,
-    )
-
-    app.register_blueprint(webhook_blueprint(intake))
-    app.register_blueprint(messages_blueprint(database))
-    app.register_blueprint(receipts_blueprint(database))
-    app.register_blueprint(quarantine_blueprint(database, intake))
-    app.register_blueprint(feed_blueprint(database))
-    app.register_blueprint(export_blueprint(database))
-    app.register_blueprint(stats_blueprint(database))
-    app.register_blueprint(contract_blueprint())
-    app.register_blueprint(health_blueprint(database, has_secret=Native.name in providers))
+    init_access(app, Access(settings.api_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users))
+    for blueprint in _blueprints(database, intake):
+        app.register_blueprint(blueprint)
     init_dashboard(app, database, intake, sessions)
     return app
+
+
+def _blueprints(database: Database, intake: Intake) -> list[Blueprint]:
+    return [
+        webhook_blueprint(intake),
+        messages_blueprint(database),
+        receipts_blueprint(database),
+        quarantine_blueprint(database, intake),
+        feed_blueprint(database),
+        export_blueprint(database),
+        stats_blueprint(database),
+        contract_blueprint(),
+        health_blueprint(database, has_secret=Native.name in intake.providers),
+    ]
 
 
 def _count_quarantined(database: Database) -> dict[str, int]:

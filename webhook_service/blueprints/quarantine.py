@@ -6,7 +6,6 @@ from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.domain.quarantine import QuarantineEntry
 from webhook_service.domain.results import Outcome
-from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.quarantined import drop, replay, replay_page
 from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import (
@@ -58,15 +57,15 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     @blueprint.post("/<row_id:entry_id>/replay")
     def replay_(entry_id: int) -> Response:
         rename = load_replay_query(request.query_string)
-        entry = _find_to_change(database, entry_id)
-        if entry.delivery.provider not in intake.providers:
-            return problem(409, f"provider {entry.delivery.provider} is not configured")
-        return _present_replay(replay(entry, intake, rename=rename))
+        return _replay(_find_to_change(database, entry_id), intake, rename=rename)
 
     return blueprint
 
 
-def _present_replay(verdict: Verdict) -> Response:
+def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> Response:
+    if entry.delivery.provider not in intake.providers:
+        return problem(409, f"provider {entry.delivery.provider} is not configured")
+    verdict = replay(entry, intake, rename=rename)
     numbers = {outcome.value: verdict.outcomes.all().count(outcome) for outcome in Outcome}
     if verdict.quarantined:
         return problem(422, "invalid payload", errors=verdict.errors, **numbers)

@@ -5,6 +5,7 @@ import os
 import re
 from base64 import b64decode
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 from ipaddress import IPv6Address, ip_address
@@ -71,26 +72,52 @@ class GuardedBlueprint(Blueprint):
         self.guard = guard
 
 
-def init_access(
-    app: Flask,
-    token: Secrets | None,
-    sessions: Sessions,
-    *,
-    sign_in: str,
-    unforwarded: Collection[str],
-    find_users: FindUsers = users_of_peer,
-) -> None:
-    """Guards every request as its blueprint declares; one that no route matches is for readers.
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rules of access of one application.
 
     ``sign_in`` is the endpoint of the sign-in page. ``unforwarded`` are the endpoints of no blueprint that are for
-    whoever is not forwarded by a proxy.
+    whoever is not forwarded by a proxy. ``find_users`` finds the users who may have made a request from this machine.
     """
-    if token is None and not IS_SUPPORTED:
+
+    token: Secrets | None
+    sessions: Sessions
+    sign_in: str
+    unforwarded: Collection[str]
+    find_users: FindUsers = users_of_peer
+
+    def refuse(self, request: Request, guard: Guard) -> Response | None:
+        """Returns the answer to a request that a guard doesn't admit; None for any other."""
+        match guard:
+            case Guard.OPEN:
+                return None
+            case Guard.UNFORWARDED:
+                return _refuse_forwarded(request)
+        if not self._admits(request, guard):
+            return _lead_to(self.sign_in, request) if guard is Guard.BROWSERS and self.token else _refuse(self.token)
+        if request.method in _SAFE_METHODS or self._is_own_call(request, guard):
+            return None
+        return problem(403, "not from another site")
+
+    def _admits(self, request: Request, guard: Guard) -> bool:
+        if _has_token(request, self.token) if self.token else _is_from_this_user(request, self.find_users):
+            return True
+        return guard is Guard.BROWSERS and self.sessions.is_open(request.cookies.get(SESSION_COOKIE))
+
+    def _is_own_call(self, request: Request, guard: Guard) -> bool:
+        if guard is Guard.BROWSERS:
+            return is_from_own_page(request, self.sessions)
+        return not _is_from_other_site(request)
+
+
+def init_access(app: Flask, access: Access) -> None:
+    """Guards every request as its blueprint declares; one that no route matches is for readers."""
+    if access.token is None and not IS_SUPPORTED:
         _log.warning("without API_TOKEN every user of this machine may read: only Linux tells whose a connection is")
 
     @cache
     def guard_of(endpoint: str) -> Guard:
-        if endpoint in unforwarded:
+        if endpoint in access.unforwarded:
             return Guard.UNFORWARDED
         blueprint = app.blueprints.get(endpoint.rpartition(".")[0])
         return blueprint.guard if isinstance(blueprint, GuardedBlueprint) else Guard.READERS
@@ -100,19 +127,7 @@ def init_access(
         request = current_request()
         if _is_without_host(request.environ):
             return problem(400, "no Host header")
-        guard = guard_of(_endpoint(request))
-        match guard:
-            case Guard.OPEN:
-                return None
-            case Guard.UNFORWARDED:
-                return _refuse_forwarded(request)
-        reads = _has_token(request, token) if token else _is_from_this_user(request, find_users)
-        if not reads and not (guard is Guard.BROWSERS and sessions.is_open(request.cookies.get(SESSION_COOKIE))):
-            return _lead_to(sign_in, request) if guard is Guard.BROWSERS and token else _refuse(token)
-        if request.method not in _SAFE_METHODS:
-            own = is_from_own_page(request, sessions) if guard is Guard.BROWSERS else not _is_from_other_site(request)
-            return None if own else problem(403, "not from another site")
-        return None
+        return access.refuse(request, guard_of(_endpoint(request)))
 
 
 def _endpoint(request: Request) -> str:
