@@ -3,6 +3,7 @@
 ``ATTACK_SECONDS`` (1) says for how long each kind goes on; ``make attack`` sets it.
 """
 
+import fcntl
 import os
 import resource
 import shutil
@@ -18,6 +19,7 @@ import pytest
 
 from tests.support.deliveries import payload, to_bytes
 from tests.support.load import Load
+from tests.support.metrics import value
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from webhook_service.serving.framing import MAX_WHOLE
@@ -170,3 +172,20 @@ def test_a_worker_whose_files_run_out_goes_on_and_says_so_once(sqlite_url: str) 
         assert statuses == {200}
         assert server.worker_pids() == workers
         assert len(warnings()) == 1
+
+
+def test_a_log_that_nobody_reads_stops_no_request(sqlite_url: str) -> None:
+    server = Server(sqlite_url, WEB_CONCURRENCY="1")
+    os.mkfifo(server.stdout)
+    reader = os.open(server.stdout, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        with server, Load(server) as load:
+            load.wait_for(DELIVERIES, 200)
+            dropped = value(server, "log_lines_dropped_total")
+    finally:
+        os.close(reader)
+
+    assert load.statuses() == {200}
+    assert load.slowest() < 1
+    assert dropped > 0
