@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -189,3 +190,13 @@ def test_a_log_that_nobody_reads_stops_no_request(sqlite_url: str) -> None:
     assert load.statuses() == {200}
     assert load.slowest() < 1
     assert dropped > 0
+
+
+@pytest.mark.parametrize("size", [4 * 2**20, 7 * 2**20])
+def test_a_client_that_reads_only_after_it_has_sent_all_is_told_what_is_wrong(size: int, attacked: Server) -> None:
+    client = HTTPConnection("127.0.0.1", attacked.port, timeout=60)
+
+    client.request("POST", "/webhook", b"x" * size)
+
+    assert client.getresponse().status == 413
+    client.close()
