@@ -7,7 +7,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test faults test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
+.PHONY: help install install-dev run test faults attack test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,6 +38,10 @@ test: install-dev ## The whole suite but what needs containers
 faults: CYCLES = 20
 faults: install-dev ## What kills, fills and cuts, in CYCLES=20 rounds
 	@FAULT_CYCLES=$(CYCLES) $(BIN)/pytest -n auto --timeout 0 tests/faults
+
+attack: SECONDS = 30
+attack: install-dev ## Hostile clients beside good senders, SECONDS=30 of each kind
+	@ATTACK_SECONDS=$(SECONDS) $(BIN)/pytest --timeout 0 tests/attacks
 
 test-containers: install-dev ## What needs a Docker daemon
 	@$(BIN)/pytest -m containers

@@ -3,6 +3,7 @@
 ``ATTACK_SECONDS`` (1) says for how long each kind goes on; ``make attack`` sets it.
 """
 
+import fcntl
 import os
 import resource
 import shutil
@@ -10,14 +11,16 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from threading import Event
 from time import monotonic
 
 import pytest
 
-from tests.support.deliveries import payload, to_bytes
+from tests.support.deliveries import payload, signed, to_bytes
 from tests.support.load import Load
+from tests.support.metrics import value
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from webhook_service.serving.framing import MAX_WHOLE
@@ -147,9 +150,19 @@ def test_more_idle_connections_than_a_worker_takes_keep_nobody_out(sqlite_url: s
     with few as server, ExitStack() as stack:
         for _ in range(150):
             stack.enter_context(server.connect())
-        statuses = {server.deliver(payload()).status for _ in range(20)}
+        statuses = {deliver_anew(server) for _ in range(20)}
 
     assert statuses == {200}
+
+
+def deliver_anew(server: Server) -> int:
+    """Delivers on a connection of its own; returns the status."""
+    raw = to_bytes(payload())
+    client = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    client.request("POST", "/webhook", raw, signed(raw))
+    status = client.getresponse().status
+    client.close()
+    return status
 
 
 def test_a_worker_whose_files_run_out_goes_on_and_says_so_once(sqlite_url: str) -> None:
@@ -165,8 +178,35 @@ def test_a_worker_whose_files_run_out_goes_on_and_says_so_once(sqlite_url: str) 
             return [line for line in server.log_lines() if "no more connections" in line["message"]]
 
         wait_until(lambda: len(warnings()) == 1, "the warning")
-        statuses = {server.deliver(payload()).status for _ in range(5)}
+        statuses = {deliver_anew(server) for _ in range(5)}
 
         assert statuses == {200}
         assert server.worker_pids() == workers
         assert len(warnings()) == 1
+
+
+def test_a_log_that_nobody_reads_stops_no_request(sqlite_url: str) -> None:
+    server = Server(sqlite_url, WEB_CONCURRENCY="1")
+    os.mkfifo(server.stdout)
+    reader = os.open(server.stdout, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        with server, Load(server) as load:
+            load.wait_for(DELIVERIES, 200)
+            dropped = value(server, "log_lines_dropped_total")
+    finally:
+        os.close(reader)
+
+    assert load.statuses() == {200}
+    assert load.slowest() < 1
+    assert dropped > 0
+
+
+@pytest.mark.parametrize("size", [4 * 2**20, 7 * 2**20])
+def test_a_client_that_reads_only_after_it_has_sent_all_is_told_what_is_wrong(size: int, attacked: Server) -> None:
+    client = HTTPConnection("127.0.0.1", attacked.port, timeout=60)
+
+    client.request("POST", "/webhook", b"x" * size)
+
+    assert client.getresponse().status == 413
+    client.close()

@@ -297,10 +297,11 @@ def test_an_app_that_dies_is_started_again(stack: Stack) -> None:
 
 
 def test_the_proxy_asks_to_come_back_while_the_app_is_away_and_finds_it_at_another_address(stack: Stack) -> None:
-    address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    network = f"{stack.project}_app"
+    address = f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
     before = stack.inspect("app", address)
     stack.compose("stop", "app")
-    run = ("docker", "run", "--detach", "--rm", "--network", f"{stack.project}_default")
+    run = ("docker", "run", "--detach", "--rm", "--network", network)
     squatter = stack.run(*run, "webhook-service", "sleep", "300").strip()
 
     try:

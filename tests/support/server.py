@@ -84,6 +84,11 @@ class Server:
         wait_until(lambda: not any(is_running(pid) for pid in workers), "the workers to be gone")
 
     @property
+    def stdout(self) -> Path:
+        """Where the server writes its log to; a test may make something else than a file there before it starts."""
+        return self._stdout
+
+    @property
     def process(self) -> subprocess.Popen[bytes]:
         """gunicorn's arbiter."""
         assert self._process is not None, "not started"

@@ -14,7 +14,8 @@ MAX_TRANSFER = 60.0  # seconds that a request may take to arrive, if it is small
 MAX_DELAY = 10.0  # seconds that a longer one may take beyond those of LEAST_RATE
 LEAST_RATE = 64 * 1024  # bytes a second
 LINGER = 2.0  # seconds in which a client may take its last answer before the connection is closed for good
-MAX_DRAINED = 64 * 1024  # bytes that are read and thrown away meanwhile
+# Bytes that are read and thrown away meanwhile: many clients look at their answer only when they have sent all.
+MAX_DRAINED = 8 * 2**20
 
 
 class State(Enum):

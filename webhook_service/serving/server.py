@@ -61,7 +61,9 @@ class Server:
 
     def when_ready(self, arbiter: Any) -> None:
         """Logs the settings in effect, with the address that gunicorn's own line leaves out."""
-        arbiter.log.info("starting", extra={"fields": {"settings": self.settings.masked()}})
+        arbiter.log.info(
+            "starting", extra={"fields": {"address": self.settings.bind, "settings": self.settings.masked()}}
+        )
 
     def pre_fork(self, arbiter: Any, worker: Any) -> None:
         """Shows the worker which signals it inherits, and hides what all share from the garbage collector.

@@ -35,6 +35,7 @@ MAX_STANDSTILL = 60.0
 INSPECTION = 1.0  # seconds between two looks for connections whose time is up, and between two signs of life
 STOP_LINGER = 1.0  # seconds in which a stopping worker still answers what kept-alive clients may have sent already
 ACCEPTED_AT_ONCE = 64  # connections that are accepted before the others get their turn
+CLOSED_AT_ONCE = 16  # connections, when files run out: what serves a request may need some too
 WARNING_PAUSE = 60.0  # seconds between two lines that say that no more connections can be opened
 
 _SERVED = {State.BUSY, State.LONG}
@@ -99,7 +100,7 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         except OSError as error:
             if error.errno not in _OUT_OF_FILES:
                 raise
-            self._pause_accepting(error)
+            self._free_files(error)
 
     def finish_request(self, conn: Any, fs: "Future[object]") -> None:
         """Takes a connection back from the pool."""
@@ -242,25 +243,27 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         connection.close()
 
     def _make_room(self) -> bool:
-        """Closes the connection that has waited longest when there is no room for another; False when none waits.
-
-        One that has sent a whole request already stays longer than all that have not.
-        """
-        if len(self._connections) < self.worker_connections:
+        """Closes the connection that has waited longest when there is no room for another; False when none waits."""
+        if len(self._connections) < self.worker_connections or self._close_longest_waiting():
             return True
+        self._accepts_again = monotonic() + INSPECTION
+        return False
+
+    def _close_longest_waiting(self) -> bool:
+        """Closes one connection; one that has sent a whole request already stays longer than all that have not."""
         longest = next((one for one in self._connections if not one.has_been_used and one.state not in _SERVED), None)
         longest = longest or next((one for one in self._connections if one.state not in _SERVED), None)
         if longest is None:
-            self._accepts_again = monotonic() + INSPECTION
             return False
         self._close(longest)
         return True
 
-    def _pause_accepting(self, error: OSError) -> None:
-        """Leaves new connections to the other workers, or in the queue, for a while."""
+    def _free_files(self, error: OSError) -> None:
+        """Closes connections that wait, as no more files can be opened; without any, accepting pauses."""
         now = monotonic()
-        self._accepts_again = now + INSPECTION
-        self._make_room()
+        closed = [self._close_longest_waiting() for _ in range(CLOSED_AT_ONCE)]
+        if not any(closed):
+            self._accepts_again = now + INSPECTION
         if now >= self._next_warning:
             self._next_warning = now + WARNING_PAUSE
             self.log.warning("no more connections can be opened: %s", error)

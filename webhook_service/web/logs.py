@@ -6,7 +6,6 @@ its class and where it was raised instead.
 """
 
 import logging
-import os
 import re
 import threading
 import traceback
@@ -22,11 +21,11 @@ from flask import Flask, Response
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.web.context import current_request
+from webhook_service.web.lines import STDOUT
 
 REQUEST_ID_HEADER = "X-Request-ID"
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-_STDOUT = 1
 _log = logging.getLogger("webhook_service.request")
 _collecting = threading.local()
 
@@ -62,6 +61,17 @@ def places_of(error: BaseException) -> str:
     return f"{before}{''.join(traceback.format_tb(error.__traceback__))}{name_of(error)}"
 
 
+class LinesHandler(logging.Handler):
+    """Writes records to standard output."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a record as a line."""
+        try:
+            STDOUT.write(f"{self.format(record)}\n".encode())
+        except OSError:
+            self.handleError(record)
+
+
 def logging_config(level: str) -> dict[str, Any]:
     """A ``logging.config`` dictionary: every logger, gunicorn's included, writes JSON lines to standard output.
 
@@ -72,7 +82,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
+        "handlers": {"stdout": {"()": LinesHandler, "formatter": "json"}},
         "root": {"level": level, "handlers": ["stdout"]},
         "loggers": {
             "gunicorn.http": {"level": of_gunicorn},
@@ -150,9 +160,9 @@ def _write_request_line(fields: dict[str, Any]) -> None:
 
 
 def _write(lines: bytes) -> None:
-    """Writes whole lines by one call, which needs no lock. Lines that can't be written are reported by the logger."""
+    """Writes whole lines. Those that can't be written are reported by the logger."""
     try:
-        os.write(_STDOUT, lines)
+        STDOUT.write(lines)
     except OSError as error:
         _log.error("request lines can't be written", extra={"fields": {"error": str(error), "bytes": len(lines)}})
 

@@ -17,6 +17,7 @@ from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.web.context import current_request
+from webhook_service.web.lines import STDOUT
 
 METRICS_PATH = "/metrics"
 METRICS_ENDPOINT = "prometheus_metrics"  # as prometheus-flask-exporter names it
@@ -59,6 +60,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="mostrecent",
         )
+        STDOUT.on_drop = counter("log_lines_dropped_total", "Lines of the log that nobody read in time.").inc
         self._providers = tuple(providers)
         self._count_quarantined = count_quarantined
         PrometheusMetrics(

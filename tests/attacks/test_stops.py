@@ -1,0 +1,85 @@
+"""Signals: every stop ends soon and in order, and a reload is refused."""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from time import monotonic
+
+import pytest
+
+from tests.support.deliveries import payload
+from tests.support.load import Load
+from tests.support.processes import is_running
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+SECONDS = float(os.environ.get("ATTACK_SECONDS", "1"))
+SILENT = 20
+SOON = 5.0  # seconds; without the defences such stops took 30
+
+
+def interrupt_all(server: Server) -> None:
+    """Does what a terminal does on Ctrl-C."""
+    for pid in (server.process.pid, *server.worker_pids()):
+        os.kill(pid, signal.SIGINT)
+
+
+def interrupt_again_and_again(server: Server) -> None:
+    """Does the same for someone who has no patience."""
+    for _ in range(3):
+        interrupt_all(server)
+
+
+STOPS: dict[str, Callable[[Server], None]] = {
+    "SIGTERM": Server.terminate,
+    "Ctrl-C": interrupt_all,
+    "Ctrl-C three times": interrupt_again_and_again,
+}
+
+
+@pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
+def test_a_stop_under_load_and_with_silent_clients_ends_soon(stop: Callable[[Server], None], sqlite_url: str) -> None:
+    begun = monotonic()
+    while True:
+        with Server(sqlite_url) as server, ExitStack() as stack:
+            for _ in range(SILENT):
+                stack.enter_context(server.connect()).sendall(b"G")
+            with Load(server) as load:
+                load.wait_for(8, 200)
+                asked = monotonic()
+                stop(server)
+                status = server.wait()
+                took = monotonic() - asked
+            output = server.output()
+
+        assert (status, took < SOON) == (0, True), output
+        assert "SIGKILL" not in output
+        assert "raceback" not in output
+        if monotonic() > begun + SECONDS:
+            return
+
+
+def test_workers_whose_arbiter_was_killed_end_and_free_the_address(sqlite_url: str) -> None:
+    with Server(sqlite_url) as server, server.connect():
+        workers = server.worker_pids()
+
+        server.process.kill()
+
+        wait_until(lambda: not any(is_running(pid) for pid in workers), "the workers to be gone", patience=15)
+        server.process.wait()
+        server.start()
+        server.wait_until_it_answers()
+        assert server.deliver(payload()).status == 200
+
+
+def test_a_reload_is_refused_in_words_and_costs_no_request(sqlite_url: str) -> None:
+    with Server(sqlite_url) as server, server.connect(), Load(server) as load:
+        workers = server.worker_pids()
+
+        server.process.send_signal(signal.SIGHUP)
+
+        wait_until(lambda: "SIGHUP is ignored" in server.output(), "the line")
+        load.wait_for_every_sender(200)
+        assert server.worker_pids() == workers
+    assert load.statuses() == {200}
