@@ -1,10 +1,13 @@
 """The feed: every message once, in stored order, whoever writes meanwhile."""
 
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -193,19 +196,37 @@ def consumer(language: str, server: Server) -> Sequence[str]:
     return [sys.executable, "-c", source] if language == "python" else ["sh", "-c", source]
 
 
+@contextmanager
+def consuming(language: str, server: Server, folder: Path, token: str = "") -> Iterator[Path]:
+    """The consumer of the documentation at work in a folder; gives the file of its output."""
+    output = folder / "output"
+    with (
+        output.open("a") as stdout,
+        (folder / "errors").open("a") as stderr,
+        subprocess.Popen(
+            consumer(language, server),
+            cwd=folder,
+            env={**os.environ, "API_TOKEN": token},
+            stdout=stdout,
+            stderr=stderr,
+        ) as program,
+    ):
+        try:
+            yield output
+        finally:
+            program.kill()
+
+
 @pytest.mark.parametrize("language", ["python", "sh"])
 def test_the_consumer_in_the_documentation_sees_each_message_once(
     language: str, sqlite_url: str, tmp_path: Path
 ) -> None:
-    output, place = tmp_path / "output", tmp_path / "place"
+    place = tmp_path / "place"
 
     def consume_all() -> None:
         end = server.get("/feed?limit=1000").json()["next"]
-        with output.open("a") as stdout:
-            program = subprocess.Popen(consumer(language, server), cwd=tmp_path, stdout=stdout)
+        with consuming(language, server, tmp_path):
             wait_until(lambda: place.exists() and end in place.read_text(), "the consumer to come to the end")
-            program.kill()
-            program.wait()
 
     stored = [f"feed-{at}-x" for at in range(25)]
     with Server(sqlite_url) as server:
@@ -214,9 +235,35 @@ def test_the_consumer_in_the_documentation_sees_each_message_once(
                 server.deliver(payload(message_id=message_id))
             consume_all()
 
-    assert re.findall(r"feed-\d+-x", output.read_text()) == stored
+    assert re.findall(r"feed-\d+-x", (tmp_path / "output").read_text()) == stored
 
 
 @pytest.mark.parametrize("language", ["python", "sh"])
-def test_a_consumer_takes_ten_lines(language: str) -> None:
-    assert len([line for line in code(language).splitlines() if line.strip()]) <= 10
+def test_the_consumer_in_the_documentation_waits_for_a_server_that_is_down(
+    language: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    server = Server(sqlite_url, API_TOKEN="t0ken")
+    with consuming(language, server, tmp_path, token="t0ken") as output:
+        wait_until(lambda: bool((tmp_path / "errors").read_text()), "the consumer to meet nobody")
+        with server:
+            server.deliver(payload(message_id="feed-1-x"))
+            wait_until(lambda: "feed-1-x" in output.read_text(), "the consumer to go on")
+
+    assert (tmp_path / "place").exists()
+
+
+@pytest.mark.parametrize("language", ["python", "sh"])
+def test_the_consumer_in_the_documentation_does_not_spin_when_it_is_refused(
+    language: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    def refused() -> list[datetime]:
+        lines = (line for line in server.request_lines() if line["path"] == "/feed")
+        return [datetime.fromisoformat(line["ts"]) for line in lines if line["status"] == 401]
+
+    with Server(sqlite_url, API_TOKEN="t0ken") as server, consuming(language, server, tmp_path, token="wrong"):
+        wait_until(lambda: len(refused()) >= 3, "the consumer to be refused again and again")
+        first, second, third = refused()[:3]
+
+    assert second - first >= timedelta(seconds=0.9)
+    assert third - second >= timedelta(seconds=1.9)
+    assert not (tmp_path / "place").exists()
