@@ -151,7 +151,7 @@ def test_a_text_is_only_ever_text(text: str, client: FlaskClient) -> None:
 
 def test_no_page_has_script_or_style_in_it(client: FlaskClient) -> None:
     deliver(client, {"message_id": "bad"})
-    for path in ("messages", "quarantine", "quarantine/1", "setup", "sign-in"):
+    for path in ("messages", "overview", "quarantine", "quarantine/1", "setup", "sign-in"):
         for tag, attrs in Elements(client.get(f"/dashboard/{path}").text).found:
             assert tag != "style"
             assert tag != "script" or attrs.get("src")
@@ -202,6 +202,27 @@ def test_assets_keep_their_address_for_as_long_as_their_content(client: FlaskCli
     assert (
         client.get(f"/dashboard/static/{asset_path('dashboard.css').partition('/')[0]}/../pages.py").status_code == 404
     )
+
+
+def test_each_bar_of_the_overview_leads_to_its_messages(client: FlaskClient) -> None:
+    moments = ("2025-01-14T10:00:00Z", "2025-01-15T09:00:00Z", "2025-01-15T23:59:59Z", "2025-01-16T12:00:00Z")
+    for number, ts in enumerate(moments):
+        deliver(client, payload(message_id=f"m-{number}", ts=ts, sender="+1"))
+
+    page = client.get("/dashboard/overview?since=2025-01-14T12:00:00Z&until=2025-01-17T00:00:00Z").text
+    bars = [attrs for tag, attrs in Elements(page).found if tag == "a" and "since=" in str(attrs.get("href"))]
+
+    assert [attrs["aria-label"] for attrs in bars] == [
+        *("2025-01-14: 0 messages", "2025-01-15: 2 messages", "2025-01-16: 1 message"),
+    ]
+    shown = [{url.rpartition("=")[2] for url in rows(client.get(attrs["href"] or "").text)} for attrs in bars]
+    assert shown == [set(), {"m-1", "m-2"}, {"m-3"}]
+    assert "from=%2B1" in page
+
+
+@pytest.mark.parametrize("query", ["", "interval=hour", "interval=day"])
+def test_the_overview_of_an_empty_inbox_says_so(query: str, client: FlaskClient) -> None:
+    assert "No message yet" in client.get(f"/dashboard/overview?{query}").text
 
 
 def test_a_quarantined_delivery_is_shown_tried_again_and_dropped(client: FlaskClient) -> None:
