@@ -70,6 +70,9 @@ lock: ## Renew the locks (needs uv)
 vendor: ## Fetch the dashboard's browser libraries anew and check their hashes (needs npm)
 	@deploy/vendor.sh
 
+screenshots: install-dev ## Take the pictures of the dashboard anew (needs Chromium)
+	@$(BIN)/python -m tests.dashboard.screenshots
+
 up: ## Serve from containers on port 8000, SQLite in a volume
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN
 	@$(COMPOSE) up $(UP_OPTIONS) || { $(COMPOSE) logs --tail 20; exit 1; }
