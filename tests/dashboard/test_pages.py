@@ -16,6 +16,9 @@ from tests.support.deliveries import SECRET, payload
 from tests.support.whatsapp import a_status, a_value, of_values, post
 from webhook_service.dashboard.assets import asset_path, assets
 from webhook_service.dashboard.quarantine import RAW_SHOWN, view_raw
+from webhook_service.domain.deliveries import Contents, Delivery
+from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.native import Native
 from webhook_service.providers.whatsapp import WhatsApp
@@ -236,6 +239,30 @@ def test_a_quarantined_delivery_is_shown_tried_again_and_dropped(client: FlaskCl
     assert "Dropped" in client.post("/dashboard/quarantine/1/drop", headers=OWN).text
     assert client.get("/dashboard/quarantine/1").status_code == 404
     assert "Nothing is in quarantine" in client.get("/dashboard/quarantine").text
+
+
+def test_a_replay_shows_what_is_wrong_with_it_at_that_time(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(client, payload(ts="yesterday"))
+
+    def parse(_self: Native, _delivery: Delivery) -> Contents:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, {"to": ["Not one of ours."]})
+
+    monkeypatch.setattr(Native, "parse", parse)
+    page = client.post("/dashboard/quarantine/1/replay", headers=OWN).text
+
+    assert "Still not understood: invalid_fields. to: Not one of ours. 0 created, 0 duplicate." in page
+
+
+def test_a_browser_gets_errors_as_a_page_and_a_program_as_json(client: FlaskClient) -> None:
+    page = client.get("/dashboard/quarantine/7", headers={"Accept": "text/html"})
+    line = client.get("/dashboard/quarantine/7", headers={"Accept": "text/html", "HX-Request": "true"})
+
+    assert (page.status_code, line.status_code) == (404, 404)
+    assert page.text.startswith("<!doctype html>")
+    assert line.text == '<p class="notice" role="status">Not found.</p>'
+    assert client.get("/dashboard/quarantine/7").get_json() == {"detail": "not found"}
 
 
 def test_a_body_is_shown_as_text_and_as_hex() -> None:
