@@ -74,6 +74,9 @@ vendor: ## Fetch the browser libraries of /docs and of the dashboard anew and ch
 	@deploy/vendor-rapidoc.sh
 	@deploy/vendor.sh
 
+screenshots: install-dev ## Take the pictures of the dashboard anew (needs Chromium)
+	@$(BIN)/python -m tests.dashboard.screenshots
+
 up: ## Serve from containers on port 8000, SQLite in a volume
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN
 	@$(COMPOSE) up $(UP_OPTIONS) || { $(COMPOSE) logs --tail 20; exit 1; }

@@ -336,9 +336,9 @@ def test_all_of_a_reason_are_tried_again_page_by_page(client: FlaskClient) -> No
     first = client.post("/quarantine/replay?reason=parser_failed&limit=2").get_json()
     second = client.post(f"/quarantine/replay?reason=parser_failed&cursor={first['next_cursor']}").get_json()
 
-    numbers = {"released": 2, "quarantined": 0, "created": 2, "duplicate": 0}
+    numbers = {"released": 2, "quarantined": 0, "created": 2, "duplicate": 0, "conflict": 0}
     assert {**numbers, "next_cursor": first["next_cursor"]} == first
-    assert second == {"released": 1, "quarantined": 0, "created": 1, "duplicate": 0, "next_cursor": None}
+    assert second == {"released": 1, "quarantined": 0, "created": 1, "duplicate": 0, "conflict": 0, "next_cursor": None}
     assert sorted(stored_ids(client)) == ["m-0", "m-1", "m-2"]
     assert [entry["reason"] for entry in quarantined(client)] == ["invalid_fields"]
 
@@ -348,7 +348,7 @@ def test_what_is_still_not_understood_stays_when_all_are_tried_again(client: Fla
 
     answer = client.post("/quarantine/replay").get_json()
 
-    assert answer == {"released": 0, "quarantined": 1, "created": 0, "duplicate": 0, "next_cursor": None}
+    assert answer == {"released": 0, "quarantined": 1, "created": 0, "duplicate": 0, "conflict": 0, "next_cursor": None}
     assert len(quarantined(client)) == 1
 
 

@@ -1,11 +1,11 @@
 """A browser, and a page of it that reports everything that goes wrong in it."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.dashboard.chromium import find_chromium
 from tests.support.server import Server
 
 HOW_TO_ENABLE = "needs Chromium: apt-get install chromium"
@@ -15,7 +15,7 @@ TIMEOUT = 60_000  # milliseconds: only ever spent when something is broken
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The system's Chromium."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = find_chromium()
     if path is None:
         pytest.skip(HOW_TO_ENABLE)
     with sync_playwright() as playwright:

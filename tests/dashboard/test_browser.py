@@ -21,6 +21,7 @@ SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 PAGES = (
     *("messages", "messages?q=order&from=%2B1", "messages?since=yesterday", "messages?message=demo-000001"),
     *("messages?message=wamid.out00000", "messages?q=absent", "quarantine", "quarantine/1", "setup", "sign-in"),
+    *("overview", "overview?interval=hour"),
 )
 
 expect.set_options(timeout=60_000)

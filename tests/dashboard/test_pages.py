@@ -16,6 +16,9 @@ from tests.support.deliveries import SECRET, payload
 from tests.support.whatsapp import a_status, a_value, of_values, post
 from webhook_service.dashboard.assets import asset_path, assets
 from webhook_service.dashboard.quarantine import RAW_SHOWN, view_raw
+from webhook_service.domain.deliveries import Contents, Delivery
+from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.native import Native
 from webhook_service.providers.whatsapp import WhatsApp
@@ -151,7 +154,7 @@ def test_a_text_is_only_ever_text(text: str, client: FlaskClient) -> None:
 
 def test_no_page_has_script_or_style_in_it(client: FlaskClient) -> None:
     deliver(client, {"message_id": "bad"})
-    for path in ("messages", "quarantine", "quarantine/1", "setup", "sign-in"):
+    for path in ("messages", "overview", "quarantine", "quarantine/1", "setup", "sign-in"):
         for tag, attrs in Elements(client.get(f"/dashboard/{path}").text).found:
             assert tag != "style"
             assert tag != "script" or attrs.get("src")
@@ -204,6 +207,27 @@ def test_assets_keep_their_address_for_as_long_as_their_content(client: FlaskCli
     )
 
 
+def test_each_bar_of_the_overview_leads_to_its_messages(client: FlaskClient) -> None:
+    moments = ("2025-01-14T10:00:00Z", "2025-01-15T09:00:00Z", "2025-01-15T23:59:59Z", "2025-01-16T12:00:00Z")
+    for number, ts in enumerate(moments):
+        deliver(client, payload(message_id=f"m-{number}", ts=ts, sender="+1"))
+
+    page = client.get("/dashboard/overview?since=2025-01-14T12:00:00Z&until=2025-01-17T00:00:00Z").text
+    bars = [attrs for tag, attrs in Elements(page).found if tag == "a" and "since=" in str(attrs.get("href"))]
+
+    assert [attrs["aria-label"] for attrs in bars] == [
+        *("2025-01-14: 0 messages", "2025-01-15: 2 messages", "2025-01-16: 1 message"),
+    ]
+    shown = [{url.rpartition("=")[2] for url in rows(client.get(attrs["href"] or "").text)} for attrs in bars]
+    assert shown == [set(), {"m-1", "m-2"}, {"m-3"}]
+    assert "from=%2B1" in page
+
+
+@pytest.mark.parametrize("query", ["", "interval=hour", "interval=day"])
+def test_the_overview_of_an_empty_inbox_says_so(query: str, client: FlaskClient) -> None:
+    assert "No message yet" in client.get(f"/dashboard/overview?{query}").text
+
+
 def test_a_quarantined_delivery_is_shown_tried_again_and_dropped(client: FlaskClient) -> None:
     deliver(client, {"message_id": "<bad>"})
 
@@ -215,6 +239,30 @@ def test_a_quarantined_delivery_is_shown_tried_again_and_dropped(client: FlaskCl
     assert "Dropped" in client.post("/dashboard/quarantine/1/drop", headers=OWN).text
     assert client.get("/dashboard/quarantine/1").status_code == 404
     assert "Nothing is in quarantine" in client.get("/dashboard/quarantine").text
+
+
+def test_a_replay_shows_what_is_wrong_with_it_at_that_time(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(client, payload(ts="yesterday"))
+
+    def parse(_self: Native, _delivery: Delivery) -> Contents:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, {"to": ["Not one of ours."]})
+
+    monkeypatch.setattr(Native, "parse", parse)
+    page = client.post("/dashboard/quarantine/1/replay", headers=OWN).text
+
+    assert "Still not understood: invalid_fields. to: Not one of ours. 0 created, 0 duplicate." in page
+
+
+def test_a_browser_gets_errors_as_a_page_and_a_program_as_json(client: FlaskClient) -> None:
+    page = client.get("/dashboard/quarantine/7", headers={"Accept": "text/html"})
+    line = client.get("/dashboard/quarantine/7", headers={"Accept": "text/html", "HX-Request": "true"})
+
+    assert (page.status_code, line.status_code) == (404, 404)
+    assert page.text.startswith("<!doctype html>")
+    assert line.text == '<p class="notice" role="status">Not found.</p>'
+    assert client.get("/dashboard/quarantine/7").get_json() == {"detail": "not found"}
 
 
 def test_a_body_is_shown_as_text_and_as_hex() -> None:

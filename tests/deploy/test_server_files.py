@@ -61,8 +61,10 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 def test_the_site_for_nginx_ends_tls_in_front_of_the_service(sqlite_url: str, tmp_path: Path) -> None:
     certificate, key, port = tmp_path / "certificate", tmp_path / "key", free_port()
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate),
+        ],
         capture_output=True,
         check=True,
     )

@@ -1,6 +1,8 @@
 """The form that all pages share: who may see them, and the headers that protect them."""
 
-from flask import Response, request
+from http import HTTPStatus
+
+from flask import Response, render_template, request
 
 from webhook_service.web.access import Guard, GuardedBlueprint
 
@@ -25,12 +27,27 @@ class Pages(GuardedBlueprint):
     def __init__(self, name: str, *, guard: Guard = Guard.BROWSERS) -> None:
         super().__init__(f"dashboard_{name}", __name__, guard=guard, template_folder="templates")
         self.after_request(_protect)
+        self.after_request(_explain)
 
 
 def is_for(target: str) -> bool:
     """Tells whether htmx asks for the part of a page with this ``id``; a whole page is asked for when it goes back."""
     headers = request.headers
     return headers.get("HX-Target") == target and "HX-History-Restore-Request" not in headers
+
+
+def _explain(response: Response) -> Response:
+    """Shows a browser an error as a page, or as a line where htmx asks for a part of one."""
+    if response.status_code >= HTTPStatus.BAD_REQUEST and response.is_json and _is_browser():
+        template = "_notice.html" if "HX-Request" in request.headers else "error.html"
+        detail = str(response.get_json()["detail"]).capitalize() + "."
+        response.set_data(render_template(template, status=response.status, result=detail))
+        response.content_type = "text/html; charset=utf-8"
+    return response
+
+
+def _is_browser() -> bool:
+    return "text/html" in request.headers.get("Accept", "")
 
 
 def _protect(response: Response) -> Response:

@@ -96,7 +96,7 @@ def _show_list(database: Database, query: QuarantineQuery, result: str | None = 
 
 
 def _show_gone(result: str) -> str:
-    return render_template("quarantine/_result.html" if is_for("entry") else "quarantine/gone.html", result=result)
+    return render_template("_notice.html" if is_for("entry") else "quarantine/gone.html", result=result)
 
 
 def _find(database: Database, entry_id: int) -> QuarantineEntry:
@@ -120,5 +120,5 @@ def _describe(verdict: Verdict) -> str:
     stored = f"{outcomes.count(Outcome.CREATED)} created, {outcomes.count(Outcome.DUPLICATE)} duplicate"
     if not verdict.quarantined:
         return f"Understood: {stored}. It left the quarantine."
-    faults = "; ".join(f"{name}: {' '.join(problems)}" for name, problems in verdict.errors.items())
-    return f"Still not understood ({verdict.reason}): {faults or 'no field is named'}. {stored}."
+    faults = "".join(f" {name}: {' '.join(problems)}" for name, problems in verdict.errors.items())
+    return f"Still not understood: {verdict.reason}.{faults} {stored}."

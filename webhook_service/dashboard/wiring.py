@@ -12,6 +12,7 @@ from flask import Flask, request, url_for
 from webhook_service.dashboard.assets import asset_pages, asset_path
 from webhook_service.dashboard.home import home_pages
 from webhook_service.dashboard.messages import message_pages
+from webhook_service.dashboard.overview import overview_pages
 from webhook_service.dashboard.quarantine import quarantine_pages
 from webhook_service.dashboard.setup import setup_pages
 from webhook_service.dashboard.signing_in import sign_in_pages
@@ -42,6 +43,7 @@ def init_dashboard(app: Flask, database: Database, intake: Intake, sessions: Ses
         home_pages(database),
         sign_in_pages(sessions),
         message_pages(database, sorted(intake.providers)),
+        overview_pages(database),
         quarantine_pages(database, intake),
         setup_pages(database, intake.providers),
     ):

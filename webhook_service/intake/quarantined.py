@@ -16,12 +16,13 @@ from webhook_service.storage.queries.quarantine import find_quarantined, list_qu
 
 @dataclass(slots=True)
 class Replayed:
-    """Numbers of a replay of many: deliveries released and still in quarantine, items created and duplicate."""
+    """Numbers of a replay of many: deliveries released and still in quarantine, and items by their outcome."""
 
     released: int = 0
     quarantined: int = 0
     created: int = 0
     duplicate: int = 0
+    conflict: int = 0
 
 
 def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> Verdict:
@@ -69,6 +70,7 @@ def replay_page(
         outcomes = verdict.outcomes.all()
         replayed.created += outcomes.count(Outcome.CREATED)
         replayed.duplicate += outcomes.count(Outcome.DUPLICATE)
+        replayed.conflict += outcomes.count(Outcome.CONFLICT)
         replayed.quarantined += verdict.quarantined
         replayed.released += not verdict.quarantined
     return replayed, page
