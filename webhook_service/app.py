@@ -16,13 +16,14 @@ from webhook_service.blueprints.receipts import receipts_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
+from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.intake.take_in import INTAKE, Intake
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS, configured_providers
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.quarantine import count_quarantined
+from webhook_service.storage.queries.quarantine import read_sizes
 from webhook_service.web.access import Access, FindUsers, init_access
 from webhook_service.web.errors import init_errors
 from webhook_service.web.logs import init_logs
@@ -42,7 +43,12 @@ def create_app(
     ``find_users`` finds the users who may have made a request from this machine.
     """
     settings = settings or Settings.from_env(providers=known_providers)
-    database = Database(settings.database_url, pool_size=settings.threads, read_url=settings.read_database_url)
+    database = Database(
+        settings.database_url,
+        pool_size=settings.threads,
+        read_url=settings.read_database_url,
+        quarantine_max_bytes=settings.quarantine_max_bytes,
+    )
     providers = configured_providers(settings.provider_secrets, settings.provider_options, known_providers)
     intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)
 
@@ -52,7 +58,7 @@ def create_app(
 
     app.extensions[INTAKE] = intake
     init_logs(app)
-    Metrics(app, providers=providers, count_quarantined=partial(_count_quarantined, database))
+    Metrics(app, providers=providers, read_quarantine_sizes=partial(_read_quarantine_sizes, database))
     init_errors(app)
     sessions = Sessions(settings.api_token)
     init_access(app, Access(settings.api_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users))
@@ -76,6 +82,6 @@ def _blueprints(database: Database, intake: Intake) -> list[Blueprint]:
     ]
 
 
-def _count_quarantined(database: Database) -> dict[str, int]:
+def _read_quarantine_sizes(database: Database) -> dict[str, QuarantineSize]:
     with database.primary_snapshot() as snapshot:
-        return count_quarantined(snapshot)
+        return read_sizes(snapshot)

@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
@@ -49,6 +50,7 @@ class Settings:
     api_token: Secrets | None = None
     log_level: str = "INFO"
     max_body_bytes: int = 3 * 2**20
+    quarantine_max_bytes: int = QUARANTINE_MAX_BYTES
     trusted_proxies: int = 0
     bind: str = "127.0.0.1:8000"
     workers: int = field(default_factory=lambda: _usable_cores())
@@ -70,6 +72,7 @@ class Settings:
             "api_token": "set" if self.api_token else "not set",
             "log_level": self.log_level,
             "max_body_bytes": self.max_body_bytes,
+            "quarantine_max_bytes": self.quarantine_max_bytes,
             "trusted_proxies": self.trusted_proxies,
             "bind": self.bind,
             "workers": self.workers,
@@ -150,6 +153,9 @@ class _Reader:
             api_token=self._secrets("API_TOKEN"),
             log_level=self._choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
             max_body_bytes=self._integer("MAX_BODY_BYTES", defaults.max_body_bytes, 1024, 2**30),
+            quarantine_max_bytes=self._integer(
+                "QUARANTINE_MAX_BYTES", defaults.quarantine_max_bytes, 2**20, 10**12 - 1
+            ),
             trusted_proxies=self._integer("TRUSTED_PROXIES", defaults.trusted_proxies, 0, 16),
             bind=self._bind(defaults.bind),
             workers=self._integer("WEB_CONCURRENCY", defaults.workers, 1, 256),

@@ -4,8 +4,11 @@ from flask import Blueprint, Response, jsonify
 
 from webhook_service.providers.native import Native
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.quarantine import read_sizes
 from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.errors import problem
+
+NEARLY_FULL = 0.8  # of what the deliveries of a provider may take in quarantine
 
 
 def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
@@ -22,6 +25,19 @@ def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
         problems += database.problems()
         if problems:
             return problem(503, "; ".join(problems))
-        return jsonify(status="ok")
+        warnings = _warnings(database)
+        return jsonify(status="ok", warnings=warnings) if warnings else jsonify(status="ok")
 
     return blueprint
+
+
+def _warnings(database: Database) -> list[str]:
+    """Says which providers' quarantine is nearly full. What is understood is stored all the same, so that is ready."""
+    most = database.quarantine_max_bytes
+    with database.primary_snapshot() as snapshot:
+        sizes = read_sizes(snapshot)
+    return [
+        f"the quarantine of {provider} is {min(size.bytes * 100 // most, 100)} % full"
+        for provider, size in sorted(sizes.items())
+        if size.bytes >= NEARLY_FULL * most
+    ]

@@ -12,7 +12,7 @@ from webhook_service.domain.statistics import Interval, Timeline
 from webhook_service.schemas.stats import load_timeline_query
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.counts import read_timeline
-from webhook_service.storage.queries.quarantine import count_quarantined
+from webhook_service.storage.queries.quarantine import read_sizes
 from webhook_service.storage.queries.stats import read_stats
 
 
@@ -37,7 +37,7 @@ def overview_pages(database: Database) -> Pages:
         with database.snapshot() as snapshot:
             stats = read_stats(snapshot)
             timeline = read_timeline(snapshot, query.since, query.until, query.interval)
-            quarantined = sum(count_quarantined(snapshot).values())
+            quarantined = sum(size.deliveries for size in read_sizes(snapshot).values())
         return render_template(
             "overview.html", stats=stats, bars=bars(timeline), interval=query.interval.value, quarantined=quarantined
         )

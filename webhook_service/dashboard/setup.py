@@ -15,7 +15,7 @@ from webhook_service.providers.twilio import PUBLIC_URL, Twilio
 from webhook_service.providers.whatsapp import WhatsApp
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.pages import read_page
-from webhook_service.storage.queries.quarantine import count_quarantined
+from webhook_service.storage.queries.quarantine import read_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +101,5 @@ def _address(provider: Provider) -> str:
 def _progress(database: Database, name: str) -> Progress:
     with database.snapshot() as snapshot:
         latest = read_page(snapshot, MessageQuery(MessageFilter(provider=name), limit=1, order=Order.DESC)).items
-        quarantined = count_quarantined(snapshot).get(name, 0)
-    return Progress(name, latest[0] if latest else None, quarantined)
+        size = read_sizes(snapshot).get(name)
+    return Progress(name, latest[0] if latest else None, size.deliveries if size else 0)

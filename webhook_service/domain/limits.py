@@ -8,6 +8,9 @@ TEXT_MAX = 4096  # of the text in a native payload, and of a search
 
 ROW_ID_MAX = 2**63 - 1  # what both databases take for an integer
 
+QUARANTINE_MAX_BYTES = 2**30  # that a provider's deliveries in quarantine may take, unless set
+PROBLEMS_MAX = 100  # that are named of a delivery
+
 PAGE_DEFAULT = 50  # items of a list
 PAGE_MAX = 100
 FEED_DEFAULT = 100  # messages

@@ -59,3 +59,11 @@ class QuarantineEntry:
             count=self.count,
             size=len(kept.raw),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineSize:
+    """How many deliveries of a provider are in quarantine, and how many bytes they take."""
+
+    deliveries: int
+    bytes: int

@@ -23,12 +23,14 @@ class Reason(StrEnum):
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_FIELD = "unknown_field"
     ID_CONFLICT = "id_conflict"
+    AMPLIFIED = "amplified"
     PROVIDER_ERROR = "provider_error"
     NO_ITEMS = "no_items"
     PARSER_FAILED = "parser_failed"
     VERIFIER_FAILED = "verifier_failed"
     NO_SECRET = "no_secret"  # noqa: S105  # a reason, not a secret
     REFUSED_BY_DATABASE = "refused_by_database"
+    QUARANTINE_FULL = "quarantine_full"
     STORAGE_UNAVAILABLE = "storage_unavailable"
 
 

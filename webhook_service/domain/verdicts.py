@@ -10,10 +10,14 @@ from webhook_service.domain.secrets import SecretAge
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """The outcome of each item of a delivery, in the order of its messages and of its receipts."""
+    """The outcome of each item of a delivery, in the order of its messages and of its receipts.
+
+    ``quarantine_is_full`` says that the delivery was to be kept as well, and there was no room for it.
+    """
 
     messages: tuple[Outcome, ...] = ()
     receipts: tuple[Outcome, ...] = ()
+    quarantine_is_full: bool = False
 
     def all(self) -> tuple[Outcome, ...]:
         """Returns the outcomes of all items."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from math import inf
 from time import monotonic
 
 from webhook_service.domain.deliveries import Contents
@@ -25,6 +26,24 @@ from webhook_service.storage.writing import Executor, Transaction
 # Seconds that a commit waits for other writers. A delivery waits for at most two commits, the one under way when it
 # arrives and its own, and is answered within 5 seconds.
 PATIENCE = 2.0
+
+
+class Amplified(Exception):
+    """The items of a delivery would take far more room than the delivery itself."""
+
+
+@dataclass(slots=True)
+class _Room:
+    """What is left for the rows of a delivery, in characters."""
+
+    left: float
+
+    def take(self, row: Row) -> Row:
+        """Returns the row that is put there; Amplified when it is too large."""
+        self.left -= sum(len(value) for value in row if isinstance(value, str))
+        if self.left < 0:
+            raise Amplified
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +71,12 @@ class Entry:
         released: int | None = None,
         keep_for: Callable[[Sequence[str]], Quarantined] | None = None,
         rename: bool = False,
+        most_characters: float = inf,
     ) -> "Entry":
-        """Encodes the items, which needs no transaction."""
-        messages = [encode_message(message) for message in contents.messages]
-        receipts = [encode_receipt(receipt) for receipt in contents.receipts]
+        """Encodes the items, which needs no transaction; Amplified when they have more than ``most_characters``."""
+        room = _Room(most_characters)
+        messages = [room.take(encode_message(message)) for message in contents.messages]
+        receipts = [room.take(encode_receipt(receipt)) for receipt in contents.receipts]
         return cls(messages, receipts, quarantined, released, keep_for, rename)
 
     def in_conflict(self, outcomes: Outcomes) -> list[str]:
@@ -110,9 +131,9 @@ def _store_together(database: Database, entries: Sequence[Entry], deadline: floa
             if not any(Outcome.CONFLICT in each.messages for each in outcomes):
                 return [*outcomes]
             with turn.transaction() as transaction:
-                return _settle(transaction, entries, outcomes)
+                return _settle(database, transaction, entries, outcomes)
         with turn.transaction() as transaction:
-            return _store(transaction, entries)
+            return _store(database, transaction, entries)
 
 
 def _store_apart(database: Database, entries: Sequence[Entry], deadline: float) -> list[Committed]:
@@ -124,7 +145,7 @@ def _store_apart(database: Database, entries: Sequence[Entry], deadline: float) 
 def _store_alone(database: Database, transaction: Transaction, entry: Entry) -> Committed:
     try:
         with database.savepoint(transaction):
-            return _store(transaction, [entry])[0]
+            return _store(database, transaction, [entry])[0]
     except RowRefused as refused:
         return refused
 
@@ -143,28 +164,33 @@ def _store_messages(executor: Executor, entries: Sequence[Entry]) -> list[Outcom
     return [Outcomes(tuple(islice(outcomes, len(entry.messages)))) for entry in entries]
 
 
-def _store(transaction: Transaction, entries: Sequence[Entry]) -> list[Committed]:
+def _store(database: Database, transaction: Transaction, entries: Sequence[Entry]) -> list[Committed]:
     messages = iter(insert_messages(transaction, list(chain.from_iterable(entry.messages for entry in entries))))
     receipts = iter(insert_receipts(transaction, list(chain.from_iterable(entry.receipts for entry in entries))))
     outcomes = [
         Outcomes(tuple(islice(messages, len(entry.messages))), tuple(islice(receipts, len(entry.receipts))))
         for entry in entries
     ]
-    return _settle(transaction, entries, outcomes)
+    return _settle(database, transaction, entries, outcomes)
 
 
-def _settle(transaction: Transaction, entries: Sequence[Entry], outcomes: Sequence[Outcomes]) -> list[Committed]:
+def _settle(
+    database: Database, transaction: Transaction, entries: Sequence[Entry], outcomes: Sequence[Outcomes]
+) -> list[Committed]:
     """Does for each entry what follows from the outcomes of its items."""
-    return [_settle_one(transaction, entry, became) for entry, became in zip(entries, outcomes, strict=True)]
+    most_bytes = database.quarantine_max_bytes
+    return [
+        _settle_one(transaction, entry, became, most_bytes) for entry, became in zip(entries, outcomes, strict=True)
+    ]
 
 
-def _settle_one(transaction: Transaction, entry: Entry, outcomes: Outcomes) -> Outcomes:
+def _settle_one(transaction: Transaction, entry: Entry, outcomes: Outcomes, most_bytes: int) -> Outcomes:
     if entry.rename:
         outcomes = _store_renamed(transaction, entry, outcomes)
     conflicting = entry.in_conflict(outcomes)
     kept = entry.keep_for(conflicting) if conflicting and entry.keep_for else entry.quarantined
-    if kept is not None:
-        keep(transaction, kept)
+    if kept is not None and not keep(transaction, kept, most_bytes):
+        return replace(outcomes, quarantine_is_full=True)
     if entry.released is not None and not conflicting:
         release(transaction, entry.released)
     return outcomes

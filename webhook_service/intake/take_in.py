@@ -2,22 +2,29 @@
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, RowRefused, SignatureInvalid, StorageUnavailable
+from webhook_service.domain.limits import PROBLEMS_MAX
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.secrets import SecretAge
 from webhook_service.domain.verdicts import Outcomes, Verdict
-from webhook_service.intake.commit import Entry, commit
+from webhook_service.intake.commit import Amplified, Entry, commit
 from webhook_service.providers.base import Provider
 from webhook_service.storage.database import Database
 
 INTAKE = "webhook_service.intake"
 """The key of an application's ``extensions`` under which the gunicorn worker finds its intake."""
+
+# What a provider says once about all items of a delivery is stored with each of them, so a delivery may be made to take
+# a thousand times its own size. The samples of the providers take up to 3 times theirs.
+MOST_STORED = 16  # characters for each byte of the delivery
+STORED_ANYWAY = 64 * 2**10  # characters
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +97,10 @@ class _Authentic:
     failure: PayloadInvalid | None
 
     def concluded(self, outcomes: Outcomes) -> Verdict:
-        """Returns the verdict on a delivery whose entry is on disk."""
+        """Returns the verdict on a delivery whose entry is on disk, but for what the quarantine has no room for."""
+        if outcomes.quarantine_is_full:
+            full = StorageUnavailable(f"the quarantine of {self.provider.name} is full")
+            return replace(self.unavailable(full, Reason.QUARANTINE_FULL), outcomes=outcomes)
         conflicting = self.entry.in_conflict(outcomes)
         failure = _conflict(self.failure, conflicting) if conflicting else self.failure
         items = self.entry.messages or self.entry.receipts
@@ -106,11 +116,11 @@ class _Authentic:
             quarantined=failure is not None,
         )
 
-    def unavailable(self, unavailable: StorageUnavailable) -> Verdict:
-        """Returns the verdict on a delivery of which it is not known that it is stored."""
+    def unavailable(self, unavailable: StorageUnavailable, reason: Reason = Reason.STORAGE_UNAVAILABLE) -> Verdict:
+        """Returns the verdict on a delivery of which it is not known that all of it is stored."""
         return Verdict.unavailable(
             self.provider.name,
-            Reason.STORAGE_UNAVAILABLE,
+            reason,
             unavailable.detail,
             failure=unavailable.failure,
             secret=self.secret,
@@ -135,6 +145,8 @@ def _examine(provider: Provider, delivery: Delivery) -> _Authentic | Verdict:
         return _parse(provider, delivery, secret)
     except PayloadInvalid as failure:
         return _authentic(provider, delivery, secret, Contents(), failure)
+    except Amplified:
+        return _authentic(provider, delivery, secret, Contents(), _amplified())
     except Exception as bug:
         # A payload that no one foresaw must not be lost to a bug of ours.
         _report("parser failed", provider, bug)
@@ -146,8 +158,19 @@ def _parse(provider: Provider, delivery: Delivery, secret: SecretAge | None) -> 
     contents = provider.parse(delivery)
     if not contents.unreadable:
         return _authentic(provider, delivery, secret, contents, None)
-    problems = {item.where: [item.reason.value] for item in contents.unreadable}
-    return _authentic(provider, delivery, secret, contents, PayloadInvalid(contents.unreadable[0].reason, problems))
+    problems = ((item.where, [item.reason.value]) for item in contents.unreadable)
+    failure = PayloadInvalid(contents.unreadable[0].reason, _first(problems, len(contents.unreadable)))
+    return _authentic(provider, delivery, secret, contents, failure)
+
+
+def _first(problems: Iterable[tuple[str, list[str]]], number: int) -> dict[str, list[str]]:
+    """Returns so many of the problems as are named, and how many more there are: a body has room for a million."""
+    named = dict(islice(problems, PROBLEMS_MAX))
+    return named if number <= PROBLEMS_MAX else {**named, "…": [f"{number - PROBLEMS_MAX:,} more"]}
+
+
+def _amplified() -> PayloadInvalid:
+    return PayloadInvalid(Reason.AMPLIFIED, {"body": [f"Its items would take more than {MOST_STORED} times its size."]})
 
 
 def _authentic(
@@ -161,13 +184,15 @@ def _authentic(
             contents,
             quarantined=_quarantined(provider, delivery, failure) if failure else None,
             keep_for=partial(_quarantined_for, provider, delivery, failure),
+            most_characters=MOST_STORED * len(delivery.raw) + STORED_ANYWAY,
         )
     return _Authentic(provider, delivery, secret, entry, failure)
 
 
 def _conflict(failure: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:
     """Adds the messages in conflict, by their IDs, to what of a delivery was not understood."""
-    errors = {message_id: [Reason.ID_CONFLICT.value] for message_id in conflicting}
+    problems = ((message_id, [Reason.ID_CONFLICT.value]) for message_id in conflicting)
+    errors = _first(problems, len(conflicting))
     if failure is None:
         return PayloadInvalid(Reason.ID_CONFLICT, errors)
     return PayloadInvalid(failure.reason, {**failure.errors, **errors})

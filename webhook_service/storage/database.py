@@ -11,6 +11,7 @@ from weakref import WeakMethod
 from sqlalchemy import URL, Connection, literal, select
 
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
+from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.statistics import Age
 from webhook_service.storage.errors import BUSY, domain_errors
 from webhook_service.storage.postgresql import PostgresqlBackend, Replica
@@ -44,13 +45,23 @@ class Backend(Protocol):
 class Database:
     """The database: ``transaction()`` writes, ``snapshot()`` reads, and ``writing()`` gives the turn to write.
 
+    ``quarantine_max_bytes`` is what the deliveries of one provider may take in quarantine.
+
     With a ``read_url``, of a PostgreSQL replica, ``snapshot()`` reads there, and all else stays on the primary.
 
     Nothing connects before the first use, and a forked child starts with connections and locks of its own. On SQLite
     it must be forked before that first use: afterwards all the child gets is StorageUnavailable.
     """
 
-    def __init__(self, url: URL, *, pool_size: int, read_url: URL | None = None) -> None:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        pool_size: int,
+        read_url: URL | None = None,
+        quarantine_max_bytes: int = QUARANTINE_MAX_BYTES,
+    ) -> None:
+        self.quarantine_max_bytes = quarantine_max_bytes
         make = SqliteBackend if url.drivername == "sqlite" else PostgresqlBackend
         self._backend: Backend = make(url, pool_size=pool_size)
         self._replica = Replica(read_url, pool_size=pool_size) if read_url else None

@@ -12,7 +12,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from webhook_service.domain.errors import ConnectionLost, RowRefused, StorageBusy, StorageUnavailable
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """The migration that this code reads and writes; any other is refused before a row is touched."""
 
 PRIMARY = "the database"

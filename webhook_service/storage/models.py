@@ -1,6 +1,6 @@
 """The tables. The schema itself comes from ``migrations/``; a test compares the two.
 
-The counts are kept by triggers on ``messages``, so nothing here ever writes them.
+The counts and sizes are kept by triggers on ``messages`` and ``quarantine``, so nothing here ever writes them.
 """
 
 from collections.abc import Callable, Iterable
@@ -147,6 +147,17 @@ class QuarantineRow(Base):
     first_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
     count: Mapped[int] = mapped_column(BigInteger)
+
+
+class QuarantineSizeRow(Base):
+    """How many deliveries of a provider are in quarantine, and how many bytes they take."""
+
+    __tablename__ = "quarantine_sizes"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX), primary_key=True)
+    deliveries: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
 
 
 class SenderCountRow(Base):

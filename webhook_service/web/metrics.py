@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
 from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.web.context import current_request
@@ -29,11 +30,11 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """The metrics of one application, exposed at ``/metrics``.
 
-    ``count_quarantined`` counts the deliveries in quarantine by provider; it is asked at each scrape.
+    ``read_quarantine_sizes`` reads how much is in quarantine by provider; it is asked at each scrape.
     """
 
     def __init__(
-        self, app: Flask, *, providers: Iterable[str], count_quarantined: Callable[[], Mapping[str, int]]
+        self, app: Flask, *, providers: Iterable[str], read_quarantine_sizes: Callable[[], Mapping[str, QuarantineSize]]
     ) -> None:
         registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
@@ -53,16 +54,12 @@ class Metrics:
             "webhook_refusals_total", "Deliveries refused or not understood, by reason.", ["provider", "reason"]
         )
         self._signatures = counter("webhook_signatures_total", SIGNATURES_HELP, ["provider", "secret"])
-        self._quarantined = Gauge(
-            "quarantine_deliveries",
-            "Deliveries in quarantine.",
-            ["provider"],
-            registry=registry,
-            multiprocess_mode="mostrecent",
-        )
+        gauge = partial(Gauge, labelnames=["provider"], registry=registry, multiprocess_mode="mostrecent")
+        self._quarantined = gauge("quarantine_deliveries", "Deliveries in quarantine.")
+        self._quarantined_bytes = gauge("quarantine_bytes", "Bytes that the deliveries in quarantine take.")
         STDOUT.on_drop = counter("log_lines_dropped_total", "Lines of the log that nobody read in time.").inc
         self._providers = tuple(providers)
-        self._count_quarantined = count_quarantined
+        self._read_quarantine_sizes = read_quarantine_sizes
         PrometheusMetrics(
             app,
             path=METRICS_PATH,
@@ -76,9 +73,11 @@ class Metrics:
         @wraps(expose)
         def refresh_and_expose() -> Any:
             with suppress(StorageUnavailable):  # what the other metrics say is wanted most when the database is away
-                numbers = self._count_quarantined()
-                for provider in {*self._providers, *numbers}:
-                    self._quarantined.labels(provider).set(numbers.get(provider, 0))
+                sizes = self._read_quarantine_sizes()
+                for provider in {*self._providers, *sizes}:
+                    size = sizes.get(provider, QuarantineSize(0, 0))
+                    self._quarantined.labels(provider).set(size.deliveries)
+                    self._quarantined_bytes.labels(provider).set(size.bytes)
             return expose()
 
         return refresh_and_expose

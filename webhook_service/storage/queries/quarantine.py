@@ -3,39 +3,56 @@
 import hashlib
 from itertools import starmap
 
-from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.paging import Page
-from webhook_service.domain.quarantine import Quarantined, QuarantineEntry, QuarantineSummary
-from webhook_service.storage.models import QuarantineRow
+from webhook_service.domain.quarantine import Quarantined, QuarantineEntry, QuarantineSize, QuarantineSummary
+from webhook_service.storage.models import QuarantineRow, QuarantineSizeRow
 
 
-def keep(connection: Connection, delivery: Quarantined) -> None:
-    """Stores a delivery, or adds one to the count when the same bytes have come from the same provider before."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(QuarantineRow).values(
-        provider=delivery.provider,
-        body_sha256=hashlib.sha256(delivery.raw).hexdigest(),
-        raw=delivery.raw,
-        headers=dict(delivery.headers),
-        target=delivery.target,
-        reason=delivery.reason,
-        problems=dict(delivery.problems),
-        first_at=delivery.received_at,
-        last_at=delivery.received_at,
-        count=1,
+def keep(connection: Connection, delivery: Quarantined, most_bytes: int = QUARANTINE_MAX_BYTES) -> bool:
+    """Stores a delivery, or adds one to the count when the same bytes have come from the same provider before.
+
+    False when it would make what is kept of its provider larger than ``most_bytes``, and was not stored for that.
+    """
+    if _count_again(connection, delivery):
+        return True
+    if read_bytes(connection, delivery.provider) + len(delivery.raw) > most_bytes:
+        return False
+    new = {
+        QuarantineRow.provider: delivery.provider,
+        QuarantineRow.body_sha256: _digest(delivery),
+        QuarantineRow.raw: delivery.raw,
+        QuarantineRow.headers: dict(delivery.headers),
+        QuarantineRow.target: delivery.target,
+        QuarantineRow.reason: delivery.reason,
+        QuarantineRow.problems: dict(delivery.problems),
+        QuarantineRow.first_at: delivery.received_at,
+        QuarantineRow.last_at: delivery.received_at,
+        QuarantineRow.count: 1,
+    }
+    connection.execute(insert(QuarantineRow).values(new))
+    return True
+
+
+def _count_again(connection: Connection, delivery: Quarantined) -> bool:
+    """Adds one to the count of a delivery; False when it has not come before. Whoever writes has the turn to."""
+    came_again = (
+        update(QuarantineRow)
+        .where(QuarantineRow.provider == delivery.provider, QuarantineRow.body_sha256 == _digest(delivery))
+        .values(
+            count=QuarantineRow.count + 1,
+            last_at=delivery.received_at,
+            reason=delivery.reason,
+            problems=dict(delivery.problems),
+        )
     )
-    came_again = insert.on_conflict_do_update(
-        index_elements=[QuarantineRow.provider, QuarantineRow.body_sha256],
-        set_={
-            "count": QuarantineRow.count + 1,
-            "last_at": insert.excluded.last_at,
-            "reason": insert.excluded.reason,
-            "problems": insert.excluded.problems,
-        },
-    )
-    connection.execute(came_again)
+    return connection.execute(came_again).rowcount > 0
+
+
+def _digest(delivery: Quarantined) -> str:
+    return hashlib.sha256(delivery.raw).hexdigest()
 
 
 def find_quarantined(connection: Connection, entry_id: int) -> QuarantineEntry | None:
@@ -91,7 +108,13 @@ def release(connection: Connection, entry_id: int) -> bool:
     return connection.execute(delete(QuarantineRow).where(QuarantineRow.id == entry_id)).rowcount > 0
 
 
-def count_quarantined(connection: Connection) -> dict[str, int]:
-    """Counts the deliveries in quarantine, by provider."""
-    by_provider = select(QuarantineRow.provider, func.count().label("number")).group_by(QuarantineRow.provider)
-    return {row.provider: row.number for row in connection.execute(by_provider)}
+def read_bytes(connection: Connection, provider: str) -> int:
+    """Reads how many bytes the deliveries of a provider take in quarantine."""
+    held = connection.scalar(select(QuarantineSizeRow.bytes).where(QuarantineSizeRow.provider == provider))
+    return held or 0
+
+
+def read_sizes(connection: Connection) -> dict[str, QuarantineSize]:
+    """Reads how much is in quarantine, by provider."""
+    rows = connection.execute(select(QuarantineSizeRow.provider, QuarantineSizeRow.deliveries, QuarantineSizeRow.bytes))
+    return {provider: QuarantineSize(deliveries, size) for provider, deliveries, size in rows}
