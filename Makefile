@@ -46,6 +46,10 @@ attack: install-dev ## Hostile clients beside good senders, SECONDS=30 of each k
 test-containers: install-dev ## What needs a Docker daemon
 	@$(BIN)/pytest -m containers
 
+fuzz-contract: FUZZ_SECONDS = 300
+fuzz-contract: install-dev ## Schemathesis against the service on each database, for FUZZ_SECONDS=300 each
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest --timeout 0 tests/fuzz
+
 bench: install-dev ## What ingest does a second (needs wrk; BENCH=--quick for a short look)
 	@$(BIN)/python -m benchmarks.ingest $(BENCH)
 

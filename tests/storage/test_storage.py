@@ -14,6 +14,7 @@ import pytest
 from tests.support.messages import MOMENT, as_sent, message
 from tests.support.stored import opened
 from webhook_service.domain.errors import RowRefused
+from webhook_service.domain.limits import SEARCH_MAX
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery, Order
 from webhook_service.domain.results import Outcome
 from webhook_service.storage.database import Database
@@ -275,7 +276,7 @@ def test_a_search_takes_no_character_for_a_wildcard(text: str, q: str, database:
     assert found_ids(database, q=q) == []
 
 
-@pytest.mark.parametrize("q", ["%" * 4096, "ΐ" * 4096, "😀" * 4096])
+@pytest.mark.parametrize("q", ["%" * SEARCH_MAX, "ΐ" * SEARCH_MAX, "😀" * SEARCH_MAX])
 def test_the_longest_search_is_answered(q: str, database: Database) -> None:
     store(database, message("wanted", text=q), message("other"))
 

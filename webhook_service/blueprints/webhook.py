@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Blueprint, Request, Response, abort, request
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from webhook_service.domain.errors import BodyTooLarge
 from webhook_service.domain.results import Reason, Result
@@ -52,7 +52,10 @@ def webhook_blueprint(intake: Intake) -> Blueprint:
 
     @blueprint.get("/webhook/<name>")
     def handshake(name: str) -> Response:
-        challenge = _provider(name).handshake(request.args)
+        provider = _provider(name)
+        if not provider.has_handshake():
+            raise MethodNotAllowed(["POST", "OPTIONS"])
+        challenge = provider.handshake(request.args)
         if challenge is None:
             abort(403)
         return Response(challenge, content_type="text/plain; charset=utf-8")

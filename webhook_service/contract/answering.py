@@ -44,6 +44,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "NotFound": json(ErrorSchema, "There is no such thing."),
     "NotConfigured": json(ErrorSchema, "The provider is not configured."),
     "TooLarge": json(ErrorSchema, "The body is over `MAX_BODY_BYTES`."),
+    "UriTooLong": json(ErrorSchema, "The first line of the request, with path and query, is over 4,094 bytes."),
     "InvalidPayload": json(
         InvalidSchema, "The signature is right and the payload is not: it is in quarantine, and `errors` says why."
     ),
@@ -52,6 +53,6 @@ SHARED: dict[str, dict[str, Any]] = {
     "Unavailable": json(ErrorSchema, "It can't be done now: try again.", "Retry-After"),
 }
 
-EVERY: Answers = {"400": "BadRequest", "500": "InternalError"}
+EVERY: Answers = {"400": "BadRequest", "414": "UriTooLong", "500": "InternalError"}
 READ: Answers = {**EVERY, "401": "Unauthorized", "422": "InvalidQuery", "503": "Unavailable"}
 DELIVERY: Answers = {**EVERY, "401": "InvalidSignature", "413": "TooLarge", "503": "Unavailable"}

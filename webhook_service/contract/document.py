@@ -15,6 +15,7 @@ from webhook_service.contract.payloads import TWILIO_PAYLOAD, WHATSAPP_PAYLOAD
 from webhook_service.contract.signing import SIGNED
 from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
 from webhook_service.schemas.native import NativePayloadSchema
+from webhook_service.schemas.query import EMPTY_IS_ABSENT
 
 TITLE = "webhook_service"
 OPENAPI_VERSION = "3.1.0"
@@ -94,6 +95,8 @@ def _query_parameters(converter: OpenAPIConverter, query: type[Schema]) -> list[
         if isinstance(schema["type"], list):
             (schema["type"],) = set(schema["type"]) - {"null"}
             del schema["default"]
+        if parameter["name"] in EMPTY_IS_ABSENT:
+            parameter["allowEmptyValue"] = True
         for name in ("description", "example"):
             if name in schema:
                 parameter[name] = schema.pop(name)

@@ -67,6 +67,11 @@ class Provider(ABC):
         can't be read or stored is named in ``unreadable`` and takes no other along.
         """
 
+    @classmethod
+    def has_handshake(cls) -> bool:
+        """Whether this provider checks a new URL by a GET."""
+        return cls.handshake is not Provider.handshake
+
     def handshake(self, _parameters: Mapping[str, str]) -> str | None:
         """Answers the provider's check of a new URL; None when it is refused or there is no such check."""
         return None

@@ -7,7 +7,7 @@ import orjson
 from marshmallow import EXCLUDE, fields, validate
 
 from webhook_service.domain.formats import format_timestamp
-from webhook_service.domain.limits import PAGE_MAX, ROW_ID_MAX, TEXT_MAX
+from webhook_service.domain.limits import PAGE_MAX, ROW_ID_MAX, SEARCH_MAX
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position, StoredMessage
 from webhook_service.schemas.cursors import PositionCursors
 from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
@@ -22,10 +22,7 @@ class MessageQuerySchema(PageSchema):
 
     cursor = fields.String(
         load_default=None,
-        metadata={
-            "description": "`*` for the first page, then the last `next_cursor`. One of other filters is 422.",
-            "example": "*",
-        },
+        metadata={"description": "`*` for the first page, then the last `next_cursor`. One of other filters is 422."},
     )
     offset = AsciiInteger(
         load_default=0,
@@ -55,7 +52,7 @@ class MessageQuerySchema(PageSchema):
     )
     q = fields.String(
         load_default=None,
-        validate=[validate.Length(max=TEXT_MAX), no_nul],
+        validate=[validate.Length(max=SEARCH_MAX), no_nul],
         metadata={"description": "A part of the text in any case; `%` and `_` mean themselves.", "example": "hello"},
     )
     order = fields.Enum(Order, by_value=True, load_default=Order.ASC, metadata={"description": "Of `ts`."})

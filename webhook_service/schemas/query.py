@@ -14,7 +14,7 @@ from webhook_service.schemas.fields import AsciiInteger, errors_by_field
 
 # A raw plus in these is a phone number's or a time zone's, hardly ever an encoded space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
-_EMPTY_IS_ABSENT = frozenset(
+EMPTY_IS_ABSENT = frozenset(
     {"from", "to", "provider", "since", "until", "q", "cursor", "after", "message_id", "status", "reason"}
 )
 
@@ -95,7 +95,7 @@ def read_query_string(query_string: bytes) -> dict[str, str]:
             parameters.update(parse_qsl(readable.decode(), keep_blank_values=True, errors="strict"))
         except UnicodeDecodeError:
             raise QueryInvalid({name if name.isascii() else "query": ["Not valid UTF-8."]}) from None
-    return {name: value for name, value in parameters.items() if value or name not in _EMPTY_IS_ABSENT}
+    return {name: value for name, value in parameters.items() if value or name not in EMPTY_IS_ABSENT}
 
 
 def read_cursor(cursors: Cursors[Place], cursor: str) -> Place:
