@@ -61,8 +61,10 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 def test_the_site_for_nginx_ends_tls_in_front_of_the_service(sqlite_url: str, tmp_path: Path) -> None:
     certificate, key, port = tmp_path / "certificate", tmp_path / "key", free_port()
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate),
+        ],
         capture_output=True,
         check=True,
     )
@@ -70,7 +72,8 @@ def test_the_site_for_nginx_ends_tls_in_front_of_the_service(sqlite_url: str, tm
     with Server(sqlite_url, TRUSTED_PROXIES="1") as server:
         site = run_cli("config", "nginx", *names, environ=server.environ)
         assert (site.returncode, site.stderr) == (0, "")
-        (tmp_path / "site.conf").write_text(site.stdout.replace(":443", f":{port}").replace(" 443", f" {port}"))
+        ipv4 = "".join(line for line in site.stdout.splitlines(keepends=True) if "listen [::]" not in line)
+        (tmp_path / "site.conf").write_text(ipv4.replace("listen 443", f"listen {port}"))
         _run_nginx(tmp_path, port, server, certificate)
 
 
