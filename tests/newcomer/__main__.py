@@ -1,7 +1,7 @@
 """Runs the README's shell blocks as they are written: from nothing to a message, and to the wheel in an environment.
 
-A clean clone of the last commit, an empty home, and pip's cache, which is all that is taken from this machine. Prints the
-seconds that each step took, and exits with 1 when one fails.
+A clean clone of the last commit, an empty home, and pip's cache, which is all that is taken from this machine. Prints
+the seconds that each step took, and exits with 1 when one fails.
 """
 
 import os
