@@ -7,7 +7,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test faults attack test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
+.PHONY: help install install-dev run test newcomer faults attack test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,6 +34,9 @@ run: install ## Serve on 127.0.0.1:8000 from SQLite in data/
 
 test: install-dev ## The whole suite but what needs containers
 	@$(BIN)/pytest -n auto -m 'not containers'
+
+newcomer: ## The README's blocks from a clean clone, and how long each takes (port 8000 has to be free)
+	@$(PYTHON) -m tests.newcomer
 
 faults: CYCLES = 20
 faults: install-dev ## What kills, fills and cuts, in CYCLES=20 rounds

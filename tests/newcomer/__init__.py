@@ -1,0 +1,1 @@
+"""The README from a clean clone, block by block: run by ``make newcomer``."""
