@@ -386,6 +386,21 @@ def test_a_thread_of_rounds_that_fails_takes_its_worker_along(monkeypatch: pytes
     assert signals == [SIGQUIT]
 
 
+def test_a_signal_to_quit_interrupts_nothing_however_often_it_comes() -> None:
+    with _worker_that_answers(b"") as worker:
+        worker.method_queue.init()
+        worker._rounds = cast("Rounds", object())  # noqa: SLF001  # as if it were running
+        worker.tpool = worker.get_thread_pool()
+
+        for _ in range(3):
+            worker.handle_quit(SIGQUIT, None)  # gunicorn's own raises SystemExit wherever the thread is
+
+        assert not worker.alive
+        assert worker.tpool.submit(int).result() == 0
+        worker.tpool.shutdown()
+        worker.method_queue.close()
+
+
 @contextmanager
 def _worker_that_answers(body: bytes) -> Iterator[InboxWorker]:
     """A worker that was not started."""
