@@ -3,6 +3,7 @@
 import gzip
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import quote
@@ -39,11 +40,22 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture
-def client(database_url: str) -> Iterator[FlaskClient]:
+def client(sqlite_url: str) -> Iterator[FlaskClient]:
+    with _application(sqlite_url) as made:
+        yield made
+
+
+@pytest.fixture
+def any_client(database_url: str) -> Iterator[FlaskClient]:
+    """The same on each kind of database, for what the database has a part in."""
+    with _application(database_url) as made:
+        yield made
+
+
+def _application(url: str) -> AbstractContextManager[FlaskClient]:
     secrets = {Native.name: Secrets(SECRET), WhatsApp.name: Secrets(SECRET)}
     options = {Native.name: {}, WhatsApp.name: {"WHATSAPP_VERIFY_TOKEN": "token"}}
-    with application(database_url, provider_secrets=secrets, provider_options=options) as made:
-        yield made
+    return application(url, provider_secrets=secrets, provider_options=options)
 
 
 def rows(page: str) -> list[str]:
@@ -186,12 +198,20 @@ def test_an_idle_look_for_new_messages_has_no_body(client: FlaskClient) -> None:
         ("q=%25", 0),
     ],
 )
-def test_what_is_announced_is_what_the_list_would_show(query: str, count: int, client: FlaskClient) -> None:
-    deliver(client, payload(sender="+1", ts="2025-01-15T09:59:59Z"))
-    deliver(client, payload(recipient="+2", text=None))
+def test_what_is_announced_is_what_the_list_would_show(query: str, count: int, any_client: FlaskClient) -> None:
+    deliver(any_client, payload(sender="+1", ts="2025-01-15T09:59:59Z"))
+    deliver(any_client, payload(recipient="+2", text=None))
 
-    assert client.get(f"/dashboard/live?{query}").get_json()["count"] == count
-    assert len(rows(client.get(f"/dashboard/messages?{query}").text)) == count
+    assert any_client.get(f"/dashboard/live?{query}").get_json()["count"] == count
+    assert len(rows(any_client.get(f"/dashboard/messages?{query}").text)) == count
+
+
+@pytest.mark.parametrize("query", ["message=%00", "message=a%00b", "q=%00", "from=%00"])
+def test_a_text_that_no_database_takes_is_refused(query: str, any_client: FlaskClient) -> None:
+    response = any_client.get(f"/dashboard/messages?{query}")
+
+    assert response.status_code == 422
+    assert "Must not contain NUL" in response.text
 
 
 def test_assets_keep_their_address_for_as_long_as_their_content(client: FlaskClient) -> None:
@@ -207,18 +227,18 @@ def test_assets_keep_their_address_for_as_long_as_their_content(client: FlaskCli
     )
 
 
-def test_each_bar_of_the_overview_leads_to_its_messages(client: FlaskClient) -> None:
+def test_each_bar_of_the_overview_leads_to_its_messages(any_client: FlaskClient) -> None:
     moments = ("2025-01-14T10:00:00Z", "2025-01-15T09:00:00Z", "2025-01-15T23:59:59Z", "2025-01-16T12:00:00Z")
     for number, ts in enumerate(moments):
-        deliver(client, payload(message_id=f"m-{number}", ts=ts, sender="+1"))
+        deliver(any_client, payload(message_id=f"m-{number}", ts=ts, sender="+1"))
 
-    page = client.get("/dashboard/overview?since=2025-01-14T12:00:00Z&until=2025-01-17T00:00:00Z").text
+    page = any_client.get("/dashboard/overview?since=2025-01-14T12:00:00Z&until=2025-01-17T00:00:00Z").text
     bars = [attrs for tag, attrs in Elements(page).found if tag == "a" and "since=" in str(attrs.get("href"))]
 
     assert [attrs["aria-label"] for attrs in bars] == [
         *("2025-01-14: 0 messages", "2025-01-15: 2 messages", "2025-01-16: 1 message"),
     ]
-    shown = [{url.rpartition("=")[2] for url in rows(client.get(attrs["href"] or "").text)} for attrs in bars]
+    shown = [{url.rpartition("=")[2] for url in rows(any_client.get(attrs["href"] or "").text)} for attrs in bars]
     assert shown == [set(), {"m-1", "m-2"}, {"m-3"}]
     assert "from=%2B1" in page
 

@@ -34,6 +34,8 @@ def load_filters(query_string: bytes) -> Filters:
     parameters = read_query_string(query_string)
     given = {name: parameters[name] for name in NAMES if name in parameters}
     opened = parameters.get(OPENED) or None
+    if opened is not None and "\x00" in opened:  # PostgreSQL takes no text with NUL for a parameter
+        return Filters(given, None, None, {OPENED: ["Must not contain NUL."]})
     asked = {name: _in_utc(value) if name in {"since", "until"} else value for name, value in given.items()}
     place = parameters.get(PLACE, FIRST_CURSOR)
     try:
