@@ -6,6 +6,7 @@ Connection parameters: https://www.postgresql.org/docs/current/libpq-connect.htm
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any, NoReturn
 
@@ -85,9 +86,16 @@ class PostgresqlBackend:
     def reading(self, *, unlimited: bool) -> Iterator[Connection]:
         """Gives a connection that can only read; ``unlimited`` lets its statements take any time."""
         with self._reader.connect() as connection:
-            if unlimited:
-                connection.execute(_lift_time_limit)
-            yield connection
+            if not unlimited:
+                yield connection
+                return
+            connection.execute(_lift_time_limit)
+            patient: Any = connection.connection.driver_connection
+            patient.limit, limit = inf, patient.limit
+            try:
+                yield connection
+            finally:
+                patient.limit = limit
 
     def problem(self) -> str | None:
         """Says what keeps the next message from being stored; None when nothing does."""
@@ -170,8 +178,7 @@ def _engine(url: URL, server: str, patience: "_Patience", *, pool_size: int, rea
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },
     )
-    seconds = READ_PATIENCE if read_only else WRITE_PATIENCE
-    event.listen(engine, "do_connect", partial(_connect, server, Outage(), patience, seconds))
+    event.listen(engine, "do_connect", partial(_connect, server, Outage(), patience, read_only))
     event.listen(engine, "connect", partial(refuse_other_schema, server))
     return engine
 
@@ -199,7 +206,8 @@ class _PatientConnection(psycopg.Connection[Any]):
     """Closes itself when its server does not answer: libpq itself would wait for a frozen one for ever."""
 
     patience: _Patience
-    seconds: float
+    is_reader: bool
+    limit: float  # seconds for a statement that the server itself should have ended by then
     parameters: Mapping[str, Any]
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
@@ -209,18 +217,23 @@ class _PatientConnection(psycopg.Connection[Any]):
         return super().wait(self._asking(gen), interval, timeout)
 
     def _asking(self, gen: PQGen[RV]) -> PQGen[RV]:
-        # SQLAlchemy pings readers in autocommit mode, and they do all else in transactions.
-        is_ping = self.autocommit and self.seconds == READ_PATIENCE
-        patience = PING_PATIENCE if is_ping else self.seconds
-        deadline = monotonic() + patience
+        patience = READ_PATIENCE if self.is_reader else WRITE_PATIENCE
+        limit = self.limit
+        if self.is_reader and self.autocommit:
+            # SQLAlchemy pings readers in autocommit mode, and they do all else in transactions.
+            patience = limit = PING_PATIENCE
+        began = monotonic()
+        deadline = began + patience
         try:
             wanted = next(gen)
             while True:
                 ready = yield wanted
                 wanted = gen.send(ready)
                 if monotonic() > deadline:
-                    if is_ping or not _answers(self.parameters):
+                    if not _answers(self.parameters):
                         self._give_up()
+                    if monotonic() > began + limit:
+                        self._end()  # the server is there, but this connection to it is dead
                     deadline = monotonic() + patience
         except StopIteration as done:
             result: RV = done.value
@@ -228,6 +241,9 @@ class _PatientConnection(psycopg.Connection[Any]):
 
     def _give_up(self) -> NoReturn:
         self.patience.give_up()
+        self._end()
+
+    def _end(self) -> NoReturn:
         self.close()
         raise psycopg.OperationalError("the server does not answer")
 
@@ -247,7 +263,7 @@ def _connect(
     server: str,
     outage: Outage,
     patience: _Patience,
-    seconds: float,
+    is_reader: bool,
     _dialect: Dialect,
     _entry: ConnectionPoolEntry,
     _arguments: tuple[Any, ...],
@@ -258,5 +274,6 @@ def _connect(
         if patience.is_lost():
             raise psycopg.OperationalError("the server does not answer")
         connection = _PatientConnection.connect(**parameters)
-    connection.patience, connection.seconds, connection.parameters = patience, seconds, dict(parameters)
+    connection.patience, connection.is_reader, connection.parameters = patience, is_reader, dict(parameters)
+    connection.limit = (READ_TIMEOUT if is_reader else WRITE_TIMEOUT) + WRITE_PATIENCE
     return connection
