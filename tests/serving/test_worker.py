@@ -389,7 +389,7 @@ def test_a_thread_of_rounds_that_fails_takes_its_worker_along(monkeypatch: pytes
 def test_a_signal_to_quit_interrupts_nothing_however_often_it_comes() -> None:
     with _worker_that_answers(b"") as worker:
         worker.method_queue.init()
-        worker._rounds = cast("Rounds", object())  # noqa: SLF001  # as if it were running
+        worker._rounds = cast("Rounds", object())  # as if it were running
         worker.tpool = worker.get_thread_pool()
 
         for _ in range(3):
