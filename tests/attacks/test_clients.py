@@ -18,6 +18,7 @@ from time import monotonic
 
 import pytest
 
+from tests.faults.holding import held_turn
 from tests.support.deliveries import payload, signed, to_bytes
 from tests.support.load import Load
 from tests.support.metrics import value
@@ -78,7 +79,19 @@ def flood_with_refusals(server: Server, stopped: Event, size: int) -> None:
             assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
 
 
+def pipeline(server: Server, stopped: Event) -> None:
+    """Sends thousands of requests on one connection without waiting for their answers."""
+    request = HEAD + b"Content-Length: 0\r\n\r\n"
+    while not stopped.is_set():
+        with server.connect() as connection, suppress(OSError):
+            connection.settimeout(0.2)
+            while not stopped.is_set():
+                connection.sendall(request * 500)
+                connection.recv(65536)
+
+
 KINDS: dict[str, Attack] = {
+    "a client that waits for no answer": pipeline,
     "clients that say nothing": lambda server, stopped: hold(server, stopped, b"", number=300),
     "clients that send a letter": lambda server, stopped: hold(server, stopped, b"G"),
     "clients that trickle a head": lambda server, stopped: hold(server, stopped, HEAD, b"a"),
@@ -153,6 +166,48 @@ def test_more_idle_connections_than_a_worker_takes_keep_nobody_out(sqlite_url: s
         statuses = {deliver_anew(server) for _ in range(20)}
 
     assert statuses == {200}
+
+
+def test_a_new_client_is_answered_although_all_places_are_taken_by_clients_that_were_served(sqlite_url: str) -> None:
+    few = "--worker-connections 20"
+
+    with Server(sqlite_url, WEB_CONCURRENCY="1", GUNICORN_CMD_ARGS=few) as server, ExitStack() as stack:
+        for _ in range(20):
+            old = stack.enter_context(server.connect())
+            old.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+            assert old.recv(65536).startswith(b"HTTP/1.1 401 ")
+        statuses = [deliver_anew(server) for _ in range(10)]
+
+    assert statuses == [200] * 10
+
+
+def test_requests_that_wait_for_a_thread_to_be_read_keep_no_new_client_out(sqlite_url: str) -> None:
+    few = "--worker-connections 20"
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{"
+
+    with Server(sqlite_url, WEB_CONCURRENCY="1", GUNICORN_CMD_ARGS=few) as server, ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(server.connect()).sendall(chunked)
+        statuses = [deliver_anew(server) for _ in range(10)]
+
+    assert statuses == [200] * 10
+
+
+def test_every_delivery_is_told_in_time_however_many_wait_for_the_database(sqlite_url: str) -> None:
+    raw = to_bytes(payload())
+    head = b"".join(f"{name}: {text}\r\n".encode() for name, text in signed(raw).items())
+    request = HEAD + head + b"Content-Length: %d\r\n\r\n" % len(raw) + raw
+
+    with Server(sqlite_url, WEB_CONCURRENCY="1") as server, ExitStack() as stack, held_turn(sqlite_url, "held"):
+        waiting = [stack.enter_context(server.connect()) for _ in range(500)]
+        begun = monotonic()
+        for connection in waiting:
+            connection.sendall(request)
+        answers = {connection.recv(65536)[:13] for connection in waiting}
+        waited = monotonic() - begun
+
+    assert answers == {b"HTTP/1.1 503 "}
+    assert waited < 8  # four rounds, of which each would wait 2 seconds
 
 
 def deliver_anew(server: Server) -> int:

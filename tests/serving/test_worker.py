@@ -218,7 +218,7 @@ def test_half_a_delivery_whose_client_hangs_up_costs_nothing(narrow_server: Serv
         connection.sendall(request()[:-10])
         connection.shutdown(socket.SHUT_WR)
 
-        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")  # for what has come
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
     used = _processor_seconds(narrow_server)
     assert narrow_server.deliver(payload()).status == 200
     assert _processor_seconds(narrow_server) - used < 0.5
@@ -356,7 +356,7 @@ def test_an_answer_for_which_the_client_left_no_room_closes_the_connection() -> 
             while ours.send(b"x" * 1000):
                 pass
         answer = Answer(None, None, Config())
-        answer.sendall(b"an answer")
+        answer.sock.sendall(b"an answer")
 
         with pytest.raises(BlockingIOError):
             answer.send_by(ours)
@@ -497,3 +497,23 @@ def test_what_is_under_way_when_the_server_stops_is_answered(narrow_server: Serv
     acknowledged = {f"m-{number}" for number, status in enumerate(statuses) if status == 200}
     assert 200 in statuses
     assert acknowledged <= set(stored_ids(sqlite_url))
+
+
+def test_a_stopping_server_keeps_no_new_client_waiting_for_one_that_sends_slowly(narrow_server: Server) -> None:
+    slow = HEAD + b"Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{"
+
+    with narrow_server.connect() as sending:
+        sending.sendall(slow)
+        assert narrow_server.get("/health/live").status == 200
+        narrow_server.terminate()
+        wait_until(lambda: not _takes_connections(narrow_server), "new clients to be refused", patience=10)
+
+        assert narrow_server.wait() == 0
+
+
+def _takes_connections(server: Server) -> bool:
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return False
+    return True

@@ -109,4 +109,6 @@ def _read_body(request: Request) -> bytes:
         raise BadRequest from error
     if is_cut_off:
         raise BodyTooLarge
+    if len(raw) < (request.content_length or 0):
+        raise BadRequest  # it broke off
     return raw

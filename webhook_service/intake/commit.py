@@ -95,12 +95,14 @@ Committed = Outcomes | RowRefused
 """The result for an entry: the outcome of each item, or the refusal of the database, which then stored none of it."""
 
 
-def commit(database: Database, entries: Sequence[Entry]) -> list[Committed]:
+def commit(database: Database, entries: Sequence[Entry], patience: float = PATIENCE) -> list[Committed]:
     """Stores the entries in one transaction, and returns what became of each when it is on disk.
+
+    Waits for other writers for at most ``patience`` seconds.
 
     Raises StorageUnavailable when it is not known that they are stored.
     """
-    deadline = monotonic() + PATIENCE
+    deadline = monotonic() + patience
     while True:
         try:
             return _try_to_commit(database, entries, deadline)

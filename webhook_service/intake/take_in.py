@@ -14,7 +14,7 @@ from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.secrets import SecretAge
 from webhook_service.domain.verdicts import Outcomes, Verdict
-from webhook_service.intake.commit import Amplified, Entry, commit
+from webhook_service.intake.commit import PATIENCE, Amplified, Entry, commit
 from webhook_service.providers.base import Provider
 from webhook_service.storage.database import Database
 
@@ -40,20 +40,21 @@ class Intake:
         self.max_body_bytes = max_body_bytes
         self._database = database
 
-    def take_in(self, deliveries: Sequence[Delivery]) -> list[Verdict]:
+    def take_in(self, deliveries: Sequence[Delivery], patience: float = PATIENCE) -> list[Verdict]:
         """Returns the verdict on each delivery of a round, in order; what is accepted is on disk.
 
-        Every delivery is one of a configured provider. Failures are reported in the verdict, not raised.
+        Every delivery is one of a configured provider. Failures are reported in the verdict, not raised. The commit
+        waits for other writers for at most ``patience`` seconds.
         """
         examined = [_examine(self.providers[delivery.provider], delivery) for delivery in deliveries]
-        stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)]))
+        stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
         return [next(stored) if isinstance(each, _Authentic) else each for each in examined]
 
-    def _store(self, round_: "list[_Authentic]") -> list[Verdict]:
+    def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:
             return []
         try:
-            committed = commit(self._database, [each.entry for each in round_])
+            committed = commit(self._database, [each.entry for each in round_], patience)
         except StorageUnavailable as unavailable:
             return [each.unavailable(unavailable) for each in round_]
         refused = iter(

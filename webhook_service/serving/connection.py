@@ -11,6 +11,7 @@ from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 from webhook_service.serving.framing import MAX_WHOLE, Arrived, Kind
 
 MAX_TRANSFER = 60.0  # seconds that a request may take to arrive, if it is small enough to wait for
+MAX_QUEUED = 10.0  # seconds that a longer one may wait for a thread
 MAX_DELAY = 10.0  # seconds that a longer one may take beyond those of LEAST_RATE
 LEAST_RATE = 64 * 1024  # bytes a second
 LINGER = 2.0  # seconds in which a client may take its last answer before the connection is closed for good
@@ -23,6 +24,7 @@ class State(Enum):
 
     READING = auto()  # it waits for a request
     BUSY = auto()  # its request is in a round or in the pool
+    QUEUED = auto()  # its request is too long to wait for here, and waits for a thread of the pool
     LONG = auto()  # its request is in the pool, where the rest of it is read
     LINGERING = auto()  # its last answer is sent, and it waits for the client to close
     CLOSED = auto()
@@ -41,7 +43,8 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.is_watched = False
         self.has_been_used = False
         self._keepalive = cfg.keepalive
-        self.deadline = monotonic() + self._keepalive
+        self.waits_since = monotonic()
+        self.deadline = self.waits_since + self._keepalive
         self._drained = 0
 
     def receive(self) -> bool:
@@ -69,6 +72,11 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.arrived_at = perf_counter()
         self.parser.unreader.unread(self.arrived.take())
 
+    def queue(self) -> None:
+        """Has a request wait for a thread that reads the rest of it."""
+        self.state = State.QUEUED
+        self.deadline = monotonic() + MAX_QUEUED
+
     def begin_long(self, most: int) -> None:
         """Does the same with a request of which the rest is still to come; ``most`` is the largest that is taken."""
         length = min(self.arrived.length() or most, most)
@@ -84,7 +92,8 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
     def resume(self) -> None:
         """Makes the connection ready for its next request, of which the parser may have read a part."""
         self.state = State.READING
-        self.deadline = monotonic() + self._keepalive
+        self.waits_since = monotonic()
+        self.deadline = self.waits_since + self._keepalive
         read_ahead = self.parser.unreader.take_buffered()
         if read_ahead:
             self.arrived.add(read_ahead)

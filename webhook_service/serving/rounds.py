@@ -9,19 +9,21 @@ from queue import Empty, SimpleQueue
 from signal import SIGQUIT
 from socket import socket
 from threading import Thread
-from time import time
+from time import perf_counter, time
 from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]  # gunicorn has no types
 from gunicorn.http import wsgi  # type: ignore[import-untyped]
 
 from webhook_service.domain.deliveries import Delivery
+from webhook_service.intake.commit import PATIENCE
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, delivery_in
 from webhook_service.serving.connection import Connection
 from webhook_service.web.context import ARRIVED
 from webhook_service.web.logs import lines_in_one_write
 
+ANSWERED_WITHIN = 4.0  # seconds from its arrival in which a delivery is tried to be stored
 MAX_ROUND = 128  # deliveries that are taken in together
 # Seconds that the main thread waits for a round, so that the two don't compete for the interpreter. Most rounds take
 # less; in a longer one, such as one that waits for the database, the main thread goes back to its sockets.
@@ -31,16 +33,23 @@ Answered = list[tuple[Connection, bool]]
 """The connections of a round, each with whether it can be kept."""
 
 
+class Outbox:
+    """Stands in for the socket, and keeps the parts of an answer."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        """Adds a part."""
+        self.parts.append(data)
+
+
 class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
     """An answer that is sent by one call, and without waiting for the client."""
 
     def __init__(self, request: Any, _sock: object, cfg: Any) -> None:
-        super().__init__(request, self, cfg)
-        self._parts: list[bytes] = []
-
-    def sendall(self, data: bytes) -> None:
-        """Adds a part of the answer, in place of the socket."""
-        self._parts.append(data)
+        self._outbox = Outbox()
+        super().__init__(request, self._outbox, cfg)
 
     def default_headers(self) -> list[str]:
         """Returns the status line and gunicorn's own headers; the date is made once a second."""
@@ -55,7 +64,7 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
 
     def send_by(self, sock: socket) -> None:
         """Sends the answer. Raises OSError when the client has left no room for it."""
-        answer = b"".join(self._parts)
+        answer = b"".join(self._outbox.parts)
         if sock.send(answer) < len(answer):
             raise BlockingIOError("the client leaves its answers unread")
 
@@ -75,6 +84,12 @@ class Exchange:
     response: Answer
     environ: dict[str, Any]
     delivery: Delivery | None
+
+
+def _patience(deliveries: list[Exchange]) -> float:
+    """Returns the seconds that a commit may wait, so that deliveries which waited for other rounds are told in time."""
+    waited = perf_counter() - min((exchange.connection.arrived_at for exchange in deliveries), default=0.0)
+    return max(0.0, min(PATIENCE, ANSWERED_WITHIN - waited))
 
 
 class Rounds:
@@ -164,20 +179,22 @@ class Rounds:
             response, environ = wsgi.create(
                 request, connection.sock, connection.client, connection.server, self._worker.cfg, Answer
             )
+            environ["wsgi.multithread"] = True
+            environ[ARRIVED] = connection.arrived_at
+            return Exchange(connection, request, response, environ, delivery_in(environ, raw, self._intake))
         except StopIteration:
             return None
         except Exception as error:
             self._worker.handle_error(None, connection.sock, connection.client, error)
             return None
-        environ["wsgi.multithread"] = True
-        environ[ARRIVED] = connection.arrived_at
-        return Exchange(connection, request, response, environ, delivery_in(environ, raw, self._intake))
 
     def _take_in(self, exchanges: list[Exchange]) -> None:
         """Leaves its verdict with each delivery. What the round can't judge the view judges, one at a time."""
         deliveries = [exchange for exchange in exchanges if exchange.delivery is not None]
         try:
-            verdicts = self._intake.take_in([exchange.delivery for exchange in deliveries if exchange.delivery])
+            verdicts = self._intake.take_in(
+                [exchange.delivery for exchange in deliveries if exchange.delivery], _patience(deliveries)
+            )
         except Exception:
             self._worker.log.exception("a round of deliveries failed")
             return

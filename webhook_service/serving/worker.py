@@ -34,6 +34,8 @@ from webhook_service.web.unreadable import answer_unreadable
 MAX_STANDSTILL = 60.0
 INSPECTION = 1.0  # seconds between two looks for connections whose time is up, and between two signs of life
 STOP_LINGER = 1.0  # seconds in which a stopping worker still answers what kept-alive clients may have sent already
+TIME_TO_SPEAK = 1.0  # seconds in which a new connection is not closed to make room for another
+STOP_LONG = 5.0  # seconds in which a stopping worker still reads the rest of long requests
 ACCEPTED_AT_ONCE = 64  # connections that are accepted before the others get their turn
 CLOSED_AT_ONCE = 16  # connections, when files run out: what serves a request may need some too
 WARNING_PAUSE = 60.0  # seconds between two lines that say that no more connections can be opened
@@ -89,9 +91,8 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         try:
             for _ in range(ACCEPTED_AT_ONCE):
-                if not self._make_room():
-                    break
                 sock, client = listener.accept()
+                self._make_room()
                 connection = Connection(self.cfg, sock, client, listener.getsockname())
                 self._connections[connection] = None
                 self._watch(connection)
@@ -154,8 +155,8 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return not self.alive or not self.cfg.keepalive
 
     def _serve_what_arrives(self, timeout: float = INSPECTION) -> None:
-        self.wait_for_and_dispatch_events(timeout)
-        while self._whole and self._rounds:
+        self.wait_for_and_dispatch_events(0 if self._whole else timeout)
+        if self._whole and self._rounds:
             whole, self._whole = self._whole, []
             self._finish(self._rounds.submit(whole))
         if monotonic() >= self._next_inspection:
@@ -183,7 +184,7 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return False
         if kind is Kind.LONG:
             self._unwatch(connection)
-            connection.state = State.BUSY
+            connection.queue()
             self._long.append(connection)
             self._begin_long()
             return True
@@ -198,10 +199,11 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _begin_long(self) -> None:
         """Has long requests served by half of the pool at most, so that slow clients leave the rest to others."""
         while self._long and self._long_slots:
-            self._long_slots -= 1
             connection = self._long.popleft()
-            connection.begin_long(self._max_body_bytes)
-            self.enqueue_req(connection)
+            if connection.state is State.QUEUED:
+                self._long_slots -= 1
+                connection.begin_long(self._max_body_bytes)
+                self.enqueue_req(connection)
 
     def _collect(self) -> None:
         if self._rounds:
@@ -242,17 +244,17 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections.pop(connection, None)
         connection.close()
 
-    def _make_room(self) -> bool:
-        """Closes the connection that has waited longest when there is no room for another; False when none waits."""
-        if len(self._connections) < self.worker_connections or self._close_longest_waiting():
-            return True
-        self._accepts_again = monotonic() + INSPECTION
-        return False
+    def _make_room(self) -> None:
+        """Closes the connection that has waited longest when there is no room for another; pauses when none waits."""
+        if len(self._connections) >= self.worker_connections and not self._close_longest_waiting():
+            self._accepts_again = monotonic() + INSPECTION
 
     def _close_longest_waiting(self) -> bool:
-        """Closes one connection; one that has sent a whole request already stays longer than all that have not."""
-        longest = next((one for one in self._connections if not one.has_been_used and one.state not in _SERVED), None)
-        longest = longest or next((one for one in self._connections if one.state not in _SERVED), None)
+        """Closes one connection: the first that has sent no whole request in its time, or else the first that waits."""
+        waiting = [one for one in self._connections if one.state not in _SERVED]
+        first = next(iter(waiting), None)
+        in_time = monotonic() - TIME_TO_SPEAK
+        longest = next((one for one in waiting if not one.has_been_used and one.waits_since < in_time), first)
         if longest is None:
             return False
         self._close(longest)
@@ -286,15 +288,17 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Answers what is under way, and closes everything else."""
         self._accept_what_is_queued()
         self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()  # or else the kernel goes on accepting what nobody will serve
         now = monotonic()
         for connection in tuple(self._connections):
             if connection.state is State.READING:
                 connection.deadline = now + (STOP_LINGER if connection.has_been_used or connection.arrived else 0)
+            elif connection.state in {State.LONG, State.QUEUED}:
+                connection.deadline = min(connection.deadline, now + STOP_LONG)
         while self._connections and monotonic() < now + self._patience():
             self._next_inspection = 0
             self._serve_what_arrives(timeout=0.1)
-        for listener in self.sockets:
-            listener.close()
         self.log.info("Worker exiting (pid: %s)", self.pid)
         # An orderly end would wait for the threads of the pool, which may wait for clients or for the database.
         os._exit(0)
