@@ -136,7 +136,7 @@ def test_a_page_by_cursor_has_no_total_and_one_by_offset_has_both(client: FlaskC
 
 def test_a_link_leads_to_the_next_page(client: FlaskClient, database: Database) -> None:
     stored = [each.message_id for each in store_many(database)]
-    path = f"/messages?offset=5&limit=30&to=&q=&order=asc&x={quote('é <>')}&&cursor="
+    path = f"/messages?offset=5&limit=30&to=&q={quote('é <>')}&q=&order=asc&&cursor="
 
     seen = []
     while path:

@@ -11,6 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from werkzeug.test import Client, TestResponse
 
+from tests.support.contract import CheckedClient
 from tests.support.deliveries import SECRET, signed, to_bytes
 from webhook_service.app import create_app
 from webhook_service.domain.secrets import Secrets
@@ -40,6 +41,7 @@ def application(
     app = create_app(
         Settings(database_url=parse_url(database_url), **values), known_providers, lambda _environ: callers
     )
+    app.test_client_class = CheckedClient
     with _connections_closed_in_the_end():
         yield app.test_client()
 

@@ -6,6 +6,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from werkzeug.datastructures import EnvironHeaders
 from werkzeug.test import Client
 
+from tests.support.contract import CheckedForwardingClient
 from tests.support.server import Server
 
 
@@ -26,7 +27,7 @@ class Forwarding:
 
 def client_of(server: Server) -> Client:
     """A client whose requests the server answers."""
-    return Client(Forwarding(server))
+    return CheckedForwardingClient(Forwarding(server))
 
 
 def _is_hop(name: str) -> bool:
