@@ -155,9 +155,9 @@ def test_send_stops_at_once_on_ctrl_c_and_says_how_many_were_answered(sqlite_url
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         command: list[str | Path] = [BIN / "webhook-service", "send", "--count", "9", "--url", url]
         with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT, env=environment(sqlite_url)) as sending:
-            assert accepted.wait(30)
+            assert accepted.wait(90)
             os.kill(sending.pid, signal.SIGINT)
-            _, told = sending.communicate(timeout=10)
+            _, told = sending.communicate(timeout=25)  # less than an answer is waited for
 
     assert sending.returncode == 130
     assert b"Interrupted: 0 of 9 were answered." in told
