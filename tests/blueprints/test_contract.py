@@ -286,7 +286,6 @@ def test_a_message_is_found_by_its_id_percent_encoded(message_id: str, sqlite_cl
         "/messages/nothing",
         "/messages/",
         "/nothing",
-        "/",
         "/webhook/",
         "/webhook/native",
         "/webhook/twilio",
