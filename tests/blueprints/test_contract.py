@@ -342,7 +342,6 @@ def test_a_message_is_found_by_its_id_percent_encoded(message_id: str, sqlite_cl
     [
         "/messages/nothing",
         "/nothing",
-        "/",
         "/webhook/",
         "/webhook/native",
         "/webhook/twilio",

@@ -50,7 +50,7 @@ def load_quarantine_query(query_string: bytes) -> QuarantineQuery:
 
 def quarantine_cursors(reason: str | None) -> RowCursors:
     """Returns the cursors of the list of quarantined deliveries, or of those of a reason."""
-    return RowCursors("quarantine", reason)
+    return RowCursors("quarantine") if reason is None else RowCursors("quarantine", reason)
 
 
 def load_replay_query(query_string: bytes) -> bool:
