@@ -7,7 +7,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test faults test-containers bench bench-report bench-reads lint format lock up up-postgres logs down
+.PHONY: help install install-dev run test faults fuzz test-containers bench bench-report bench-reads lint format lock up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,10 @@ test: install-dev ## The whole suite but what needs containers
 faults: CYCLES = 20
 faults: install-dev ## What kills, fills and cuts, in CYCLES=20 rounds
 	@FAULT_CYCLES=$(CYCLES) $(BIN)/pytest -n auto --timeout 0 tests/faults
+
+fuzz: EXAMPLES = 500
+fuzz: install-dev ## The inbox against a model of it, by EXAMPLES=500 chains of calls on each database
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --timeout 0 tests/fuzz
 
 test-containers: install-dev ## What needs a Docker daemon
 	@$(BIN)/pytest -m containers
