@@ -7,7 +7,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test newcomer faults attack test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
+.PHONY: help install install-dev run test newcomer faults attack fuzz test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,6 +45,10 @@ faults: install-dev ## What kills, fills and cuts, in CYCLES=20 rounds
 attack: SECONDS = 30
 attack: install-dev ## Hostile clients beside good senders, SECONDS=30 of each kind
 	@ATTACK_SECONDS=$(SECONDS) $(BIN)/pytest --timeout 0 tests/attacks
+
+fuzz: EXAMPLES = 500
+fuzz: install-dev ## The inbox against a model of it, by EXAMPLES=500 chains of calls on each database
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --timeout 0 tests/fuzz
 
 test-containers: install-dev ## What needs a Docker daemon
 	@$(BIN)/pytest -m containers

@@ -97,6 +97,7 @@ def test_a_database_that_workers_cannot_share_is_refused(url: str) -> None:
         *(("GUNICORN_THREADS", value) for value in ("0", "257")),
         *(("MAX_BODY_BYTES", value) for value in ("1023", "1k", str(2**30 + 1))),
         *(("TRUSTED_PROXIES", value) for value in ("-1", "17", "all")),
+        *(("QUARANTINE_MAX_BYTES", value) for value in ("0", "1048575", "1GiB")),
         *(("LOG_LEVEL", value) for value in ("LOUD", "10")),
     ],
 )

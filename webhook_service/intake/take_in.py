@@ -22,7 +22,7 @@ INTAKE = "webhook_service.intake"
 """The key of an application's ``extensions`` under which the gunicorn worker finds its intake."""
 
 # What a provider says once about all items of a delivery is stored with each of them, so a delivery may be made to take
-# a thousand times its own size. The samples of the providers take up to 3 times theirs.
+# a thousand times its own size. A batch of thousands of WhatsApp's texts takes twice its size.
 MOST_STORED = 16  # characters for each byte of the delivery
 STORED_ANYWAY = 64 * 2**10  # characters
 
