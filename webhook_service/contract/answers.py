@@ -44,6 +44,12 @@ class StatusSchema(AnswerSchema):
     status = fields.String(required=True, validate=validate.Equal("ok"), metadata={"example": "ok"})
 
 
+class ReadySchema(StatusSchema):
+    """The answer of a service that can store deliveries."""
+
+    warnings = fields.List(fields.String())
+
+
 class MessageSchema(AnswerSchema):
     """A message as it is stored."""
 
@@ -204,10 +210,22 @@ class QuarantinePageSchema(PageSchema):
 
 
 class ReplayedSchema(StatusSchema):
-    """What became of the items of a replayed delivery."""
+    """The outcomes of the items of a replayed delivery."""
 
     created = fields.Integer(required=True)
     duplicate = fields.Integer(required=True)
+    conflict = fields.Integer(required=True)
+
+
+class ReplayedManySchema(AnswerSchema):
+    """The results of a replay of a page: deliveries released and still there, items by outcome."""
+
+    released = fields.Integer(required=True)
+    quarantined = fields.Integer(required=True)
+    created = fields.Integer(required=True)
+    duplicate = fields.Integer(required=True)
+    conflict = fields.Integer(required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
 
 
 class ReplayRefusedSchema(InvalidSchema):
@@ -215,3 +233,4 @@ class ReplayRefusedSchema(InvalidSchema):
 
     created = fields.Integer(required=True)
     duplicate = fields.Integer(required=True)
+    conflict = fields.Integer(required=True)

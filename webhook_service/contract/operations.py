@@ -12,7 +12,7 @@ from webhook_service.contract.signing import SIGNED
 from webhook_service.schemas.export import ExportQuerySchema
 from webhook_service.schemas.feed import FeedQuerySchema
 from webhook_service.schemas.messages import MessageQuerySchema
-from webhook_service.schemas.query import PageSchema
+from webhook_service.schemas.quarantine import QuarantineQuerySchema, ReplaySchema
 from webhook_service.schemas.receipts import ReceiptQuerySchema
 from webhook_service.schemas.stats import TimelineQuerySchema
 
@@ -138,7 +138,30 @@ QUARANTINE = [
         "Quarantine",
         "List authentic deliveries that could not be understood",
         {"200": json(answers.QuarantinePageSchema, "A page."), **READ},
-        query=PageSchema,
+        query=QuarantineQuerySchema,
+    ),
+    Operation(
+        "post",
+        "/quarantine/replay",
+        "replay_page",
+        "Quarantine",
+        "Try those of a page again",
+        {"200": json(answers.ReplayedManySchema, "The results."), **READ, "403": "Forbidden"},
+        query=QuarantineQuerySchema,
+    ),
+    Operation(
+        "delete",
+        "/quarantine/{entry_id}",
+        "drop_quarantined",
+        "Quarantine",
+        "Drop one for good",
+        {
+            "204": {"description": "It is gone.", "headers": {"X-Request-ID": "X-Request-ID"}},
+            **READ,
+            "403": "Forbidden",
+            "404": "NotFound",
+        },
+        parameters=(QUARANTINE_ID,),
     ),
     Operation(
         "get",
@@ -161,9 +184,10 @@ QUARANTINE = [
             "403": "Forbidden",
             "404": "NotFound",
             "409": "NotConfigured",
-            "422": json(answers.ReplayRefusedSchema, "Not all of it was understood."),
+            "422": json(answers.ReplayRefusedSchema, "Not all of it was stored."),
         },
         parameters=(QUARANTINE_ID,),
+        query=ReplaySchema,
     ),
 ]
 
@@ -214,7 +238,7 @@ WATCHING = [
         "Health and metrics",
         "Tell whether deliveries can be stored",
         {
-            "200": json(answers.StatusSchema, "They can."),
+            "200": json(answers.ReadySchema, "They can; `warnings` says what needs attention soon."),
             "503": json(answers.ErrorSchema, "They can't; `detail` says what is in the way."),
             **EVERY,
         },
