@@ -264,8 +264,9 @@ def test_an_import_names_a_message_whose_id_is_taken_and_leaves_the_stored_one(
 
     imported = run_cli("import", str(file), environ=environment(database_url))
 
-    assert (imported.returncode, imported.stdout) == (0, "0 stored, 0 were there already\n")
-    assert "conflict: m-1\n1 left out: another message has the ID\n" in imported.stderr
+    assert (imported.returncode, imported.stdout) == (1, "0 stored, 0 were there already\n")
+    assert "another message has this ID" in imported.stderr
+    assert json.loads(Path(f"{file}.rejected").read_text())["message_id"] == "m-1"
     with database.snapshot() as snapshot:
         stored = find_message(snapshot, "m-1")
     assert stored is not None

@@ -196,7 +196,7 @@ def test_fields_that_may_be_missing_are_there_when_there_is_something_to_say(sql
         for field in optional_fields(content["schema"])
     }
     # tests/storage/test_replica.py sees age_seconds, test_quarantine_limits.py the warnings.
-    assert optional == {"extra", "error", "age_seconds", "warnings"}
+    assert optional == {"extra", "error", "age_seconds", "warnings", "created", "duplicate", "conflict"}
 
 
 def test_providers_payloads_are_webhooks_of_the_document() -> None:

@@ -41,7 +41,7 @@ def test_50_deliveries_of_one_message_at_once_store_it_once(server: Server) -> N
     sender = own_number()
     message_id = f"m-{uuid4()}"
     before = {result: value(server, "webhook_requests_total", provider="native", result=result) for result in RESULTS}
-    sent = [payload(message_id=message_id, sender=sender, text=f"copy {number}") for number in range(50)]
+    sent = [payload(message_id=message_id, sender=sender) for _ in range(50)]
 
     with ThreadPoolExecutor(25) as threads:
         statuses = [answer.status for answer in threads.map(server.deliver, sent)]

@@ -65,7 +65,7 @@ def message_pages(database: Database, providers: Collection[str]) -> Pages:
 
     @pages.get("/dashboard/live")
     def tell_new() -> Response:
-        query, filters = load_feed_query(request.query_string), load_filters(request.query_string)
+        query, filters = load_feed_query(_of_feed(request.query_string)), load_filters(request.query_string)
         with database.snapshot() as snapshot:
             messages = read_feed(snapshot, query.after, query.limit)
         if not messages:
@@ -92,3 +92,8 @@ def _open(database: Database, message_id: str) -> Opened:
         receipts = list_receipts(snapshot, ReceiptQuery(ReceiptFilter(message_id), PAGE_MAX)).items
     in_order = sorted(receipts, key=lambda receipt: (receipt.ts, receipt.id))
     return Opened(message_id, message, in_order, statuses_by_recipient(receipts))
+
+
+def _of_feed(query_string: bytes) -> bytes:
+    """Returns the parameters of the feed, without the filters of the page."""
+    return b"&".join(pair for pair in query_string.split(b"&") if pair.partition(b"=")[0] in {b"after", b"limit"})
