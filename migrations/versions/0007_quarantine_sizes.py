@@ -1,4 +1,4 @@
-"""How much of each provider is in quarantine, kept by triggers in whatever transaction changes it.
+"""Counts what each provider has in quarantine, by triggers, in whatever transaction changes it.
 
 Revision ID: 0007
 """

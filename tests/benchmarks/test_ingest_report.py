@@ -194,7 +194,7 @@ def test_the_service_is_drawn_in_colour_and_grey_what_it_is_compared_with(tmp_pa
 
 
 def is_grey(colour: str) -> bool:
-    """Whether red, green and blue are about the same."""
+    """Tells whether red, green and blue are about the same."""
     parts = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
     return max(parts) - min(parts) < 32
 

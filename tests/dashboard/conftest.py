@@ -26,7 +26,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def faults() -> list[str]:
-    """What the console of the page said: errors, warnings and reports of the content security policy."""
+    """Collects what the console of the page says: errors, warnings and reports of the content security policy."""
     return []
 
 

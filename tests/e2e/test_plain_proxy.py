@@ -54,7 +54,7 @@ def nginx_before(port: int) -> Iterator[str]:
 
 
 def answers(url: str) -> bool:
-    """Whether the server answers through the proxy."""
+    """Tells whether the server answers through the proxy."""
     try:
         return urllib3.request("GET", f"{url}/health/live", retries=False).status == 200
     except urllib3.exceptions.HTTPError:

@@ -34,11 +34,11 @@ class Child:
         os.close(told)
 
     def waits(self) -> bool:
-        """Whether nothing became of the message in a while."""
+        """Tells whether the message has had no result for a while."""
         return not select.select([self._heard], [], [], A_WHILE)[0]
 
     def hear(self) -> str:
-        """What became of the message, once the child has ended."""
+        """Returns the result for the message, once the child has ended."""
         os.waitpid(self._pid, 0)
         return os.read(self._heard, 1000).decode()
 

@@ -8,7 +8,7 @@ from tests.support.stored import is_intact, stored_ids
 
 
 def fork(url: str, when: str) -> list[str]:
-    """What the forking program wrote, line by line."""
+    """Returns what the forking program wrote, line by line."""
     command = [sys.executable, "-m", "tests.faults.forking", url, when]
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.splitlines()
 

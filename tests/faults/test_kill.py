@@ -26,7 +26,7 @@ def wait_for_a_random_moment() -> None:
 
 
 def assert_exactly_once(load: Load, url: str) -> None:
-    """What was acknowledged is stored; and all that was sent is, once the rest was sent again."""
+    """Checks that what was acknowledged is stored, and all that was sent once the rest was sent again."""
     stored = stored_ids(url)
     assert load.acknowledged() <= set(stored)
     assert set(stored) <= load.sent()

@@ -35,7 +35,7 @@ def refuse(url: str) -> None:
 
 
 def commit_round(url: str, deliveries: list[tuple[Message, ...]]) -> list[object]:
-    """What became of each of these deliveries, which were committed as one round."""
+    """Commits these deliveries as one round; returns the result of each."""
     with opened(url) as database:
         committed = commit(database, [Entry.of(Contents(messages=messages)) for messages in deliveries])
     return [REFUSED if isinstance(became, RowRefused) else became.messages for became in committed]

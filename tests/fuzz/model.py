@@ -16,7 +16,7 @@ _ANY_TIME = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a message says."""
+    """The fields of a message that tell it from another."""
 
     message_id: str
     provider: str
@@ -26,7 +26,7 @@ class Item:
     text: str
 
     def renamed(self) -> "Item":
-        """The same under an ID of its own."""
+        """Returns the same message under an ID of its own."""
         said = (self.message_id, self.provider, self.sender, self.recipient, self.ts, _ANY_TIME, self.text)
         return replace(self, message_id=str(rename_message(encode_message(Message(*said)))[0]))
 
@@ -42,7 +42,7 @@ class Kept:
 
 @dataclass(slots=True)
 class Model:
-    """What is stored, in stored order, and what is in quarantine, by body."""
+    """The stored messages, in stored order, and the quarantined deliveries, by body."""
 
     stored: dict[str, Item] = field(default_factory=dict)
     kept: dict[bytes, Kept] = field(default_factory=dict)

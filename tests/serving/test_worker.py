@@ -446,7 +446,7 @@ def _latencies(server: Server) -> list[float]:
 
 
 def _is_waiting(server: Server) -> bool:
-    """Whether a read is answered, which shows that the main thread went on past a round that waits."""
+    """Tells whether a read is answered, which shows that the main thread went on past a round that waits."""
     return server.get("/stats").status == 200
 
 

@@ -10,7 +10,7 @@ from webhook_service.storage.outage import Outage
 
 
 def is_tried(outage: Outage, *, and_succeeds: bool) -> bool:
-    """Whether a request is let through to a server that is there, or is not."""
+    """Tells whether a request is let through to a server that is there, or is not."""
     tried = False
     with suppress(StorageUnavailable), outage.noticed():
         tried = True

@@ -85,7 +85,7 @@ def plans(database: Database, read: Read) -> list[str]:
 
 
 def goes_through_the_table(plan: str) -> bool:
-    """Whether it reads each message, in whatever order; going along an index until the page is full is not that."""
+    """Tells whether it reads each message, in whatever order; reading an index until the page is full is not that."""
     return any(
         "Seq Scan on messages" in line
         or ("SCAN messages" in line and "USING INDEX" not in line)

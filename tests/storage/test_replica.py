@@ -114,7 +114,7 @@ def age(client: FlaskClient, path: str = "/stats") -> Any:
 
 
 def answers(client: FlaskClient) -> dict[str, Any]:
-    """What each read says, but for how old it is."""
+    """Returns what each read says, but for how old it is."""
     said: dict[str, Any] = {}
     for path in READS:
         answer = client.get(path)
@@ -125,7 +125,7 @@ def answers(client: FlaskClient) -> dict[str, Any]:
 
 
 def is_unavailable(answer: TestResponse) -> bool:
-    """Whether an answer is the one for a database that is away."""
+    """Tells whether an answer is the one for a database that is away."""
     return answer.status_code == 503 and answer.headers["Retry-After"].isdecimal() and "detail" in answer.get_json()
 
 

@@ -39,7 +39,7 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a database holds, in the order of the pages."""
+    """Returns what a database holds, in the order of the pages."""
 
     database: Database
     messages: Sequence[Message]

@@ -80,7 +80,7 @@ class CheckedClient(FlaskClient):
 
 
 class CheckedForwardingClient(Client):
-    """The same for a server."""
+    """Checks the same for a server."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Sends a request, and checks its answer."""

@@ -82,7 +82,7 @@ class PostgresqlServer:
                 os.kill(pid, signal.SIGCONT)
 
     def is_running(self) -> bool:
-        """Whether it was started, and not stopped since."""
+        """Tells whether it was started, and not stopped since."""
         return (self._data / "postmaster.pid").exists()
 
     def _give_directory_to_owner(self) -> None:

@@ -50,7 +50,7 @@ def run_cli(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedPro
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, other than one that has ended and only waits to be reaped."""
+    """Tells whether there is such a process, other than one that has ended and only waits to be reaped."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

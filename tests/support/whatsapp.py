@@ -25,7 +25,7 @@ def a_message(message_id: str, **fields: Any) -> dict[str, Any]:
 
 
 def a_status(message_id: str, status: str = "sent", **fields: Any) -> dict[str, Any]:
-    """What became of a message of ours."""
+    """A status of a message that was sent from here."""
     return {"id": message_id, "status": status, "timestamp": "1772366398", "recipient_id": "4915112345678", **fields}
 
 

@@ -78,7 +78,7 @@ class Summary:
 
     @property
     def failed(self) -> bool:
-        """Whether any delivery was not accepted."""
+        """Tells whether any delivery was not accepted."""
         return set(self.statuses) != {"200"}
 
     def percentile(self, percent: int) -> float:

@@ -40,7 +40,7 @@ class Opened:
 
     @property
     def is_found(self) -> bool:
-        """Whether anything is kept under this ID."""
+        """Tells whether anything is kept under this ID."""
         return self.message is not None or bool(self.receipts)
 
 

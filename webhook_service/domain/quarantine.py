@@ -47,7 +47,7 @@ class QuarantineEntry:
 
     @property
     def summary(self) -> QuarantineSummary:
-        """The entry as lists show it."""
+        """Returns the entry as lists show it."""
         kept = self.delivery
         return QuarantineSummary(
             id=self.id,

@@ -69,7 +69,7 @@ class Provider(ABC):
 
     @classmethod
     def has_handshake(cls) -> bool:
-        """Whether this provider checks a new URL by a GET."""
+        """Tells whether this provider checks a new URL by a GET."""
         return cls.handshake is not Provider.handshake
 
     def handshake(self, _parameters: Mapping[str, str]) -> str | None:

@@ -29,7 +29,7 @@ def long_text(value: object, field: str) -> str:
 
 
 def unix_time(value: object, field: str) -> datetime:
-    """Whole seconds since 1970, as a number or as a text of ASCII digits."""
+    """Reads whole seconds since 1970, from a number or from a text of ASCII digits."""
     if isinstance(value, str) and len(value) <= 12 and value.isascii() and value.isdigit():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LAST_SECOND:

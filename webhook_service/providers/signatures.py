@@ -27,7 +27,7 @@ def header_bytes(value: str) -> bytes:
 
 
 def from_base64(text: str, length: int) -> bytes | None:
-    """The bytes that a padded base64 text (RFC 4648, section 4) of exactly ``length`` bytes stands for."""
+    """Decodes a padded base64 text (RFC 4648, section 4) of exactly ``length`` bytes."""
     if len(text) != 4 * -(-length // 3):
         return None
     try:
@@ -38,7 +38,7 @@ def from_base64(text: str, length: int) -> bytes | None:
 
 
 def from_hex(text: str, length: int) -> bytes | None:
-    """The bytes that a hexadecimal text of exactly ``length`` bytes stands for."""
+    """Decodes a hexadecimal text of exactly ``length`` bytes."""
     if len(text) != 2 * length:
         return None
     try:

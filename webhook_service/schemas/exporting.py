@@ -29,7 +29,7 @@ class ExportFormat(StrEnum):
 
     @property
     def header(self) -> bytes:
-        """The bytes before the first message."""
+        """Returns the bytes before the first message."""
         return _csv([CSV_HEADER]) if self is ExportFormat.CSV else b""
 
     def lines(self, messages: Sequence[StoredMessage]) -> bytes:

@@ -143,7 +143,7 @@ def _endpoint(request: Request) -> str:
 
 
 def _is_without_host(environ: WSGIEnvironment) -> bool:
-    """Whether a request lacks the header that HTTP/1.1 demands (RFC 9112, section 3.2)."""
+    """Tells whether a request lacks the header that HTTP/1.1 demands (RFC 9112, section 3.2)."""
     return "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
 
 
@@ -178,7 +178,7 @@ def _has_token(request: Request, token: Secrets) -> bool:
 
 
 def _presented_token(request: Request) -> bytes | None:
-    """The bytes of a Bearer token (RFC 6750, but any characters) or of a Basic password (RFC 7617)."""
+    """Returns the bytes of a Bearer token (RFC 6750, but any characters) or of a Basic password (RFC 7617)."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     match scheme.lower():
         case "bearer":
@@ -192,7 +192,7 @@ def _presented_token(request: Request) -> bytes | None:
 
 
 def _is_from_this_user(request: Request, find_users: FindUsers) -> bool:
-    """The peer is a process of this user or of root on this machine, which addressed it by a loopback name.
+    """Tells whether the peer is a process of this user or of root on this machine, which used a loopback name.
 
     The user keeps out a proxy on this machine that adds no header; the name keeps out a web page that pointed a name of
     its own at this address (DNS rebinding).
@@ -246,7 +246,7 @@ def is_from_own_page(request: Request, sessions: Sessions) -> bool:
 
 
 def _is_from_other_site(request: Request) -> bool:
-    """A browser says that a page of another site makes the call; older ones say it by ``Origin`` alone.
+    """Tells whether a browser says that a page of another site makes the call; older ones say it by ``Origin`` alone.
 
     https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Origin
     """

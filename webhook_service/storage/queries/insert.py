@@ -26,7 +26,7 @@ SQLITE_PARAMETERS = 32_766
 
 
 def timestamp_value(moment: datetime) -> str:
-    """An aware UTC datetime as both databases read it: PostgreSQL's sessions here are in UTC."""
+    """Writes an aware UTC datetime as both databases read it: PostgreSQL's sessions here are in UTC."""
     return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
