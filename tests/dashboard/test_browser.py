@@ -176,7 +176,7 @@ def test_a_replay_shows_its_result_in_place_and_dropping_asks_first(
     page.goto("/dashboard/quarantine/1")
 
     page.get_by_role("button", name="Replay").click()
-    expect(page.locator(".notice")).to_contain_text("Still not understood")
+    expect(page.locator(".notice")).to_contain_text("Still in quarantine")
     page.get_by_text("Drop…").click()
     page.get_by_role("button", name="Drop for good").click()
     expect(page.locator("#entry")).to_contain_text("Dropped")

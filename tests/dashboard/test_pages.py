@@ -254,11 +254,44 @@ def test_a_quarantined_delivery_is_shown_tried_again_and_dropped(client: FlaskCl
     assert "invalid_fields" in client.get("/dashboard/quarantine").text
     shown = client.get("/dashboard/quarantine/1").text
     assert "&lt;bad&gt;" in unescape(shown).replace("<bad>", "&lt;bad&gt;")
-    assert "Still not understood" in client.post("/dashboard/quarantine/1/replay", headers=OWN).text
-    assert "0 understood" in client.post("/dashboard/quarantine/replay?reason=invalid_fields", headers=OWN).text
+    assert "Still in quarantine: invalid_fields" in client.post("/dashboard/quarantine/1/replay", headers=OWN).text
+    assert (
+        "0 left the quarantine" in client.post("/dashboard/quarantine/replay?reason=invalid_fields", headers=OWN).text
+    )
     assert "Dropped" in client.post("/dashboard/quarantine/1/drop", headers=OWN).text
     assert client.get("/dashboard/quarantine/1").status_code == 404
     assert "Nothing is in quarantine" in client.get("/dashboard/quarantine").text
+
+
+def test_a_message_in_conflict_is_stored_under_a_new_id_on_request(client: FlaskClient) -> None:
+    deliver(client, payload(message_id="m1", text="first"))
+    deliver(client, payload(message_id="m1", text="second"))
+
+    replayed = client.post("/dashboard/quarantine/1/replay", headers=OWN).text
+    (renaming,) = re.findall(r'hx-post="([^"]*rename=true)"', replayed)
+    renamed = client.post(renaming, headers=OWN).text
+
+    assert "Still in quarantine: id_conflict. m1: id_conflict 0 created, 0 duplicate, 1 conflict." in replayed
+    assert "All of it is stored: 1 created, 0 duplicate, 0 conflict. It left the quarantine." in renamed
+    assert {message["text"] for message in client.get("/messages").get_json()["data"]} == {"first", "second"}
+    assert client.get("/quarantine").get_json()["data"] == []
+
+
+def test_only_a_delivery_in_conflict_is_offered_a_new_id(client: FlaskClient) -> None:
+    deliver(client, {"message_id": "bad"})
+
+    assert "rename" not in client.get("/dashboard/quarantine/1").text
+
+
+def test_the_deliveries_of_the_page_that_is_open_are_replayed(client: FlaskClient) -> None:
+    for number in range(3):
+        deliver(client, {"message_id": f"bad-{number}"})
+    first = client.get("/dashboard/quarantine?limit=1").text
+    second = client.get(unescape(re.findall(r'class="button" href="([^"]+)">More', first)[0])).text
+    (replaying,) = re.findall(r'action="([^"]+/quarantine/replay[^"]*)"', second)
+    shown = client.post(unescape(replaying), headers=OWN).text
+
+    assert re.findall(r'class="entry-link">(#\d+)', shown) == ["#2"]
 
 
 def test_a_replay_shows_what_is_wrong_with_it_at_that_time(
@@ -272,7 +305,7 @@ def test_a_replay_shows_what_is_wrong_with_it_at_that_time(
     monkeypatch.setattr(Native, "parse", parse)
     page = client.post("/dashboard/quarantine/1/replay", headers=OWN).text
 
-    assert "Still not understood: invalid_fields. to: Not one of ours. 0 created, 0 duplicate." in page
+    assert "Still in quarantine: invalid_fields. to: Not one of ours. 0 created, 0 duplicate, 0 conflict." in page
 
 
 def test_a_browser_gets_errors_as_a_page_and_a_program_as_json(client: FlaskClient) -> None:

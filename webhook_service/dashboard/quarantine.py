@@ -11,7 +11,12 @@ from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.quarantined import drop, replay, replay_page
 from webhook_service.intake.take_in import Intake
-from webhook_service.schemas.quarantine import QuarantineQuery, load_quarantine_query, quarantine_cursors
+from webhook_service.schemas.quarantine import (
+    QuarantineQuery,
+    load_quarantine_query,
+    load_replay_query,
+    quarantine_cursors,
+)
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
 
@@ -43,8 +48,9 @@ def quarantine_pages(database: Database, intake: Intake) -> Pages:
 
     @pages.post("/dashboard/quarantine/<row_id:entry_id>/replay")
     def replay_(entry_id: int) -> str:
+        rename = load_replay_query(request.query_string)
         entry = _find(database, entry_id)
-        result, is_gone = _replay(entry, intake)
+        result, is_gone = _replay(entry, intake, rename=rename)
         if is_gone:
             return _show_gone(result)
         template = "quarantine/_entry.html" if is_for("entry") else "quarantine/entry.html"
@@ -60,8 +66,8 @@ def quarantine_pages(database: Database, intake: Intake) -> Pages:
         query = load_quarantine_query(request.query_string)
         replayed, _ = replay_page(database, intake, after=query.after, limit=query.limit, reason=query.reason)
         result = (
-            f"{replayed.released} understood ({replayed.created} created, {replayed.duplicate} duplicate), "
-            f"{replayed.quarantined} still in quarantine."
+            f"{replayed.released} left the quarantine ({replayed.created} created, {replayed.duplicate} duplicate, "
+            f"{replayed.conflict} conflict), {replayed.quarantined} still in quarantine."
         )
         return _show_list(database, query, result)
 
@@ -91,7 +97,7 @@ def _show_list(database: Database, query: QuarantineQuery, result: str | None = 
     with database.snapshot() as snapshot:
         page = list_quarantined(snapshot, after=query.after, limit=query.limit, reason=query.reason)
     place = quarantine_cursors(query.reason).next(page)
-    more = place and url_for("dashboard_quarantine.list_", reason=query.reason, cursor=place)
+    more = place and url_for("dashboard_quarantine.list_", reason=query.reason, limit=query.limit, cursor=place)
     return render_template("quarantine/list.html", entries=page.items, query=query, more=more, result=result)
 
 
@@ -107,18 +113,18 @@ def _find(database: Database, entry_id: int) -> QuarantineEntry:
     return entry
 
 
-def _replay(entry: QuarantineEntry, intake: Intake) -> tuple[str, bool]:
+def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> tuple[str, bool]:
     """Replays one, and returns a sentence about the result and whether the delivery left the quarantine."""
     if entry.delivery.provider not in intake.providers:
         return f"Not tried: the provider {entry.delivery.provider} is not configured.", False
-    verdict = replay(entry, intake)
+    verdict = replay(entry, intake, rename=rename)
     return _describe(verdict), not verdict.quarantined
 
 
 def _describe(verdict: Verdict) -> str:
     outcomes = verdict.outcomes.all()
-    stored = f"{outcomes.count(Outcome.CREATED)} created, {outcomes.count(Outcome.DUPLICATE)} duplicate"
+    stored = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in Outcome)
     if not verdict.quarantined:
-        return f"Understood: {stored}. It left the quarantine."
+        return f"All of it is stored: {stored}. It left the quarantine."
     faults = "".join(f" {name}: {' '.join(problems)}" for name, problems in verdict.errors.items())
-    return f"Still not understood: {verdict.reason}.{faults} {stored}."
+    return f"Still in quarantine: {verdict.reason}.{faults} {stored}."
