@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.dashboard.corpus import HOSTILE_TEXTS
 from tests.support.deliveries import payload
@@ -99,10 +99,7 @@ def test_a_page_tells_when_it_is_hidden_and_when_the_server_is_away(inbox: Serve
     page.goto("/dashboard/messages")
     expect(page.locator("#live")).to_have_text("Live")
 
-    page.evaluate(
-        "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
-        "document.dispatchEvent(new Event('visibilitychange'))"
-    )
+    hide(page)
     expect(page.locator("#live")).to_have_text("Paused")
     page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#live")).to_have_text("Live")
@@ -110,6 +107,31 @@ def test_a_page_tells_when_it_is_hidden_and_when_the_server_is_away(inbox: Serve
     expect(page.locator("#live")).to_have_text("Offline")
     inbox.start()
     expect(page.locator("#live")).to_have_text("Live")
+
+
+def test_an_answer_that_comes_late_leaves_a_hidden_page_paused(inbox: Server, page: Page) -> None:
+    held: list[Route] = []
+    page.goto("/dashboard/messages")
+    expect(page.locator("#live")).to_have_text("Live")
+    page.route("**/dashboard/live*", lambda route: held.append(route))
+    while not held:
+        page.wait_for_timeout(20)
+
+    hide(page)
+    expect(page.locator("#live")).to_have_text("Paused")
+    with page.expect_response("**/dashboard/live*"):
+        held[0].continue_()
+    page.evaluate("new Promise(done => setTimeout(done, 100))")
+
+    expect(page.locator("#live")).to_have_text("Paused")
+
+
+def hide(page: Page) -> None:
+    """Has the page believe that its tab is in the background."""
+    page.evaluate(
+        "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
 
 
 def test_the_keyboard_alone_is_enough(inbox: Server, page: Page, faults: list[str]) -> None:
@@ -137,6 +159,22 @@ def test_the_keyboard_alone_is_enough(inbox: Server, page: Page, faults: list[st
     expect(page.locator(".row")).to_have_count(1)
     assert page.url.endswith("/dashboard/messages?q=02")
     assert faults == []
+
+
+def test_a_message_that_is_closed_at_once_does_not_load_the_page_anew(inbox: Server, page: Page) -> None:
+    fill(inbox, 3)
+    page.goto("/dashboard/messages")
+    page.evaluate(
+        "window.isTheSame = true;"
+        "document.addEventListener('htmx:afterSwap',"
+        " () => setTimeout(() => document.getElementById('close').click()), {once: true})"
+    )
+
+    page.get_by_text("Text 01").click()
+
+    expect(page.locator("#message article")).to_have_count(0)
+    expect(page.locator(".row").nth(1)).to_be_focused()
+    assert page.evaluate("window.isTheSame")
 
 
 def test_hostile_texts_stay_texts(inbox: Server, page: Page, faults: list[str]) -> None:

@@ -54,21 +54,30 @@ function follow() {
 }
 
 async function poll() {
-  let pause = EVERY;
-  try {
-    const url = new URL(live.dataset.url, location.href);
-    url.searchParams.set("after", live.dataset.after);
-    const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
-    if (response.status === 401) return location.reload();
-    if (!response.ok) throw new Error(response.statusText);
-    if (response.status === 200) announce(await response.json());
-    say("live", "Live");
-  } catch {
-    say("offline", "Offline");
-    pause = EVERY_WHILE_AWAY;
-  }
+  const isThere = await ask();
+  if (document.hidden) return; // since it asked, and says so
+  if (isThere) say("live", "Live");
+  else say("offline", "Offline");
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(poll, pause);
+  timer = setTimeout(poll, isThere ? EVERY : EVERY_WHILE_AWAY);
+}
+
+// Asks for new messages; tells whether the server answers.
+async function ask() {
+  const after = live.dataset.after;
+  const url = new URL(live.dataset.url, location.href);
+  url.searchParams.set("after", after);
+  try {
+    const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+    if (response.status === 401) location.reload();
+    if (!response.ok) return false;
+    if (response.status !== 200) return true;
+    const news = await response.json();
+    if (live.dataset.after === after) announce(news); // else another answer has told it
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function say(state, label) {
