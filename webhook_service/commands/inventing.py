@@ -15,6 +15,7 @@ from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
 from webhook_service.intake.commit import Entry
+from webhook_service.providers.registry import PROVIDERS
 
 SPAN = timedelta(days=14)
 EVERY_OUTGOING = 8  # one receipted message for so many that come in
@@ -63,6 +64,7 @@ _INBOXES = {
     "native": "+442079460201",
     "standard": "+442079460202",
 }
+_PATHS = {provider.name: provider.path() for provider in PROVIDERS}
 _SHARES = {"whatsapp": 55, "twilio": 25, "native": 14, "standard": 6}
 _NAMES = ("Kim", "Alex", "Sam", "Robin", "Jo")
 
@@ -77,7 +79,7 @@ def invent_deliveries(count: int, now: datetime | None = None) -> list[Entry]:
         entries.append(Entry.of(_outgoing(chance, number, ts)))
     for provider, reason, problems, raw, times in QUARANTINED:
         headers = {"Content-Type": "application/json"}
-        kept = Quarantined(provider, raw, headers, _target(provider), reason, problems, now)
+        kept = Quarantined(provider, raw, headers, _PATHS[provider], reason, problems, now)
         entries += [Entry.of(Contents(), quarantined=kept)] * times
     return entries
 
@@ -131,7 +133,3 @@ def _outgoing(chance: random.Random, number: int, ts: datetime) -> Contents:
     ]
     chance.shuffle(receipts)
     return Contents(receipts=tuple(receipts))
-
-
-def _target(provider: str) -> str:
-    return "/webhook" if provider == "native" else f"/webhook/{provider}"

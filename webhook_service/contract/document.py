@@ -122,9 +122,9 @@ def _described(operation: Operation, query: list[dict[str, Any]]) -> dict[str, A
 def _webhooks() -> dict[str, Any]:
     """Describes what providers send, by provider."""
     return {
-        name: {
+        provider.name: {
             "post": {
-                "operationId": f"{name}_sends",
+                "operationId": f"{provider.name}_sends",
                 "tags": [_SENT],
                 "summary": signed.sender,
                 "parameters": list(signed.headers),
@@ -138,5 +138,5 @@ def _webhooks() -> dict[str, Any]:
                 "responses": {"200": {"description": "It is on disk."}},
             }
         }
-        for name, signed in SIGNED.items()
+        for provider, signed in SIGNED.items()
     }

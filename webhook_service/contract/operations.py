@@ -9,6 +9,7 @@ from webhook_service.contract import answers
 from webhook_service.contract.answering import DELIVERY, EVERY, READ, Answers, json, text
 from webhook_service.contract.parameters import MESSAGE_ID, QUARANTINE_ID, REQUEST_ID
 from webhook_service.contract.signing import SIGNED
+from webhook_service.providers.whatsapp import WhatsApp
 from webhook_service.schemas.export import ExportQuerySchema
 from webhook_service.schemas.feed import FeedQuerySchema
 from webhook_service.schemas.messages import MessageQuerySchema
@@ -51,8 +52,8 @@ def _deliveries() -> list[Operation]:
     return [
         Operation(
             method="post",
-            path=f"/webhook/{name}".removesuffix("/native"),
-            name=f"deliver_{name}",
+            path=provider.path(),
+            name=f"deliver_{provider.name}",
             tag="Deliveries",
             summary=f"Deliver: {signed.sender}",
             description="A 200 says that it is on disk, now or since an earlier delivery.",
@@ -61,7 +62,7 @@ def _deliveries() -> list[Operation]:
             answers={**signed.answers, **DELIVERY},
             is_protected=False,
         )
-        for name, signed in SIGNED.items()
+        for provider, signed in SIGNED.items()
     ]
 
 
@@ -193,7 +194,7 @@ QUARANTINE = [
 
 HANDSHAKE = Operation(
     "get",
-    "/webhook/whatsapp",
+    WhatsApp.path(),
     "verify_whatsapp",
     "Deliveries",
     "Answer Meta's check of a new address",

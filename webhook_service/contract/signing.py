@@ -8,6 +8,7 @@ from webhook_service.contract.answers import StatusSchema
 from webhook_service.contract.parameters import signature
 from webhook_service.contract.payloads import NATIVE_EXAMPLE, TWILIO_EXAMPLE, WHATSAPP_EXAMPLE
 from webhook_service.providers import native, standard, twilio, whatsapp
+from webhook_service.providers.base import Provider
 
 _HEX = "9f2a6c1d" * 8
 _BASE64 = "K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="
@@ -28,8 +29,8 @@ def _body(content_type: str, schema: str, example: dict[str, Any]) -> dict[str, 
     return {"required": True, "content": {content_type: {"schema": schema, "example": example}}}
 
 
-SIGNED: dict[str, Signed] = {
-    "native": Signed(
+SIGNED: dict[type[Provider], Signed] = {
+    native.Native: Signed(
         "Native",
         (
             signature(
@@ -41,7 +42,7 @@ SIGNED: dict[str, Signed] = {
         _body("application/json", "NativePayload", NATIVE_EXAMPLE),
         {"200": json(StatusSchema, _STORED), "422": "InvalidPayload"},
     ),
-    "standard": Signed(
+    standard.Standard: Signed(
         "Standard Webhooks",
         (
             signature(standard.ID_HEADER, "The delivery's ID, which is signed too.", "msg_m1"),
@@ -55,13 +56,13 @@ SIGNED: dict[str, Signed] = {
         _body("application/json", "NativePayload", NATIVE_EXAMPLE),
         {"200": json(StatusSchema, _STORED), "422": "InvalidPayload", "404": "NotConfigured"},
     ),
-    "whatsapp": Signed(
+    whatsapp.WhatsApp: Signed(
         "WhatsApp Cloud API",
         (signature(whatsapp.SIGNATURE_HEADER, "`sha256=` and the hex HMAC-SHA256 of the body.", f"sha256={_HEX}"),),
         _body("application/json", "WhatsAppPayload", WHATSAPP_EXAMPLE),
         {"200": json(StatusSchema, f"{_STORED} What is not understood is in quarantine."), "404": "NotConfigured"},
     ),
-    "twilio": Signed(
+    twilio.Twilio: Signed(
         "Twilio",
         (
             signature(

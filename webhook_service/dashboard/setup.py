@@ -95,7 +95,7 @@ def command(name: str) -> str:
 
 def _address(provider: Provider) -> str:
     base = provider.options.get(PUBLIC_URL) or request.host_url
-    return base.rstrip("/") + ("/webhook" if provider.name == Native.name else f"/webhook/{provider.name}")
+    return base.rstrip("/") + provider.path()
 
 
 def _progress(database: Database, name: str) -> Progress:

@@ -33,7 +33,7 @@ class EnvironHeaders:
 
 def provider_name(path: str) -> str | None:
     """Returns the name of the provider whose deliveries come to a path; None when no provider's do."""
-    if path == "/webhook":
+    if path == Native.path():
         return Native.name
     name = path.removeprefix(_PREFIX)
     return None if name in {path, Native.name} or "/" in name else name

@@ -55,6 +55,11 @@ class Provider(ABC):
         """Lists the problems of these settings, a line each that starts with the setting's name and shows no secret."""
         return []
 
+    @classmethod
+    def path(cls) -> str:
+        """Returns the path that deliveries come to, below the service's base URL."""
+        return f"/webhook/{cls.name}"
+
     @abstractmethod
     def verify(self, delivery: Delivery) -> SecretAge:
         """Returns which secret signed the delivery; SignatureInvalid if neither. Takes the same time either way."""

@@ -59,6 +59,10 @@ class Native(Provider):
     name = "native"
     secret_setting = "WEBHOOK_SECRET"  # noqa: S105  # a setting's name
 
+    @classmethod
+    def path(cls) -> str:
+        return "/webhook"
+
     def verify(self, delivery: Delivery) -> SecretAge:
         header = delivery.headers.get(SIGNATURE_HEADER)
         if not header:
@@ -80,4 +84,4 @@ class Native(Provider):
     def sample(self, message: Message) -> Sample:
         body = native_payload(message)
         headers = {"Content-Type": "application/json", SIGNATURE_HEADER: sign(self.secrets.current, body)}
-        return Sample("/webhook", body, headers)
+        return Sample(self.path(), body, headers)

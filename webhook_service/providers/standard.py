@@ -135,7 +135,7 @@ class Standard(Provider):
             TIMESTAMP_HEADER: timestamp,
             SIGNATURE_HEADER: f"{_VERSION}," + base64.b64encode(signature).decode(),
         }
-        return Sample("/webhook/standard", body, headers)
+        return Sample(self.path(), body, headers)
 
 
 def _header(delivery: Delivery, name: str, missing: Reason) -> str:

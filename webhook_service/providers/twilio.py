@@ -31,7 +31,6 @@ from webhook_service.providers.signatures import from_base64, signing_secret
 SIGNATURE_HEADER = "X-Twilio-Signature"
 PUBLIC_URL = "PUBLIC_URL"
 
-_PATH = "/webhook/twilio"
 _DIGEST_BYTES = 20
 _MOST_FIELDS = 1000  # Twilio sends some dozens
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -117,12 +116,12 @@ class Twilio(Provider):
             "SmsStatus": "received",
             "To": message.recipient,
         }
-        signature = sign(self.secrets.current, self._base_urls[0] + _PATH, fields.items())
+        signature = sign(self.secrets.current, self._base_urls[0] + self.path(), fields.items())
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             SIGNATURE_HEADER: base64.b64encode(signature).decode(),
         }
-        return Sample(_PATH, urlencode(fields).encode(), headers)
+        return Sample(self.path(), urlencode(fields).encode(), headers)
 
 
 class _FormInvalid(Exception):

@@ -91,7 +91,7 @@ class WhatsApp(Provider):
     def sample(self, message: Message) -> Sample:
         body = json.dumps(_sample_payload(message), separators=(",", ":")).replace("/", "\\/").encode()
         signature = "sha256=" + sign(self.secrets.current, body).hex()
-        return Sample("/webhook/whatsapp", body, {"Content-Type": "application/json", SIGNATURE_HEADER: signature})
+        return Sample(self.path(), body, {"Content-Type": "application/json", SIGNATURE_HEADER: signature})
 
 
 class _Reading:
