@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 import pytest
 from sqlalchemy import make_url, text
 
+from tests.support.messages import message
+from tests.support.stored import accept, stored_ids
+from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
@@ -88,6 +91,21 @@ def test_a_dead_connection_of_the_writer_is_given_up_and_the_next_one_writes(pos
         write(database)
 
     assert waited < 15
+
+
+def test_a_delivery_on_a_dead_connection_is_stored_on_the_next_one(
+    postgresql_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with behind_proxy(postgresql_url) as (database, proxy):
+        accept(database, Contents(messages=(message("m1"),)))
+        proxy.forget_all()
+
+        with pytest.raises(StorageUnavailable):
+            accept(database, Contents(messages=(message("m2"),)))
+        accept(database, Contents(messages=(message("m2"),)))
+
+    assert stored_ids(postgresql_url) == ["m1", "m2"]
+    assert caplog.messages == []  # the pool was told, and had nothing to find out by itself
 
 
 def test_a_dead_connection_of_a_reader_costs_the_writer_nothing(postgresql_url: str) -> None:

@@ -499,6 +499,28 @@ def test_what_is_under_way_when_the_server_stops_is_answered(narrow_server: Serv
     assert acknowledged <= set(stored_ids(sqlite_url))
 
 
+def test_a_delivery_that_names_no_host_is_refused_and_not_stored(narrow_server: Server, sqlite_url: str) -> None:
+    without_host = request(close=True).replace(b"Host: localhost\r\n", b"")
+
+    with narrow_server.connect() as connection:
+        connection.sendall(without_host)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert stored_ids(sqlite_url) == []
+
+
+def test_an_answer_that_a_client_leaves_no_room_for_is_an_error() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        answer = Answer(cast("Any", None), None, Config())
+        answer.sock.sendall(b"a" * 2**24)
+
+        with pytest.raises(BlockingIOError):
+            answer.send_by(ours)
+
+
 def test_a_stopping_server_keeps_no_new_client_waiting_for_one_that_sends_slowly(sqlite_url: str) -> None:
     slow = HEAD + b"Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{"
 

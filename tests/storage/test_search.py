@@ -39,7 +39,7 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Corpus:
-    """Returns what a database holds, in the order of the pages."""
+    """The messages of a database, in the order of the pages."""
 
     database: Database
     messages: Sequence[Message]
