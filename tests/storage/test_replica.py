@@ -73,7 +73,7 @@ def replica(primary: PostgresqlServer) -> Iterator[PostgresqlServer]:
 def client(primary: PostgresqlServer, replica: PostgresqlServer) -> Iterator[FlaskClient]:
     """An application that writes to the one and reads from the other, which has caught up."""
     with application(primary.url, read_database_url=parse_url(replica.url)) as made:
-        wait_until(lambda: age(made) == 0, "the replica to catch up")
+        catch_up(primary, replica)
         yield made
 
 
@@ -105,6 +105,18 @@ def value(server: PostgresqlServer, query: LiteralString) -> Any:
         row = connection.execute(query).fetchone()
     assert row is not None
     return row[0]
+
+
+def catch_up(primary: PostgresqlServer, replica: PostgresqlServer) -> None:
+    """Waits until the replica shows all that the primary has committed; its age is 0 before it has received that."""
+    written = value(primary, "SELECT pg_current_wal_lsn()::text")
+
+    def is_replayed() -> bool:
+        with administration(replica.url) as connection:
+            row = connection.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (written,)).fetchone()
+        return row == (True,)
+
+    wait_until(is_replayed, "the replica to catch up")
 
 
 def age(client: FlaskClient, path: str = "/stats") -> Any:
@@ -141,14 +153,14 @@ def fill(primary: PostgresqlServer) -> None:
 
 def test_every_read_is_the_replicas(client: FlaskClient, primary: PostgresqlServer, replica: PostgresqlServer) -> None:
     fill(primary)
-    wait_until(lambda: age(client) == 0, "the replica to catch up")
+    catch_up(primary, replica)
 
     with paused(replica):
         before = answers(client)
         fill(primary)
         deliver(client, payload())
         meanwhile = answers(client)
-    wait_until(lambda: age(client) == 0, "the replica to catch up")
+    catch_up(primary, replica)
     after = answers(client)
 
     one_item = {"/messages/seen", "/quarantine/1"}
@@ -158,7 +170,7 @@ def test_every_read_is_the_replicas(client: FlaskClient, primary: PostgresqlServ
 
 
 def test_an_accepted_message_is_there_once_it_is_replayed_and_the_answers_say_how_old_they_are(
-    client: FlaskClient, replica: PostgresqlServer
+    client: FlaskClient, primary: PostgresqlServer, replica: PostgresqlServer
 ) -> None:
     sent = payload()
     path = f"/messages/{sent['message_id']}"
@@ -169,7 +181,8 @@ def test_an_accepted_message_is_there_once_it_is_replayed_and_the_answers_say_ho
         early = client.get(path).status_code
         ages = {each: age(client, each) for each in WITH_AGE}
         wait_until(lambda: all(age(client, each) > ages[each] + 0.1 for each in WITH_AGE), "the answers to age")
-    wait_until(lambda: age(client) == 0, "the replica to catch up")
+    catch_up(primary, replica)
+    wait_until(lambda: age(client) == 0, "the answers to be new again")
 
     assert (delivered.status_code, early, client.get(path).status_code) == (200, 404, 200)
     assert [age(client, each) for each in WITH_AGE] == [0, 0, 0]
@@ -194,11 +207,11 @@ def test_a_role_without_privileges_is_told_the_age_too(primary: PostgresqlServer
     as_reader = make_url(replica.url).set(drivername="postgresql+psycopg", username="reader")
 
     with application(primary.url, read_database_url=as_reader) as client:
-        wait_until(lambda: age(client) == 0, "the replica to catch up")
+        catch_up(primary, replica)
         with paused(replica):
             deliver(client, payload())
             wait_until(lambda: age(client) > 0, "the replica to receive it")
-        wait_until(lambda: age(client) == 0, "the replica to catch up")
+        catch_up(primary, replica)
         with stopped(primary):
             wait_until(lambda: age(client) > 0, "the replica to notice")
         wait_until(lambda: age(client) == 0, "the replica to stream again")
@@ -209,7 +222,7 @@ def test_without_its_primary_a_replica_that_knows_no_time_says_so(
 ) -> None:
     with administration(primary.url) as connection:
         connection.execute("CHECKPOINT")
-    wait_until(lambda: age(client) == 0, "the replica to catch up")
+    catch_up(primary, replica)
     with administration(replica.url) as connection:
         connection.execute("CHECKPOINT")
 
@@ -270,7 +283,7 @@ def test_an_export_from_the_command_line_is_the_replicas(
     environ = environment(primary.url, READ_DATABASE_URL=replica.url)
     before, unseen = payload(), payload()
     deliver(client, before)
-    wait_until(lambda: age(client) == 0, "the replica to catch up")
+    catch_up(primary, replica)
 
     with paused(replica):
         deliver(client, unseen)
@@ -310,7 +323,7 @@ def test_a_read_in_the_way_of_the_replay_is_503_and_told_to_come_again(
             with migration.transaction():
                 migration.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
             answer = reading.result()
-        wait_until(lambda: age(client) == 0, "the replica to catch up")
+        catch_up(primary, replica)
 
     assert is_unavailable(answer)
     assert answer.get_json() == {"detail": "the replica gave up the read to keep up with the primary"}
