@@ -1,0 +1,106 @@
+"""Destinations: where messages are pushed to, how, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+
+from webhook_service.domain.messages import MessageFilter
+from webhook_service.domain.secrets import Secrets
+
+ANSWER_KEPT = 1024  # bytes of an answer
+Network = IPv4Network | IPv6Network
+
+
+class PushOrder(StrEnum):
+    """The order of pushes: the messages of each sender in stored order, or none."""
+
+    SENDER = "sender"
+    NONE = "none"
+
+
+class On410(StrEnum):
+    """What a 410 means: that the destination is gone, that the message is not wanted, or a failure like any other."""
+
+    DISABLE = "disable"
+    DEAD = "dead"
+    RETRY = "retry"
+
+
+class Failure(StrEnum):
+    """What kept a push from being accepted."""
+
+    ADDRESS_REFUSED = "address_refused"
+    UNKNOWN_HOST = "unknown_host"
+    NOT_CONNECTED = "not_connected"
+    TLS_FAILED = "tls_failed"
+    TIMED_OUT = "timed_out"
+    BROKEN_OFF = "broken_off"
+    REDIRECTED = "redirected"
+    STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One push of a message: when, what came back, and how long it took in seconds.
+
+    ``status`` is None where no answer came; ``answer`` is the first ``ANSWER_KEPT`` bytes of one as text. ``failure``
+    is None where the message was accepted. ``retry_after`` is the wait that the receiver asked for, in seconds.
+    """
+
+    at: datetime
+    seconds: float
+    status: int | None = None
+    failure: Failure | None = None
+    answer: str = ""
+    retry_after: float | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Tells whether the receiver took the message."""
+        return self.failure is None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits in seconds: on connecting, and on a whole push, connecting included."""
+
+    connect: float = 5.0
+    total: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a message is tried again: after a random time of up to ``first`` seconds, which doubles up to ``longest``.
+
+    A message that fails ``total`` seconds after its first attempt becomes a dead letter.
+    """
+
+    first: float = 5.0
+    longest: float = 3600.0
+    total: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL, the secrets that sign what is sent to it, and the networks beyond the public ones that it may be in."""
+
+    url: str
+    secrets: Secrets
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    allowed_networks: Sequence[Network] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One declared destination. ``concurrency`` is of each forwarder; ``rate``, in messages a second, of all."""
+
+    name: str
+    target: Target
+    filter: MessageFilter = field(default_factory=MessageFilter)
+    order: PushOrder = PushOrder.SENDER
+    concurrency: int = 10
+    rate: float | None = None
+    retries: Retries = field(default_factory=Retries)
+    on_410: On410 = On410.DISABLE

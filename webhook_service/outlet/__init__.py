@@ -1,0 +1,1 @@
+"""Messages out: consumers that acknowledge, and destinations that are pushed to."""
