@@ -1,7 +1,6 @@
 """Query strings and the parameters that several lists share."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -9,6 +8,7 @@ from urllib.parse import parse_qsl
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain.limits import PAGE_DEFAULT, PAGE_MAX
+from webhook_service.domain.spelling import nearest
 from webhook_service.schemas.cursors import CursorInvalid, Cursors
 from webhook_service.schemas.fields import AsciiInteger, errors_by_field
 
@@ -78,10 +78,9 @@ def _unknown_parameters(parameters: Iterable[str], known: set[str]) -> dict[str,
 def _advice(unknown: str, known: list[str]) -> str:
     if not known:
         return "Unknown parameter: there are none here."
-    transposed = [name for name in known if sorted(name) == sorted(unknown.lower())]
-    nearest = transposed or get_close_matches(unknown.lower(), known, n=1)
-    if nearest:
-        return f"Unknown parameter. Did you mean '{nearest[0]}'?"
+    meant = nearest(unknown, known)
+    if meant:
+        return f"Unknown parameter. Did you mean '{meant}'?"
     return f"Unknown parameter. Known ones: {', '.join(known)}."
 
 
