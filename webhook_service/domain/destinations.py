@@ -1,12 +1,14 @@
 """Destinations: where messages are pushed to, how, and what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
-from webhook_service.domain.messages import MessageFilter
+from webhook_service.domain.consumers import NOW, FeedFilter, Start
+from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.secrets import Secrets
 
 ANSWER_KEPT = 1024  # bytes of an answer
@@ -61,6 +63,16 @@ class Attempt:
         """Tells whether the receiver took the message."""
         return self.failure is None
 
+    def summary(self) -> dict[str, Any]:
+        """Returns what is kept of a failed attempt, as JSON values."""
+        return {
+            "at": format_timestamp(self.at),
+            "seconds": round(self.seconds, 3),
+            "status": self.status,
+            "failure": self.failure,
+            "answer": self.answer,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -94,13 +106,66 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One declared destination. ``concurrency`` is of each forwarder; ``rate``, in messages a second, of all."""
+    """One declared destination. ``concurrency`` is of each forwarder; ``rate``, in messages a second, of all.
+
+    ``start`` is where in the feed it begins when a forwarder first knows it.
+    """
 
     name: str
     target: Target
-    filter: MessageFilter = field(default_factory=MessageFilter)
+    filter: FeedFilter = FeedFilter()
+    start: Start = NOW
     order: PushOrder = PushOrder.SENDER
     concurrency: int = 10
     rate: float | None = None
     retries: Retries = field(default_factory=Retries)
     on_410: On410 = On410.DISABLE
+
+
+class DestinationState(StrEnum):
+    """Whether a destination is pushed to.
+
+    ``paused``: after many failures, one message at a time finds out whether it is back. ``disabled``: it answered 410,
+    and nothing is pushed until somebody resumes it.
+    """
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a destination is doing, as all forwarders know it.
+
+    ``failures`` came in a row, ``probes`` since it was paused. Nothing is pushed before ``held_until``, and what has a
+    rate not before ``next_slot``. ``pushed`` and ``failed`` count pushes.
+    """
+
+    state: DestinationState = DestinationState.ACTIVE
+    failures: int = 0
+    probes: int = 0
+    paused_at: datetime | None = None
+    held_until: datetime | None = None
+    next_slot: datetime | None = None
+    pushed: int = 0
+    failed: int = 0
+    last_pushed_at: datetime | None = None
+    last_failed_at: datetime | None = None
+    last_failure: Failure | None = None
+    last_status: int | None = None
+
+    def is_held(self, now: datetime) -> bool:
+        """Tells whether nothing may be pushed yet."""
+        return self.held_until is not None and now < self.held_until
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A message that waits for another attempt, by its id in the feed; ``attempts`` are those that failed."""
+
+    id: int
+    feed_id: int
+    sender: str
+    attempts: Sequence[Mapping[str, Any]]
+    first_at: datetime | None
