@@ -28,8 +28,8 @@ ROOMS: dict[str, set[str]] = {
     "outlet": {"domain", "providers", "schemas", "storage"},
     "web": {"domain", "schemas"},
     "contract": {"domain", "providers", "schemas"},
-    "blueprints": {"contract", "domain", "intake", "providers", "schemas", "storage", "web"},
-    "dashboard": {"domain", "intake", "providers", "schemas", "storage", "web"},
+    "blueprints": {"contract", "domain", "intake", "outlet", "providers", "schemas", "storage", "web"},
+    "dashboard": {"domain", "intake", "outlet", "providers", "schemas", "storage", "web"},
     "serving": {"domain", "intake", "settings", "web"},
     "commands": {"domain", "intake", "outlet", "providers", "schemas", "settings", "shipped", "storage"},
 }

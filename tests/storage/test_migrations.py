@@ -30,8 +30,9 @@ from webhook_service.storage.schema_version import SCHEMA_VERSION
 
 UNDONE_ON = {
     "sqlite": ("DROP TRIGGER measure_kept_delivery", "DROP TRIGGER measure_gone_delivery"),
-    "postgresql": ("DROP FUNCTION measure_quarantine CASCADE",),
+    "postgresql": ("DROP FUNCTION measure_quarantine CASCADE", "DROP FUNCTION announce_messages CASCADE"),
 }
+MADE_SINCE = ("dead_letters", "stretches", "consumers", "quarantine_sizes")
 NOT_THERE = "the database file is missing or can't be opened"
 
 
@@ -264,7 +265,7 @@ def test_what_is_in_quarantine_already_is_measured(database_url: str) -> None:
     with opened(parse_url(database_url)) as database, database.snapshot() as snapshot:
         measured = read_sizes(snapshot)
     with engine(database_url) as made, made.begin() as connection:
-        for statement in (*UNDONE_ON[made.dialect.name], "DROP TABLE quarantine_sizes"):
+        for statement in (*UNDONE_ON[made.dialect.name], *(f"DROP TABLE {name}" for name in MADE_SINCE)):
             connection.exec_driver_sql(statement)
     set_version(database_url, "0006")
 

@@ -113,7 +113,7 @@ class Destination:
 
     name: str
     target: Target
-    filter: FeedFilter = FeedFilter()
+    filter: FeedFilter = field(default_factory=FeedFilter)
     start: Start = NOW
     order: PushOrder = PushOrder.SENDER
     concurrency: int = 10

@@ -1,1 +1,1 @@
-"""Messages out: consumers that acknowledge, and destinations that are pushed to."""
+"""The way out: consumers, what they are given of the feed, and what they could not take."""

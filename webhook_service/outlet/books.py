@@ -1,7 +1,7 @@
 """What a forwarder writes down, and takes, of one destination in a transaction.
 
-A message of a stretch ends as pushed, or as a row that waits for another attempt, so a stretch is soon complete whatever
-the receiver does.
+A message of a stretch ends as pushed, or as a row that waits for another attempt, so a stretch is soon complete
+whatever the receiver does.
 """
 
 import time
@@ -31,7 +31,6 @@ from webhook_service.storage.queries.stretches import change_stretch, delete_str
 
 CLAIMED_AHEAD = timedelta(seconds=1)
 ATTEMPTS_KEPT = 100  # of a message: the latest
-
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Dialect,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -26,7 +27,14 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, WORD_MAX
+from webhook_service.domain.limits import (
+    ADDRESS_MAX,
+    CONSUMER_NAME_MAX,
+    MESSAGE_ID_MAX,
+    PROVIDER_MAX,
+    TOKEN_MAX,
+    WORD_MAX,
+)
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -68,6 +76,10 @@ def bytewise(length: int) -> String:
 
 def _growing_id() -> Mapped[int]:
     return mapped_column(BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
+
+
+def _consumer_id() -> Mapped[int]:
+    return mapped_column(BigInteger, ForeignKey("consumers.id", ondelete="CASCADE"))
 
 
 class Base(DeclarativeBase):
@@ -192,3 +204,111 @@ class TotalsRow(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     messages: Mapped[int] = mapped_column(BigInteger)
     senders: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConsumerRow(Base):
+    """A reader of the feed; ``handed`` is the id up to which it was given to it, or passed over for its filter."""
+
+    __tablename__ = "consumers"
+    __table_args__ = (UniqueConstraint("kind", "name"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = _growing_id()
+    kind: Mapped[str] = mapped_column(bytewise(16))
+    name: Mapped[str] = mapped_column(bytewise(CONSUMER_NAME_MAX))
+    filter: Mapped[dict[str, str]] = mapped_column(JSON)
+    handed: Mapped[int] = mapped_column(BigInteger)
+    max_leases: Mapped[int] = mapped_column(Integer)
+    max_attempts: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class StretchRow(Base):
+    """Messages with an id above ``after`` and up to ``last`` that a consumer was given and has not acknowledged.
+
+    ``attempt`` says how often they were given, and ``token`` names the lease that has them. They are given again from
+    ``free_at`` on: when the lease expires, or at once when they were refused. ``given_at`` is the time from which
+    ``free_at`` was reckoned.
+    """
+
+    __tablename__ = "stretches"
+    __table_args__ = (
+        Index(None, "consumer_id", "after"),
+        Index(None, "consumer_id", "free_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = _growing_id()
+    consumer_id: Mapped[int] = _consumer_id()
+    after: Mapped[int] = mapped_column(BigInteger)
+    last: Mapped[int] = mapped_column(BigInteger)
+    attempt: Mapped[int] = mapped_column(Integer)
+    token: Mapped[str | None] = mapped_column(bytewise(TOKEN_MAX))
+    given_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    free_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class DeadLetterRow(Base):
+    """A message that a consumer could not take. It goes with its message, whoever deletes that."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (
+        UniqueConstraint("consumer_id", "feed_id"),
+        Index(None, "consumer_id", "id"),
+        Index(None, "feed_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = _growing_id()
+    consumer_id: Mapped[int] = _consumer_id()
+    feed_id: Mapped[int] = mapped_column(BigInteger, ForeignKey(MessageRow.id, ondelete="CASCADE"))
+    reason: Mapped[str] = mapped_column(Text)
+    attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class DestinationRow(Base):
+    """How a destination is doing, as all forwarders know it; the consumer's row has its name and its place."""
+
+    __tablename__ = "destinations"
+
+    consumer_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("consumers.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    state: Mapped[str] = mapped_column(bytewise(16))
+    failures: Mapped[int] = mapped_column(BigInteger)
+    probes: Mapped[int] = mapped_column(Integer)
+    paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    held_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    next_slot: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pushed: Mapped[int] = mapped_column(BigInteger)
+    failed: Mapped[int] = mapped_column(BigInteger)
+    last_pushed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_failure: Mapped[str | None] = mapped_column(bytewise(32))
+    last_status: Mapped[int | None] = mapped_column(Integer)
+
+
+class RetryRow(Base):
+    """A message that a destination did not take yet, or one behind such a message of its sender.
+
+    It is tried again from ``next_at`` on, by whoever takes it until ``taken_until``. It goes with its message.
+    """
+
+    __tablename__ = "retries"
+    __table_args__ = (
+        UniqueConstraint("consumer_id", "feed_id"),
+        Index(None, "consumer_id", "next_at"),
+        Index(None, "consumer_id", "sender", "feed_id"),
+        Index(None, "feed_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = _growing_id()
+    consumer_id: Mapped[int] = _consumer_id()
+    feed_id: Mapped[int] = mapped_column(BigInteger, ForeignKey(MessageRow.id, ondelete="CASCADE"))
+    sender: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
+    attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    first_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    next_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    taken_until: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -4,7 +4,7 @@ Connection parameters: https://www.postgresql.org/docs/current/libpq-connect.htm
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from math import inf
 from time import monotonic
@@ -20,12 +20,13 @@ from webhook_service.domain.statistics import Age
 from webhook_service.storage.errors import PRIMARY, REPLICA, translated_errors
 from webhook_service.storage.outage import Outage
 from webhook_service.storage.schema_version import refuse_other_schema
-from webhook_service.storage.writing import Turn
+from webhook_service.storage.writing import Transaction, Turn
 
 # Any number that no other program on the database takes: "webhooks" in ASCII.
 ADVISORY_LOCK = 0x776562686F6F6B73
 
 WRITER_CONNECTIONS = 2  # one to write with, and one to find out what would keep it from writing
+KEEPER_CONNECTIONS = 4  # to write what has no place in the feed
 
 # A writer waits for its turn, then for the table, and all of that within intake.commit.PATIENCE.
 # Timeouts are in seconds.
@@ -71,7 +72,12 @@ class PostgresqlBackend:
     def __init__(self, url: URL, *, pool_size: int) -> None:
         patience = _Patience()
         self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, read_only=False)
+        self._keeper = _engine(url, PRIMARY, patience, pool_size=KEEPER_CONNECTIONS, read_only=False)
         self._reader = _engine(url, PRIMARY, patience, pool_size=pool_size, read_only=True)
+
+        @event.listens_for(self._keeper, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN")
 
         @event.listens_for(self._writer, "begin")
         def take_turn(connection: Connection) -> None:
@@ -82,6 +88,10 @@ class PostgresqlBackend:
     def writing(self, _patience: float | None) -> Iterator[Turn]:
         """Gives the turn at once: the server makes a statement or transaction wait for it, up to LOCK_TIMEOUT."""
         yield Turn(self._writer)
+
+    def keeping(self) -> AbstractContextManager[Transaction]:
+        """Opens a transaction that doesn't wait for the turn to write, and must not store a message."""
+        return self._keeper.begin()
 
     @contextmanager
     def reading(self, *, unlimited: bool) -> Iterator[Connection]:
@@ -112,11 +122,13 @@ class PostgresqlBackend:
     def close(self) -> None:
         """Closes every connection."""
         self._writer.dispose()
+        self._keeper.dispose()
         self._reader.dispose()
 
     def forget(self) -> None:
         """Lets go of a parent's connections without closing them."""
         self._writer.dispose(close=False)
+        self._keeper.dispose(close=False)
         self._reader.dispose(close=False)
 
 

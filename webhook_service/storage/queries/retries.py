@@ -112,7 +112,7 @@ def has_due(connection: Connection, consumer_id: int, now: datetime) -> bool:
 def count_retries(connection: Connection) -> dict[int, int]:
     """Counts the messages that wait, by the id of the destination's consumer."""
     counted = select(RetryRow.consumer_id, func.count()).group_by(RetryRow.consumer_id)
-    return {consumer_id: number for consumer_id, number in connection.execute(counted)}
+    return {row[0]: row[1] for row in connection.execute(counted)}
 
 
 def list_retries(connection: Connection, consumer_id: int, limit: int) -> list[tuple[Retry, datetime | None]]:
