@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from webhook_service.domain.destinations import Attempt, DestinationState, On410, Standing
 from webhook_service.outlet.backoff import probe_delay
+from webhook_service.outlet.lanes import FAILURES_TO_PAUSE
 
-FAILURES_TO_PAUSE = 10  # in a row, from whatever sender
 GONE = 410
 _OVERLOADED = frozenset({429, 503})  # where Retry-After speaks of the receiver as a whole
 

@@ -1,11 +1,13 @@
 """One destination in this process: what it has taken, what it pushes, and what is left to be recorded."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from webhook_service.domain.consumers import Consumer, Stretch
-from webhook_service.domain.destinations import Destination, PushOrder, Retry
+from webhook_service.domain.destinations import Destination, DestinationState, PushOrder, Retry, Standing
 from webhook_service.outlet.lanes import Held, Job, Lanes, Outcome
 from webhook_service.outlet.sender import Sender
 from webhook_service.storage.queries.consumers import read_stretch
@@ -13,6 +15,8 @@ from webhook_service.storage.queries.retries import find_senders_elsewhere, find
 from webhook_service.storage.writing import Transaction
 
 AHEAD = 100  # jobs that wait for a thread, so that none is idle between two looks at the database
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,18 @@ class Desk:
         self.lanes.give_back()
         pending, self.pending = self.pending, []
         self._conclude(Outcome(job, None) for job in pending)
+
+    def heed(self, standing: Standing, now: datetime) -> None:
+        """Lets what has not begun wait for another time, once the destination is paused, disabled or held."""
+        flows = standing.state is DestinationState.ACTIVE and not standing.is_held(now)
+        if self.flows and not flows:
+            why = standing.state if standing.state is not DestinationState.ACTIVE else "waiting as it was asked to"
+            _log.warning("destination %s is %s", self.name, why)
+            self.give_back()
+            self.collect()
+        elif flows and not self.flows:
+            _log.warning("destination %s is pushed to again", self.name)
+        self.flows = flows
 
     def receive(self, snapshot: Transaction, consumer: Consumer, taken: Taken) -> None:
         """Begins to push what was taken. The snapshot is of a time after that."""

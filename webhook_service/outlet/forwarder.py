@@ -120,8 +120,6 @@ class Forwarder:
         with self.database.primary_snapshot() as snapshot:
             plans = self._plan(View.read(snapshot))
         taken = self._write(plans) if plans else {}
-        for plan in plans:
-            plan.desk.forget_recorded()
         desks = [desk for desk in self._desks if desk.pending or desk.name in taken]
         if not desks:
             return
@@ -165,27 +163,16 @@ class Forwarder:
                 desk.drop()
                 continue
             standing = view.standings.get(desk.name, Standing())
-            self._let_flow(desk, standing, view.now)
+            desk.heed(standing, view.now)
             plan = Plan(desk, takes=False) if self._ends else _plan_to_take(view, desk, consumer, looks_closer)
             if plan.takes or plan.passed_over or desk.outcomes or _has_to_renew(desk):
                 plans.append(plan)
         return plans
 
-    def _let_flow(self, desk: Desk, standing: Standing, now: datetime) -> None:
-        """Lets what has not begun wait for another time, once the destination is paused, disabled or held."""
-        flows = standing.state is DestinationState.ACTIVE and not standing.is_held(now)
-        if desk.flows and not flows:
-            why = standing.state if standing.state is not DestinationState.ACTIVE else "waiting as it was asked to"
-            _log.warning("destination %s is %s", desk.name, why)
-            desk.give_back()
-            desk.collect()
-        elif flows and not desk.flows:
-            _log.warning("destination %s is pushed to again", desk.name)
-        desk.flows = flows
-
     def _write(self, plans: Iterable[Plan]) -> dict[str, Taken]:
         """Keeps the books of destinations, in one transaction and in the order of their names, as all forwarders do."""
         taken: dict[str, Taken] = {}
+        kept: list[Books] = []
         with self.database.keeping() as transaction:
             for plan in plans:
                 consumer = find_consumer(transaction, ConsumerKind.DESTINATION, plan.desk.name, lock=True)
@@ -194,9 +181,14 @@ class Forwarder:
                 locked = Locked(transaction, consumer, read_now(transaction))
                 if plan.passed_over is not None and consumer.handed < plan.passed_over:
                     locked = pass_over(locked, plan.passed_over)
-                given = Books.open(locked, plan.desk).keep(takes=plan.takes)
+                books = Books.open(locked, plan.desk)
+                given = books.keep(takes=plan.takes)
+                kept.append(books)
                 if given.stretch is not None or given.retries:
                     taken[plan.desk.name] = given
+        for books in kept:  # now that it is committed
+            books.desk.forget_recorded()
+            books.desk.heed(books.standing, books.locked.now)
         return taken
 
 
@@ -204,6 +196,8 @@ def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool
     standing = view.standings.get(desk.name, Standing())
     if desk.room <= 0 or standing.state is DestinationState.DISABLED or standing.is_held(view.now):
         return Plan(desk, takes=False)
+    if desk.outcomes:
+        return Plan(desk, takes=True)  # there is something to write anyway, and it may be what others wait for
     if view.newest <= consumer.handed and not looks_closer:
         return Plan(desk, takes=False)
     outlook = look(view.snapshot, consumer, view.now)

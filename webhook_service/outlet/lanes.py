@@ -10,6 +10,8 @@ from math import inf
 from webhook_service.domain.destinations import Attempt, PushOrder, Retry
 from webhook_service.domain.messages import StoredMessage
 
+FAILURES_TO_PAUSE = 10  # in a row, after which nothing more is pushed before somebody has looked at them
+
 Push = Callable[[StoredMessage], Attempt]
 
 
@@ -78,6 +80,7 @@ class Lanes:
         self._failed: set[str] = set()  # senders with a failure that is not recorded yet
         self._outcomes: list[Outcome] = []
         self._threads: list[threading.Thread] = []
+        self._failures = 0  # in a row, since somebody last looked at them
         self._jobs = 0  # that have no outcome yet
         self._under_way = 0
         self._stopped = False
@@ -113,8 +116,9 @@ class Lanes:
         return outcomes
 
     def forget_failures(self) -> None:
-        """Lets the senders of failures be pushed again: all that was taken is recorded, and decides from now on."""
+        """Goes on after failures: all that was taken is recorded, and decides from now on."""
         with self._changed:
+            self._failures = 0
             self._failed = {outcome.job.message.sender for outcome in self._outcomes if not _succeeded(outcome)}
 
     def give_back(self) -> None:
@@ -152,6 +156,8 @@ class Lanes:
             attempt = self._push(job.message) if self._wait_for(job) else None
             with self._changed:
                 self._under_way -= 1
+                if attempt is not None:
+                    self._failures = 0 if attempt.accepted else self._failures + 1
                 self._conclude(job, attempt)
                 if self._by_sender:
                     self._go_on(job.message.sender, succeeded=attempt is not None and attempt.accepted)
@@ -170,7 +176,7 @@ class Lanes:
         pause = job.not_before - time.monotonic()
         if pause > 0:
             time.sleep(pause)
-        return job.may_begin() and not self._stopped
+        return job.may_begin() and not self._stopped and self._failures < FAILURES_TO_PAUSE
 
     def _conclude(self, job: Job, attempt: Attempt | None) -> None:
         self._jobs -= 1
