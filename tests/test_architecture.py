@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "domain": set(),
     "schemas": {"domain"},
     "providers": {"domain", "schemas"},
-    "configuration": {"domain", "providers"},
+    "configuration": {"domain", "providers", "shipped"},
     "settings": {"configuration", "domain", "providers", "shipped"},
     "storage": {"domain", "shipped"},
     "intake": {"domain", "providers", "storage"},

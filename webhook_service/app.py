@@ -20,7 +20,7 @@ from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.intake.take_in import INTAKE, Intake
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
-from webhook_service.providers.registry import PROVIDERS, configured_providers
+from webhook_service.providers.registry import PROVIDERS
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import read_sizes
@@ -49,8 +49,8 @@ def create_app(
         read_url=settings.read_database_url,
         quarantine_max_bytes=settings.quarantine_max_bytes,
     )
-    providers = configured_providers(settings.provider_secrets, settings.provider_options, known_providers)
-    intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)
+    sources = settings.sources(known_providers)
+    intake = Intake(sources, database, max_body_bytes=settings.max_body_bytes)
 
     app = WebhookService(__name__, max_body_bytes=settings.max_body_bytes)
     if settings.trusted_proxies:
@@ -58,17 +58,22 @@ def create_app(
 
     app.extensions[INTAKE] = intake
     init_logs(app)
-    Metrics(app, providers=providers, read_quarantine_sizes=partial(_read_quarantine_sizes, database))
+    Metrics(
+        app,
+        providers={name: source.provider.name for name, source in sources.items()},
+        read_quarantine_sizes=partial(_read_quarantine_sizes, database),
+    )
     init_errors(app)
     sessions = Sessions(settings.api_token)
     init_access(app, Access(settings.api_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users))
-    for blueprint in _blueprints(database, intake):
+    has_secret = Native.name in sources or bool(settings.configuration.sources)
+    for blueprint in _blueprints(database, intake, has_secret=has_secret):
         app.register_blueprint(blueprint)
     init_dashboard(app, database, intake, sessions)
     return app
 
 
-def _blueprints(database: Database, intake: Intake) -> list[Blueprint]:
+def _blueprints(database: Database, intake: Intake, *, has_secret: bool) -> list[Blueprint]:
     return [
         webhook_blueprint(intake),
         messages_blueprint(database),
@@ -78,7 +83,7 @@ def _blueprints(database: Database, intake: Intake) -> list[Blueprint]:
         export_blueprint(database),
         stats_blueprint(database),
         contract_blueprint(),
-        health_blueprint(database, has_secret=Native.name in intake.providers),
+        health_blueprint(database, has_secret=has_secret),
     ]
 
 

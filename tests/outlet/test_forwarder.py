@@ -23,7 +23,8 @@ from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.dead_letters import DeadLetters
 from webhook_service.outlet.forwarder import Forwarder
 from webhook_service.storage.database import Database
-from webhook_service.storage.models import RetryRow, StretchRow
+from webhook_service.storage.destination_models import RetryRow
+from webhook_service.storage.models import StretchRow
 from webhook_service.storage.queries.dead_letters import list_dead_letters
 from webhook_service.storage.queries.destinations import read_standings
 

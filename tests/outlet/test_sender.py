@@ -49,7 +49,9 @@ def sender_to(url: str, **fields: Any) -> Sender:
 
 
 def stored(message_id: str = "m1", text: str | None = "Hello", extra: str | None = None) -> StoredMessage:
-    return StoredMessage(1, message_id, "+4915112345678", "+4930", MOMENT, text, "native", "text", MOMENT, extra)
+    return StoredMessage(
+        1, message_id, "+4915112345678", "+4930", MOMENT, text, "native", "text", MOMENT, extra, "shop"
+    )
 
 
 def test_the_receiver_gets_the_message_as_the_feed_shows_it(receiver: Receiver) -> None:
@@ -66,6 +68,7 @@ def test_the_receiver_gets_the_message_as_the_feed_shows_it(receiver: Receiver) 
         "to": "+4930",
         "ts": "2025-01-15T10:00:00Z",
         "text": "Hello",
+        "source": "shop",
         "provider": "native",
         "type": "text",
         "received_at": "2025-01-15T10:00:00Z",

@@ -21,6 +21,7 @@ from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import Quarantined, QuarantineSize
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
+from webhook_service.storage.destination_models import DestinationRow
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
 from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
@@ -32,7 +33,7 @@ UNDONE_ON = {
     "sqlite": ("DROP TRIGGER measure_kept_delivery", "DROP TRIGGER measure_gone_delivery"),
     "postgresql": ("DROP FUNCTION measure_quarantine CASCADE", "DROP FUNCTION announce_messages CASCADE"),
 }
-MADE_SINCE = ("dead_letters", "stretches", "consumers", "quarantine_sizes")
+MADE_SINCE = ("retries", "destinations", "dead_letters", "stretches", "consumers", "quarantine_sizes")
 NOT_THERE = "the database file is missing or can't be opened"
 
 
@@ -85,6 +86,7 @@ def test_the_migrations_make_what_the_models_say(database_url: str) -> None:
         )
 
         assert compare_metadata(context, Base.metadata) == []
+        assert DestinationRow.metadata is Base.metadata
 
 
 def test_the_service_reads_the_newest_migration() -> None:

@@ -1,19 +1,22 @@
 """``[destinations.NAME]``: where messages are pushed to, and how."""
 
 import re
+from dataclasses import fields
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from webhook_service.configuration.tables import Table
+from webhook_service.configuration.tables import FROM_OUTSIDE, Table
 from webhook_service.domain.consumers import BEGINNING, NOW, FeedFilter, Start
 from webhook_service.domain.destinations import Destination, Network, On410, PushOrder, Retries, Target, Timeouts
 from webhook_service.domain.limits import CONCURRENCY_MAX, CONSUMER_NAME_MAX
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.standard import decode_secret
 
+SECTION = "destinations"
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+MOST_SECRETS = 4  # each of them signs every push
 _LONGEST_TIME = 30 * 86_400.0  # seconds
-_FILTERS = ("sender", "recipient", "provider", "type")
 
 
 def load_destination(name: str, table: Table) -> Destination | None:
@@ -58,19 +61,22 @@ def _take_url(table: Table) -> str | None:
 
 
 def _take_secrets(table: Table) -> Secrets | None:
-    current, previous = _take_secret(table, "secret", required=True), _take_secret(table, "previous_secret")
-    return None if current is None else Secrets(current, previous)
-
-
-def _take_secret(table: Table, key: str, *, required: bool = False) -> str | None:
-    secret = table.take_secret(key, required=required)
-    try:
-        if secret is not None:
-            decode_secret(secret)
-    except ValueError:
-        table.report((key,), "the secret must be base64, with or without whsec_ before it")
-        return None
-    return secret
+    """Takes the list of secrets, each of which signs; None when there is none, or something is wrong with one."""
+    found: list[str | None] = []
+    for entry in table.take_tables("secrets", otherwise=FROM_OUTSIDE):
+        secret = entry.resolve_secret()
+        entry.finish()
+        try:
+            if secret is not None:
+                decode_secret(secret)
+        except ValueError:
+            entry.report((), "the secret must be base64, with or without whsec_ before it")
+        found.append(secret)
+    if not table.values.get("secrets"):
+        table.report(("secrets",), "missing")
+    elif len(found) > MOST_SECRETS:
+        table.report(("secrets",), f"at most {MOST_SECRETS}")
+    return Secrets(*(secret or "" for secret in found)) if found and all(found) else None
 
 
 def _take_networks(table: Table) -> tuple[Network, ...]:
@@ -114,7 +120,7 @@ def _take_filter(table: Table) -> FeedFilter:
     below = table.take_table("filter")
     if below is None:
         return FeedFilter()
-    wanted = FeedFilter(**{name: below.take_text(name) for name in _FILTERS})
+    wanted = FeedFilter(**{each.name: below.take_text(each.name) for each in fields(FeedFilter)})
     below.finish()
     return wanted
 

@@ -22,7 +22,7 @@ _KINDS: Mapping[type, str] = {
     dict: "a table",
     list: "a list",
 }
-_FROM_OUTSIDE = 'must be {env = "NAME"} or {file = "path"}'
+FROM_OUTSIDE = 'must be {env = "NAME"} or {file = "path"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Table:
 
     def take_secret(self, key: str, *, required: bool = False) -> str | None:
         """Reads a secret that stands in an environment variable or in a file."""
-        holder = self.take_table(key, required=required, otherwise=_FROM_OUTSIDE)
+        holder = self.take_table(key, required=required, otherwise=FROM_OUTSIDE)
         if holder is None:
             return None
         secret = holder.resolve_secret()
@@ -105,7 +105,7 @@ class Table:
         variable, file = self.take_text("env"), self.take_text("file")
         if (variable is None) == (file is None):
             if not self._has_problems_with("env", "file"):
-                self.report((), _FROM_OUTSIDE)
+                self.report((), FROM_OUTSIDE)
             return None
         if variable is not None:
             value = self._around.environ.get(variable, "").strip()

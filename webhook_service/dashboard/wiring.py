@@ -42,10 +42,10 @@ def init_dashboard(app: Flask, database: Database, intake: Intake, sessions: Ses
         asset_pages(),
         home_pages(database),
         sign_in_pages(sessions),
-        message_pages(database, sorted(intake.providers)),
+        message_pages(database, intake.sources),
         overview_pages(database),
         quarantine_pages(database, intake),
-        setup_pages(database, intake.providers),
+        setup_pages(database, intake.sources),
     ):
         app.register_blueprint(pages)
 

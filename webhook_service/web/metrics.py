@@ -4,7 +4,7 @@ Workers share their values through files in ``PROMETHEUS_MULTIPROC_DIR``, which 
 the values are this process's own. Multiprocess mode: https://prometheus.github.io/client_python/multiprocess/
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, partial, wraps
 from typing import Any
@@ -24,17 +24,23 @@ METRICS_PATH = "/metrics"
 METRICS_ENDPOINT = "prometheus_metrics"  # as prometheus-flask-exporter names it
 
 SIGNATURES_HELP = "Valid signatures, by secret: once 'previous' stands still, the previous secret can go."
+_SOURCE = ("source", "provider")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class Metrics:
     """The metrics of one application, exposed at ``/metrics``.
 
-    ``read_quarantine_sizes`` reads how much is in quarantine by provider; it is asked at each scrape.
+    ``providers`` has the provider of each source. ``read_quarantine_sizes`` reads how much is in quarantine by source;
+    it is asked at each scrape.
     """
 
     def __init__(
-        self, app: Flask, *, providers: Iterable[str], read_quarantine_sizes: Callable[[], Mapping[str, QuarantineSize]]
+        self,
+        app: Flask,
+        *,
+        providers: Mapping[str, str],
+        read_quarantine_sizes: Callable[[], Mapping[str, QuarantineSize]],
     ) -> None:
         registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
@@ -46,19 +52,23 @@ class Metrics:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self._deliveries = counter("webhook_requests_total", "Deliveries, by result.", ["provider", "result"])
+        self._deliveries = counter("webhook_requests_total", "Deliveries, by result.", [*_SOURCE, "result"])
         self._items = counter(
-            "webhook_items_total", "Items of accepted deliveries, by outcome.", ["provider", "kind", "outcome"]
+            "webhook_items_total",
+            "Items of accepted deliveries, by outcome.",
+            [*_SOURCE, "kind", "outcome"],
         )
         self._refusals = counter(
-            "webhook_refusals_total", "Deliveries refused or not understood, by reason.", ["provider", "reason"]
+            "webhook_refusals_total",
+            "Deliveries refused or not understood, by reason.",
+            [*_SOURCE, "reason"],
         )
-        self._signatures = counter("webhook_signatures_total", SIGNATURES_HELP, ["provider", "secret"])
-        gauge = partial(Gauge, labelnames=["provider"], registry=registry, multiprocess_mode="mostrecent")
+        self._signatures = counter("webhook_signatures_total", SIGNATURES_HELP, [*_SOURCE, "secret"])
+        gauge = partial(Gauge, labelnames=_SOURCE, registry=registry, multiprocess_mode="mostrecent")
         self._quarantined = gauge("quarantine_deliveries", "Deliveries in quarantine.")
         self._quarantined_bytes = gauge("quarantine_bytes", "Bytes that the deliveries in quarantine take.")
         STDOUT.on_drop = counter("log_lines_dropped_total", "Lines of the log that nobody read in time.").inc
-        self._providers = tuple(providers)
+        self._providers = providers
         self._read_quarantine_sizes = read_quarantine_sizes
         PrometheusMetrics(
             app,
@@ -74,10 +84,10 @@ class Metrics:
         def refresh_and_expose() -> Any:
             with suppress(StorageUnavailable):  # what the other metrics say is wanted most when the database is away
                 sizes = self._read_quarantine_sizes()
-                for provider in {*self._providers, *sizes}:
-                    size = sizes.get(provider, QuarantineSize(0, 0))
-                    self._quarantined.labels(provider).set(size.deliveries)
-                    self._quarantined_bytes.labels(provider).set(size.bytes)
+                for source in {*self._providers, *sizes}:
+                    size = sizes.get(source, QuarantineSize(0, 0))
+                    self._quarantined.labels(source, self._providers.get(source, source)).set(size.deliveries)
+                    self._quarantined_bytes.labels(source, self._providers.get(source, source)).set(size.bytes)
             return expose()
 
         return refresh_and_expose
@@ -92,16 +102,16 @@ class Metrics:
         return response
 
     def _count_delivery(self, verdict: Verdict) -> None:
-        provider = verdict.provider
-        self._series(self._deliveries, provider, verdict.result).inc()
+        source = (verdict.source, verdict.provider)
+        self._series(self._deliveries, *source, verdict.result).inc()
         if verdict.secret is not None:
-            self._series(self._signatures, provider, verdict.secret).inc()
+            self._series(self._signatures, *source, verdict.secret).inc()
         if verdict.reason is not None:
-            self._series(self._refusals, provider, verdict.reason).inc()
+            self._series(self._refusals, *source, verdict.reason).inc()
         for kind, outcomes in (("message", verdict.outcomes.messages), ("receipt", verdict.outcomes.receipts)):
             for outcome in Outcome:
                 if outcome in outcomes:
-                    self._series(self._items, provider, kind, outcome).inc(outcomes.count(outcome))
+                    self._series(self._items, *source, kind, outcome).inc(outcomes.count(outcome))
 
     @cache  # noqa: B019  # lives as long as the application, and holds no more than there are series
     def _request_series(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:

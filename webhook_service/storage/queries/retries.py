@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Select, delete, func, insert, or_, select, up
 
 from webhook_service.domain.destinations import Retry
 from webhook_service.domain.messages import StoredMessage
-from webhook_service.storage.models import MessageRow, RetryRow, StretchRow
+from webhook_service.storage.destination_models import RetryRow
+from webhook_service.storage.models import MessageRow, StretchRow
 from webhook_service.storage.queries.messages import SELECT_MESSAGES, to_messages
 from webhook_service.storage.writing import Transaction
 
