@@ -16,7 +16,7 @@ from webhook_service.domain.destinations import ANSWER_KEPT, Attempt, Failure, T
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.outlet.addresses import AddressRefused
 from webhook_service.outlet.connections import (
-    Connection,
+    CheckedConnection,
     NotConnected,
     UnknownHost,
     new_connection,
@@ -52,7 +52,7 @@ class Sender:
         self._context = tls_context()
         parts = urlsplit(target.url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[CheckedConnection] = deque()
 
     def push(self, message: StoredMessage) -> Attempt:
         """Pushes a message once."""
@@ -86,7 +86,7 @@ class Sender:
                 pass  # the receiver may have closed it just before the request came, so that is no failure of a push
         return self._ask(self._new(), body, headers, deadline)
 
-    def _ask(self, connection: Connection, body: bytes, headers: dict[str, str], deadline: float) -> _Answer:
+    def _ask(self, connection: CheckedConnection, body: bytes, headers: dict[str, str], deadline: float) -> _Answer:
         """Sends a request and reads the beginning of its answer; keeps the connection if that was all of it."""
         is_whole = False
         try:
@@ -103,7 +103,7 @@ class Sender:
             else:
                 connection.close()
 
-    def _take_idle(self) -> Connection | None:
+    def _take_idle(self) -> CheckedConnection | None:
         while True:
             try:
                 connection = self._idle.pop()
@@ -114,7 +114,7 @@ class Sender:
                 return connection
             connection.close()
 
-    def _new(self) -> Connection:
+    def _new(self) -> CheckedConnection:
         target = self._target
         return new_connection(target.url, self._context, target.timeouts, target.allowed_networks)
 
