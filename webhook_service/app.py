@@ -6,7 +6,9 @@ from functools import partial
 from flask import Blueprint, Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from webhook_service.blueprints.consumers import consumers_blueprint, leases_blueprint
 from webhook_service.blueprints.contract import contract_blueprint
+from webhook_service.blueprints.dead_letters import dead_letters_blueprint
 from webhook_service.blueprints.export import export_blueprint
 from webhook_service.blueprints.feed import feed_blueprint
 from webhook_service.blueprints.health import health_blueprint
@@ -64,8 +66,9 @@ def create_app(
         read_quarantine_sizes=partial(_read_quarantine_sizes, database),
     )
     init_errors(app)
-    sessions = Sessions(settings.api_token)
-    init_access(app, Access(settings.api_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users))
+    sessions = Sessions(settings.api_token, settings.admin_token)
+    access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
+    init_access(app, access)
     has_secret = Native.name in sources or bool(settings.configuration.sources)
     for blueprint in _blueprints(database, intake, has_secret=has_secret):
         app.register_blueprint(blueprint)
@@ -80,6 +83,9 @@ def _blueprints(database: Database, intake: Intake, *, has_secret: bool) -> list
         receipts_blueprint(database),
         quarantine_blueprint(database, intake),
         feed_blueprint(database),
+        consumers_blueprint(database),
+        leases_blueprint(database),
+        dead_letters_blueprint(database),
         export_blueprint(database),
         stats_blueprint(database),
         contract_blueprint(),

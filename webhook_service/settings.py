@@ -55,6 +55,7 @@ class Settings:
     provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     configuration: Configuration = field(default_factory=Configuration)
     api_token: Secrets | None = None
+    admin_token: Secrets | None = None
     log_level: str = "INFO"
     max_body_bytes: int = 3 * 2**20
     quarantine_max_bytes: int = QUARANTINE_MAX_BYTES
@@ -85,6 +86,7 @@ class Settings:
             "config_file": str(self.configuration.file or "none"),
             "sources": sorted({*self.provider_secrets, *self.configuration.sources}),
             "api_token": "set" if self.api_token else "not set",
+            "admin_token": "set" if self.admin_token else "not set",
             "log_level": self.log_level,
             "max_body_bytes": self.max_body_bytes,
             "quarantine_max_bytes": self.quarantine_max_bytes,
@@ -174,6 +176,7 @@ class _Reader:
             provider_options=options,
             configuration=self._configuration(providers, secrets),
             api_token=self._secrets("API_TOKEN"),
+            admin_token=self._secrets("ADMIN_TOKEN"),
             log_level=self._choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
             max_body_bytes=self._integer("MAX_BODY_BYTES", defaults.max_body_bytes, 1024, 2**30),
             quarantine_max_bytes=self._integer(
@@ -184,6 +187,8 @@ class _Reader:
             workers=self._integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
             threads=self._integer("GUNICORN_THREADS", defaults.threads, 1, 256),
         )
+        if settings.admin_token and not settings.api_token:
+            self._problems.append("ADMIN_TOKEN: needs an API_TOKEN, for those who only read")
         if self._problems:
             raise SettingsInvalid(self._problems)
         return settings

@@ -19,6 +19,7 @@ PAGE_DEFAULT = 50  # items of a list
 PAGE_MAX = 100
 FEED_DEFAULT = 100  # messages
 FEED_MAX = 1000
+WAIT_MAX = 25  # seconds; nginx gives up at 30
 TIMELINE_MAX = 1000  # intervals
 
 CONSUMERS_MAX = 100  # of a kind

@@ -7,7 +7,7 @@ from webhook_service.domain.consumers import Consumer, ConsumerKind, DeadLetterF
 from webhook_service.domain.limits import LEASE_MAX
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import find_consumer, list_consumers, read_now
-from webhook_service.storage.queries.dead_letters import find_dead_letter, take_dead_letters
+from webhook_service.storage.queries.dead_letters import delete_dead_letter, find_dead_letter, take_dead_letters
 from webhook_service.storage.queries.stretches import insert_stretches
 from webhook_service.storage.writing import Transaction
 
@@ -32,6 +32,11 @@ class DeadLetters:
         with self._database.primary_snapshot() as snapshot:
             consumers = [each for each in list_consumers(snapshot, wanted.kind) if wanted.consumer in {None, each.name}]
         return sum(self._retry_all_of(each, wanted.since) for each in consumers)
+
+    def drop(self, dead_letter_id: int) -> bool:
+        """Deletes a dead letter for good; False when it is not there."""
+        with self._database.keeping() as transaction:
+            return delete_dead_letter(transaction, dead_letter_id)
 
     def _retry_all_of(self, consumer: Consumer, since: datetime | None) -> int:
         number = 0
