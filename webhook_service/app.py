@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from webhook_service.blueprints.consumers import consumers_blueprint, leases_blueprint
 from webhook_service.blueprints.contract import contract_blueprint
 from webhook_service.blueprints.dead_letters import dead_letters_blueprint
+from webhook_service.blueprints.destinations import destinations_blueprint
 from webhook_service.blueprints.export import export_blueprint
 from webhook_service.blueprints.feed import feed_blueprint
 from webhook_service.blueprints.health import health_blueprint
@@ -20,6 +21,7 @@ from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.intake.take_in import INTAKE, Intake
+from webhook_service.outlet.destinations import Destinations
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
@@ -58,25 +60,28 @@ def create_app(
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
 
+    destinations = Destinations(database, settings.configuration.destinations)
+
     app.extensions[INTAKE] = intake
     init_logs(app)
     Metrics(
         app,
         providers={name: source.provider.name for name, source in sources.items()},
         read_quarantine_sizes=partial(_read_quarantine_sizes, database),
+        read_destinations=destinations.read_all,
     )
     init_errors(app)
     sessions = Sessions(settings.api_token, settings.admin_token)
     access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
     init_access(app, access)
     has_secret = Native.name in sources or bool(settings.configuration.sources)
-    for blueprint in _blueprints(database, intake, has_secret=has_secret):
+    for blueprint in _blueprints(database, intake, destinations, has_secret=has_secret):
         app.register_blueprint(blueprint)
-    init_dashboard(app, database, intake, sessions)
+    init_dashboard(app, database, intake, sessions, destinations)
     return app
 
 
-def _blueprints(database: Database, intake: Intake, *, has_secret: bool) -> list[Blueprint]:
+def _blueprints(database: Database, intake: Intake, destinations: Destinations, *, has_secret: bool) -> list[Blueprint]:
     return [
         webhook_blueprint(intake),
         messages_blueprint(database),
@@ -86,6 +91,7 @@ def _blueprints(database: Database, intake: Intake, *, has_secret: bool) -> list
         consumers_blueprint(database),
         leases_blueprint(database),
         dead_letters_blueprint(database),
+        destinations_blueprint(destinations),
         export_blueprint(database),
         stats_blueprint(database),
         contract_blueprint(),

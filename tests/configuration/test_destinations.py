@@ -42,7 +42,7 @@ order = "none"
 concurrency = 50
 rate = 100
 on_410 = "dead"
-filter = {sender = "+491", provider = "native"}
+filter = {from = "+491", provider = "native"}
 timeout = {connect = 1, total = 2.5}
 retry = {first = 1, longest = 60, total = 3600}
 
@@ -92,7 +92,7 @@ start = "beginning"
         ('start = "today"', "start: must be one of beginning, now"),
         ("timeout = {totl = 1}", "timeout.totl: unknown key; did you mean total?"),
         ("retry = {total = -1}", "retry.total: must be from 0.1 to 2.592e+06"),
-        ('filter = {from = "+491"}', "filter.from: unknown key"),
+        ('filter = {sender = "+491"}', "filter.sender: unknown key"),
         ("colour = 1", "colour: unknown key"),
     ],
 )

@@ -1,7 +1,6 @@
 """``[destinations.NAME]``: where messages are pushed to, and how."""
 
 import re
-from dataclasses import fields
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
@@ -13,6 +12,8 @@ from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.standard import decode_secret
 
 SECTION = "destinations"
+
+FILTER_KEYS = {"from": "sender", "to": "recipient", "provider": "provider", "type": "type"}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MOST_SECRETS = 4  # each of them signs every push
@@ -120,7 +121,7 @@ def _take_filter(table: Table) -> FeedFilter:
     below = table.take_table("filter")
     if below is None:
         return FeedFilter()
-    wanted = FeedFilter(**{each.name: below.take_text(each.name) for each in fields(FeedFilter)})
+    wanted = FeedFilter(**{name: below.take_text(key) for key, name in FILTER_KEYS.items()})
     below.finish()
     return wanted
 

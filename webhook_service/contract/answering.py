@@ -53,6 +53,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "LeaseEnded": json(
         ErrorSchema, "The lease has no messages any more: they were acknowledged, refused, or given again."
     ),
+    "Declared": json(ErrorSchema, "The file of configuration declares it, so it can't be forgotten."),
     "TooMany": json(ErrorSchema, "There are as many as there may be."),
     "InternalError": json(ErrorSchema, "An error of the service's own; the log has it."),
     "Unavailable": json(ErrorSchema, "It can't be done now: try again.", "Retry-After"),

@@ -5,6 +5,7 @@ from typing import Any
 from webhook_service.contract import answers
 from webhook_service.contract.answering import DELIVERY, EVERY, READ, json, text
 from webhook_service.contract.consumers import CONSUMERS
+from webhook_service.contract.destinations import DESTINATIONS
 from webhook_service.contract.operation import Operation
 from webhook_service.contract.parameters import MESSAGE_ID, QUARANTINE_ID, REQUEST_ID
 from webhook_service.contract.signing import SIGNED
@@ -269,6 +270,15 @@ CONTRACT = [
     ),
 ]
 
-OPERATIONS: list[Operation] = [*_deliveries(), HANDSHAKE, *READS, *CONSUMERS, *QUARANTINE, *WATCHING, *CONTRACT]
+OPERATIONS: list[Operation] = [
+    *_deliveries(),
+    HANDSHAKE,
+    *READS,
+    *CONSUMERS,
+    *DESTINATIONS,
+    *QUARANTINE,
+    *WATCHING,
+    *CONTRACT,
+]
 
 COMMON_PARAMETERS = (REQUEST_ID,)

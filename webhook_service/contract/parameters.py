@@ -27,6 +27,7 @@ CONSUMER_NAME: dict[str, Any] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": CONSUMER_NAME_MAX},
     "example": "crm",
 }
+DESTINATION_NAME: dict[str, Any] = {**CONSUMER_NAME, "example": "shop"}
 DEAD_LETTER_ID: dict[str, Any] = {**QUARANTINE_ID, "name": "dead_letter_id"}
 REQUEST_ID: dict[str, Any] = {
     "name": "X-Request-ID",

@@ -7,7 +7,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from webhook_service.domain.consumers import NOW, FeedFilter, Start
+from webhook_service.domain.consumers import NOW, FeedFilter, Lag, Start
 from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.secrets import Secrets
 
@@ -169,3 +169,38 @@ class Retry:
     sender: str
     attempts: Sequence[Mapping[str, Any]]
     first_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingMessage:
+    """A message that waits for another attempt until ``next_at``, or, where that is None, for one before it."""
+
+    message_id: str
+    sender: str
+    attempts: Sequence[Mapping[str, Any]]
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationStatus:
+    """A destination, and how far it is.
+
+    ``target`` is None for one that is declared no more; ``place`` and ``lag`` are None for one that no forwarder knows
+    yet. ``retries`` messages wait for another attempt.
+    """
+
+    name: str
+    target: Target | None
+    standing: Standing = field(default_factory=Standing)
+    place: int | None = None
+    lag: Lag | None = None
+    retries: int = 0
+    dead_letters: int = 0
+
+
+class DestinationNotFound(Exception):
+    """No forwarder knows a destination of this name."""
+
+
+class DestinationDeclared(Exception):
+    """The destination is declared, so it can't be forgotten."""

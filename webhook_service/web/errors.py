@@ -13,6 +13,7 @@ from webhook_service.domain.consumers import (
     NotInLease,
     TooManyConsumers,
 )
+from webhook_service.domain.destinations import DestinationDeclared, DestinationNotFound
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.results import Reason, Result
 from webhook_service.domain.verdicts import Verdict
@@ -35,6 +36,8 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(QueryInvalid, _invalid_query)
     app.register_error_handler(BodyInvalid, _invalid_body)
     app.register_error_handler(ConsumerNotFound, lambda _error: error_response(404, "not found"))
+    app.register_error_handler(DestinationNotFound, lambda _error: error_response(404, "not found"))
+    app.register_error_handler(DestinationDeclared, lambda _error: error_response(409, "the destination is declared"))
     app.register_error_handler(LeaseEnded, lambda _error: error_response(409, "the lease has ended"))
     app.register_error_handler(TooManyConsumers, lambda _error: error_response(409, "too many consumers"))
     app.register_error_handler(MessageNotFound, _message_not_found)

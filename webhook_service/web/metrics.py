@@ -4,7 +4,7 @@ Workers share their values through files in ``PROMETHEUS_MULTIPROC_DIR``, which 
 the values are this process's own. Multiprocess mode: https://prometheus.github.io/client_python/multiprocess/
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache, partial, wraps
 from typing import Any
@@ -13,11 +13,13 @@ from flask import Flask, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
+from webhook_service.domain.destinations import DestinationStatus
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.web.context import current_request
+from webhook_service.web.destination_gauges import DestinationGauges
 from webhook_service.web.lines import STDOUT
 
 METRICS_PATH = "/metrics"
@@ -32,7 +34,7 @@ class Metrics:
     """The metrics of one application, exposed at ``/metrics``.
 
     ``providers`` has the provider of each source. ``read_quarantine_sizes`` reads how much is in quarantine by source;
-    it is asked at each scrape.
+    it is asked at each scrape, as ``read_destinations`` is how they are doing.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Metrics:
         *,
         providers: Mapping[str, str],
         read_quarantine_sizes: Callable[[], Mapping[str, QuarantineSize]],
+        read_destinations: Callable[[], Iterable[DestinationStatus]],
     ) -> None:
         registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
@@ -70,6 +73,8 @@ class Metrics:
         STDOUT.on_drop = counter("log_lines_dropped_total", "Lines of the log that nobody read in time.").inc
         self._providers = providers
         self._read_quarantine_sizes = read_quarantine_sizes
+        self._destinations = DestinationGauges(registry)
+        self._read_destinations = read_destinations
         PrometheusMetrics(
             app,
             path=METRICS_PATH,
@@ -88,6 +93,7 @@ class Metrics:
                     size = sizes.get(source, QuarantineSize(0, 0))
                     self._quarantined.labels(source, self._providers.get(source, source)).set(size.deliveries)
                     self._quarantined_bytes.labels(source, self._providers.get(source, source)).set(size.bytes)
+                self._destinations.set(self._read_destinations())
             return expose()
 
         return refresh_and_expose

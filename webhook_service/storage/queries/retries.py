@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
-from webhook_service.domain.destinations import Retry
+from webhook_service.domain.destinations import Retry, WaitingMessage
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import MessageRow, StretchRow
@@ -116,15 +116,16 @@ def count_retries(connection: Connection) -> dict[int, int]:
     return {row[0]: row[1] for row in connection.execute(counted)}
 
 
-def list_retries(connection: Connection, consumer_id: int, limit: int) -> list[tuple[Retry, datetime | None]]:
-    """Reads the messages of a destination that wait, oldest first, each with the time from which it is due."""
-    rows = connection.execute(
-        _retries.add_columns(RetryRow.next_at)
+def list_retries(connection: Connection, consumer_id: int, limit: int) -> list[WaitingMessage]:
+    """Reads the messages of a destination that wait, oldest first."""
+    waiting = (
+        select(MessageRow.message_id, RetryRow.sender, RetryRow.attempts, RetryRow.next_at)
+        .join_from(RetryRow, MessageRow)
         .where(RetryRow.consumer_id == consumer_id)
         .order_by(RetryRow.feed_id)
         .limit(limit)
     )
-    return [(Retry(*row[:-1]), row[-1]) for row in rows]
+    return list(starmap(WaitingMessage, connection.execute(waiting)))
 
 
 def read_messages(connection: Connection, feed_ids: Collection[int]) -> list[StoredMessage]:
