@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, jsonify, request
 
 from webhook_service.blueprints.links import next_link
+from webhook_service.outlet.consumers import find_start
 from webhook_service.schemas.age import present_age
 from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
 from webhook_service.schemas.messages import present_message
@@ -18,9 +19,13 @@ def feed_blueprint(database: Database) -> Blueprint:
     @blueprint.get("/feed", strict_slashes=False)
     def show() -> Response:
         query = load_feed_query(request.query_string)
+        after = query.after
+        if query.start is not None:
+            with database.long_snapshot() as snapshot:
+                after = find_start(snapshot, query.start)
         with database.snapshot() as snapshot:
             age = database.read_age(snapshot)
-            messages, reached = read_feed_of(snapshot, query.source, query.after, query.limit)
+            messages, reached = read_feed_of(snapshot, query.source, after, query.limit)
         place = FEED_CURSORS.write(reached)
         response = jsonify(data=[present_message(message) for message in messages], next=place, **present_age(age))
         response.headers["Link"] = next_link("after", place)

@@ -51,6 +51,20 @@ class ConsumerState:
     dead_letters: int
 
 
+def find_start(snapshot: Transaction, start: Start) -> int:
+    """Finds the id after which a reader begins. Raises MessageNotFound when it can't."""
+    match start:
+        case datetime():
+            first = find_id_at(snapshot, start)
+            return newest_place(snapshot) if first is None else first - 1
+        case str():
+            first = find_id_of(snapshot, start)
+            if first is None:
+                raise MessageNotFound
+            return first - 1
+    return newest_place(snapshot) if start is NOW else 0
+
+
 class Consumers:
     """The consumers of one kind."""
 
@@ -117,18 +131,8 @@ class Consumers:
         )
 
     def _find_start(self, start: Start) -> int:
-        """Finds the id after which a consumer begins."""
         with self._database.long_snapshot() as snapshot:
-            match start:
-                case datetime():
-                    first = find_id_at(snapshot, start)
-                    return newest_place(snapshot) if first is None else first - 1
-                case str():
-                    first = find_id_of(snapshot, start)
-                    if first is None:
-                        raise MessageNotFound
-                    return first - 1
-            return newest_place(snapshot) if start is NOW else 0
+            return find_start(snapshot, start)
 
     def _found(self, consumer: Consumer | None) -> Consumer:
         if consumer is None:
