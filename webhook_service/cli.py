@@ -15,6 +15,7 @@ from webhook_service.commands.listen import listen
 from webhook_service.commands.migrate import migrate
 from webhook_service.commands.prune import erase, prune
 from webhook_service.commands.quarantine import quarantine
+from webhook_service.commands.resend import resend
 from webhook_service.commands.send import send
 from webhook_service.commands.serve import serve
 from webhook_service.commands.stats import stats
@@ -66,6 +67,7 @@ for command in (
     migrate,
     forward,
     listen,
+    resend,
     send,
     demo,
     backup,
