@@ -13,6 +13,7 @@ from webhook_service.blueprints.health import health_blueprint
 from webhook_service.blueprints.messages import messages_blueprint
 from webhook_service.blueprints.quarantine import quarantine_blueprint
 from webhook_service.blueprints.receipts import receipts_blueprint
+from webhook_service.blueprints.sources import sources_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
@@ -79,6 +80,7 @@ def _blueprints(database: Database, intake: Intake, *, has_secret: bool) -> list
         messages_blueprint(database),
         receipts_blueprint(database),
         quarantine_blueprint(database, intake),
+        sources_blueprint(database, intake),
         feed_blueprint(database),
         export_blueprint(database),
         stats_blueprint(database),

@@ -15,6 +15,7 @@ from webhook_service.commands.prune import erase, prune
 from webhook_service.commands.quarantine import quarantine
 from webhook_service.commands.send import send
 from webhook_service.commands.serve import serve
+from webhook_service.commands.sources import sources
 from webhook_service.commands.stats import stats
 
 
@@ -59,6 +60,6 @@ def _add_options(command: click.Command) -> None:
             _add_options(below)
 
 
-for command in (serve, migrate, send, demo, backup, export, import_, prune, erase, stats, quarantine, config):
+for command in (serve, migrate, send, demo, backup, export, import_, prune, erase, stats, sources, quarantine, config):
     main.add_command(command)
 _add_options(main)

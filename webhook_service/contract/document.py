@@ -32,7 +32,7 @@ _SECURITY = {
     "Basic": {"type": "http", "scheme": "basic", "description": "Any user; `API_TOKEN` is the password."},
 }
 _SENT = "What providers send"
-_TAGS = ("Deliveries", "Messages", "Totals", "Quarantine", "Health and metrics", "Contract", _SENT)
+_TAGS = ("Deliveries", "Messages", "Sources", "Totals", "Quarantine", "Health and metrics", "Contract", _SENT)
 
 
 def make_document(base_path: str) -> dict[str, Any]:

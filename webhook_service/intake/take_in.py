@@ -14,6 +14,7 @@ from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.verdicts import Outcomes, Verdict
 from webhook_service.intake.commit import PATIENCE, Amplified, Writes, commit
+from webhook_service.intake.secret_uses import SecretUses
 from webhook_service.providers.source import Source, Sources
 from webhook_service.storage.database import Database
 
@@ -38,6 +39,7 @@ class Intake:
         self.sources = sources
         self.max_body_bytes = max_body_bytes
         self._database = database
+        self._secret_uses = SecretUses(sources, database)
 
     def take_in(self, deliveries: Sequence[Delivery], patience: float = PATIENCE) -> list[Verdict]:
         """Returns the verdict on each delivery of a round, in order; what is accepted is on disk.
@@ -47,7 +49,9 @@ class Intake:
         """
         examined = [_examine(self.sources[delivery.source], delivery) for delivery in deliveries]
         stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
-        return [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+        verdicts = [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+        self._secret_uses.note(verdicts)
+        return verdicts
 
     def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:
