@@ -24,6 +24,8 @@ METRICS_PATH = "/metrics"
 METRICS_ENDPOINT = "prometheus_metrics"  # as prometheus-flask-exporter names it
 
 SIGNATURES_HELP = "Valid signatures, by secret: once 'previous' stands still, the previous secret can go."
+ReadSizes = Callable[[], Mapping[str, QuarantineSize]]
+
 _SOURCE = ("source", "provider")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -35,13 +37,7 @@ class Metrics:
     it is asked at each scrape.
     """
 
-    def __init__(
-        self,
-        app: Flask,
-        *,
-        providers: Mapping[str, str],
-        read_quarantine_sizes: Callable[[], Mapping[str, QuarantineSize]],
-    ) -> None:
+    def __init__(self, app: Flask, *, providers: Mapping[str, str], read_quarantine_sizes: ReadSizes) -> None:
         registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
         self._requests = counter("http_requests_total", "HTTP requests answered.", ["method", "path", "status"])
