@@ -28,7 +28,7 @@ from webhook_service.providers.declarations.samples import draft_of
 from webhook_service.providers.declarations.signing import Basic, CannotSign, Hmac, Scheme, Token
 from webhook_service.providers.declarations.tables import DeclarationInvalid, Table
 from webhook_service.providers.declarations.tokens import WebToken
-from webhook_service.providers.presets import PRESETS
+from webhook_service.providers.presets import EXAMPLE_HEADERS, EXAMPLES, PRESETS
 from webhook_service.providers.urls import is_base_url
 
 __all__ = [
@@ -65,7 +65,6 @@ class Declaration:
     handshakes: tuple[Handshake, ...] = ()
     answer: Answer = DEFAULT_ANSWER
     accepts_unreadable: bool = True
-    example: Mapping[str, Any] | None = None
 
     def scheme(self, secrets: Secrets) -> Scheme:
         """Returns what verifies deliveries with these secrets; SecretUnusable, which shows none, for one that can't."""
@@ -170,7 +169,8 @@ class Declared(Provider):
 
     def sample(self, message: Message) -> Sample:
         """Makes a delivery of this message; CannotSign where the provider's private key would be needed."""
-        draft = draft_of(message, self.declaration.payload, self.declaration.example, self._path)
+        example, headers = EXAMPLES.get(self.name), EXAMPLE_HEADERS.get(self.name, {})
+        draft = draft_of(message, self.declaration.payload, self._path, example, headers)
         draft.private_key = self._signing_key
         self._scheme.sign(draft)
         return Sample(draft.target, draft.raw(), draft.headers)

@@ -3,6 +3,7 @@
 Such a file has the tables of a source under ``[source]``, and what the documentation says of the provider.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -20,6 +21,14 @@ _FILES = _load()
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({name: file["source"] for name, file in _FILES.items()})
 """The tables of each preset, by its name; a source lays its own over them."""
+
+EXAMPLES: Mapping[str, Any] = MappingProxyType({name: json.loads(file["example"]) for name, file in _FILES.items()})
+"""A body as the provider sends it, of each preset."""
+
+EXAMPLE_HEADERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {name: file.get("example_headers", {}) for name, file in _FILES.items()}
+)
+"""The headers that go with it and say something."""
 
 PAGES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {name: {key: value for key, value in file.items() if key != "source"} for name, file in _FILES.items()}

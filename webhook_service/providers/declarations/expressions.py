@@ -5,6 +5,7 @@ A bare name such as ``id`` is short for ``item.id``. The language: https://jmesp
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import jmespath
@@ -137,17 +138,20 @@ def _path(node: Mapping[str, Any]) -> tuple[str | int, ...] | None:
         return (node["value"],)
     if kind in ("identity", "current"):
         return ()
-    if kind in ("or_expression", "flatten"):
+    if kind == "flatten" or (kind == "function_expression" and node["value"] in ("to_string", "not_null")):
         return _path(children[0])
-    if kind == "function_expression" and node["value"] == "to_string":
-        return _path(children[0])
+    if kind == "or_expression":
+        return next((path for child in children if (path := _path(child)) is not None), None)
+    if kind == "and_expression":
+        return _path(children[-1])
     if kind in ("subexpression", "index_expression"):
-        return _joined(_path(children[0]), _path(children[1]))
+        return _joined(*map(_path, children))
     if kind in ("projection", "filter_projection"):
         inner = _path(children[0])
         return _joined(None if inner is None else (*inner, 0), _path(children[1]))
     return None
 
 
-def _joined(first: tuple[str | int, ...] | None, second: tuple[str | int, ...] | None) -> tuple[str | int, ...] | None:
-    return None if first is None or second is None else first + second
+def _joined(*paths: tuple[str | int, ...] | None) -> tuple[str | int, ...] | None:
+    known = [path for path in paths if path is not None]
+    return tuple(chain.from_iterable(known)) if len(known) == len(paths) else None

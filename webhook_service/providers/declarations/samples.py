@@ -14,19 +14,19 @@ _TIMES = {"s": 1, "ms": 1000}
 Path = tuple[str | int, ...]
 
 
-def draft_of(message: Message, payload: Payload, example: Any, target: str) -> Draft:
+def draft_of(message: Message, payload: Payload, target: str, example: Any, headers: Mapping[str, str]) -> Draft:
     """Makes an unsigned delivery of a message, after an example of the provider's if there is one.
 
     An expression that is no plain path, such as a function of several fields, leaves what the example has.
     """
     content = deepcopy(example) if example is not None else {}
     form = "application/x-www-form-urlencoded" if payload.is_form else "application/json"
-    draft = Draft(target, content, message.received_at, payload.is_form, {"Content-Type": form})
+    draft = Draft(target, content, message.received_at, payload.is_form, {"Content-Type": form, **headers})
     ts: Any = format_timestamp(message.ts)
     if payload.ts_format != "iso":
         ts = int(message.ts.timestamp() * _TIMES[payload.ts_format])
     values: list[tuple[Expression | None, Any]] = [
-        (payload.type, message.type),
+        (_settable_type(payload.type), message.type),
         (payload.recipient, message.recipient),
         (payload.sender, message.sender),
         (payload.ts, ts),
@@ -40,6 +40,12 @@ def draft_of(message: Message, payload: Payload, example: Any, target: str) -> D
     if payload.message_id.field is None and payload.message_id.header:
         draft.headers[payload.message_id.header] = message.message_id
     return draft
+
+
+def _settable_type(expression: Expression | None) -> Expression | None:
+    """Returns an expression for the type if the sender names it; one with alternatives finds it in other fields."""
+    is_plain = expression is not None and expression.compiled.parsed["type"] == "subexpression"
+    return expression if is_plain else None
 
 
 def _item_path(payload: Payload) -> Path:

@@ -6,13 +6,15 @@ The algorithm is the configured one. What a token says of its own algorithm is c
 
 import hashlib
 import hmac
+import json
 import math
 from typing import Any
 
 import jwt
+from jwt.algorithms import HMACAlgorithm
 
 from webhook_service.domain.deliveries import Delivery
-from webhook_service.domain.errors import SignatureInvalid
+from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.declarations.keys import (
@@ -25,12 +27,28 @@ from webhook_service.providers.declarations.keys import (
 from webhook_service.providers.declarations.rules import Rules
 from webhook_service.providers.declarations.signing import CannotSign, Draft, Scheme
 from webhook_service.providers.declarations.templates import url_part
+from webhook_service.providers.strict_json import loads_object
 
 _TOKEN_MAX = 8 * 2**10  # characters
 _KEY_ALGORITHMS = {"rs256": "rsa-sha256", "es256": "ecdsa-p256", "eddsa": "ed25519"}
 _NAMES = {"eddsa": "EdDSA"}  # those that are not written in capitals
-_UNCHECKED = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
-_LOOKS_LIKE_A_PUBLIC_KEY = ("-----BEGIN", "ssh-")
+_LIFETIME = 60  # seconds of a sample's token
+
+
+_HASHES = {"hs256": HMACAlgorithm.SHA256, "hs384": HMACAlgorithm.SHA384, "hs512": HMACAlgorithm.SHA512}
+
+
+class _PreparedHmac(HMACAlgorithm):
+    """HMAC with keys that were checked when the configuration was read: that takes longer than the HMAC itself.
+
+    A short key is the provider's choice, so nothing is said about it with each delivery.
+    """
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key if isinstance(key, bytes) else key.encode()
+
+    def check_key_length(self, _key: bytes) -> None:
+        return None
 
 
 class WebToken(Scheme):
@@ -39,6 +57,10 @@ class WebToken(Scheme):
     def __init__(self, rules: Rules, secrets: Secrets) -> None:
         super().__init__(rules, secrets)
         self._algorithm = _NAMES.get(rules.algorithm, rules.algorithm.upper())
+        self._jws = jwt.PyJWS(algorithms=[self._algorithm])
+        if rules.algorithm.startswith("hs"):
+            self._jws.unregister_algorithm(self._algorithm)
+            self._jws.register_algorithm(self._algorithm, _PreparedHmac(_HASHES[rules.algorithm]))
         self._keys = [(age, _key(secret, rules)) for age, secret in secrets.by_age()]
         self._url = url_part(rules.public_url)
 
@@ -54,10 +76,10 @@ class WebToken(Scheme):
     def _decode(self, token: str) -> tuple[SecretAge, dict[str, Any]]:
         for age, key in self._keys:
             try:
-                return age, jwt.decode(token, key, algorithms=[self._algorithm], options=_UNCHECKED)  # type: ignore[arg-type]
+                return age, loads_object(self._jws.decode(token, key, algorithms=[self._algorithm]))
             except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
                 continue
-            except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            except (jwt.PyJWTError, PayloadInvalid, ValueError, TypeError, RecursionError):
                 raise SignatureInvalid(Reason.MALFORMED_SIGNATURE) from None
         raise SignatureInvalid(Reason.WRONG_SIGNATURE)
 
@@ -96,23 +118,26 @@ class WebToken(Scheme):
             if draft.private_key is None:
                 raise CannotSign("the private key is the provider's alone")
             key = load_private_key(draft.private_key, _KEY_ALGORITHMS[self.rules.algorithm])
-        claims: dict[str, Any] = {"iat": int(draft.moment.timestamp())}
+        now = int(draft.moment.timestamp())
+        claims: dict[str, Any] = {"iat": now, "nbf": now, "exp": now + _LIFETIME}
         rules = self.rules.claims
         if rules.body_sha256:
             claims[rules.body_sha256] = hashlib.sha256(draft.raw()).hexdigest()
         if rules.url_sha256:
             claims[rules.url_sha256] = hashlib.sha256(self._url(draft.envelope())).hexdigest()
         claims |= {name: value for name, value in (("iss", rules.issuer), ("aud", rules.audience)) if value}
-        token = jwt.encode(claims, key, algorithm=self._algorithm)
+        token = self._jws.encode(json.dumps(claims).encode(), key, algorithm=self._algorithm)
         self.rules.signature.write(token, draft.headers, draft.content)
 
 
 def _key(secret: str, rules: Rules) -> bytes | PublicKey:
     if rules.algorithm in _KEY_ALGORITHMS:
         return load_public_key(secret, _KEY_ALGORITHMS[rules.algorithm], rules.secret_encoding, rules.secret_prefix)
-    if secret.lstrip().startswith(_LOOKS_LIKE_A_PUBLIC_KEY):
-        raise SecretUnusable("a public key, with which anyone could sign by HMAC")
-    return decode_secret(secret, rules.secret_encoding, rules.secret_prefix)
+    key = decode_secret(secret, rules.secret_encoding, rules.secret_prefix)
+    try:
+        return HMACAlgorithm(_HASHES[rules.algorithm]).prepare_key(key)
+    except jwt.InvalidKeyError:
+        raise SecretUnusable("a public key, with which anyone could sign by HMAC") from None
 
 
 def _seconds(claims: dict[str, Any], name: str) -> float | None:
