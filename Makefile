@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
+JUDGES := .venv-judges
 BIN := $(VENV)/bin
 COMPOSE := docker compose
 COMPOSE_POSTGRES := $(COMPOSE) -f docker-compose.yml -f deploy/compose.postgres.yml
@@ -7,7 +8,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test newcomer faults attack fuzz test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
+.PHONY: help install install-dev run test newcomer faults attack fuzz judges test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +51,14 @@ fuzz: EXAMPLES = 500
 fuzz: install-dev ## The inbox against a model of it, by EXAMPLES=500 chains of calls on each database
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --timeout 0 tests/fuzz
 
+judges: $(JUDGES)/installed ## The presets before the providers' own SDKs, which also sign what the suite checks
+	@$(JUDGES)/bin/python -m pytest --noconftest -o filterwarnings=default tests/judges/judge_presets.py
+
+$(JUDGES)/installed: requirements-judges.txt
+	@test -x $(JUDGES)/bin/python || $(PYTHON) -m venv $(JUDGES)
+	@$(JUDGES)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-judges.txt
+	@touch $@
+
 test-containers: install-dev ## What needs a Docker daemon
 	@$(BIN)/pytest -m containers
 
@@ -80,6 +89,8 @@ lock: ## Renew the locks (needs uv)
 	  --upgrade --extra bench --extra build --extra dev pyproject.toml --output-file requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --constraint requirements-dev.txt --extra build pyproject.toml --output-file requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --upgrade --extra judges pyproject.toml --output-file requirements-judges.txt
 
 vendor: ## Fetch the browser libraries of /docs and of the dashboard anew and check their hashes (needs npm)
 	@deploy/vendor-rapidoc.sh

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, RowRefused, SignatureInvalid, StorageUnavailable
 from webhook_service.domain.limits import PROBLEMS_MAX
@@ -99,6 +100,7 @@ class _Authentic:
     secret: str | None
     writes: Writes
     invalid: PayloadInvalid | None
+    answer: Acknowledgement | None = None
 
     def concluded(self, outcomes: Outcomes) -> Verdict:
         """Returns the verdict on a delivery whose writes are on disk, but for what the quarantine has no room for."""
@@ -119,6 +121,7 @@ class _Authentic:
             message_id=str(items[0][0]) if items else None,
             outcomes=outcomes,
             quarantined=invalid is not None,
+            answer=self.answer,
         )
 
     def unavailable(self, unavailable: StorageUnavailable, reason: Reason = Reason.STORAGE_UNAVAILABLE) -> Verdict:
@@ -195,7 +198,7 @@ def _authentic(
             keep_for=partial(_quarantined_for, source, delivery, invalid),
             most_characters=MOST_STORED * len(delivery.raw) + STORED_ANYWAY,
         )
-    return _Authentic(source, delivery, secret, writes, invalid)
+    return _Authentic(source, delivery, secret, writes, invalid, contents.answer)
 
 
 def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:
@@ -235,6 +238,8 @@ def _result(outcomes: Outcomes, invalid: PayloadInvalid | None) -> Result:
         return Result.CREATED
     if invalid is not None:
         return Result.VALIDATION_ERROR
+    if not outcomes.all():
+        return Result.EMPTY
     return Result.CONFLICT if Outcome.CONFLICT in outcomes.messages else Result.DUPLICATE
 
 

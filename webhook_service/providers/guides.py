@@ -1,10 +1,12 @@
 """What to enter at each provider, in the words of its own pages: docs/providers.md has their addresses."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from webhook_service.domain.sources import Setup
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
+from webhook_service.providers.presets import PAGES
 from webhook_service.providers.standard import Standard
 from webhook_service.providers.twilio import Twilio
 from webhook_service.providers.whatsapp import WhatsApp
@@ -42,4 +44,10 @@ _OTHER = Setup("The provider's webhook settings", "URL", {})
 
 def setup_of(provider: Provider) -> Setup:
     """Returns what to enter at a provider."""
-    return _GUIDES.get(provider.name, _OTHER)
+    page = PAGES.get(provider.name)
+    return _GUIDES.get(provider.name, _OTHER) if page is None else _setup_on(page)
+
+
+def _setup_on(page: Mapping[str, Any]) -> Setup:
+    steps = {f"Step {number}": step for number, step in enumerate(page["setup"], start=1)}
+    return Setup(page["title"], "URL", {"Secret": page["secret"], **steps})
