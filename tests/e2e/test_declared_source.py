@@ -65,13 +65,13 @@ def test_an_invented_provider_is_taken_in_and_a_mistake_in_its_mapping_loses_not
     assert deliver(stranger, "first", secret="another") == 401
     assert deliver(stranger, "first") == 200
 
-    (kept,) = stranger.json("/quarantine")["data"]
+    (kept,) = stranger.get("/quarantine").json()["data"]
     assert (kept["source"], kept["reason"], list(kept["problems"])) == ("acme", "invalid_fields", ["from"])
     config_file.write_text(TEN_LINES)
     assert run_cli("config", "check", environ=stranger.environ).returncode == 0
     replayed = run_cli("quarantine", "replay", environ=stranger.environ)
-    assert (replayed.returncode, stranger.json("/quarantine")["data"]) == (0, [])
-    message = stranger.json("/messages/first")
+    assert (replayed.returncode, stranger.get("/quarantine").json()["data"]) == (0, [])
+    message = stranger.get("/messages/first").json()
     assert (message["source"], message["provider"]) == ("acme", "custom")
     assert (message["from"], message["to"], message["text"]) == ("+49151", "sales", "Hello")
 
