@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from time import thread_time
 from typing import Any
@@ -250,13 +251,8 @@ def test_any_delivery_to_any_preset_ends_as_documented(
     with pytest.raises(SignatureInvalid):
         receiver.verify(delivery)
     assert receiver.diagnose(delivery) is None
-    try:
+    with suppress(PayloadInvalid):
         receiver.parse(delivery)
-    except PayloadInvalid as invalid:
-        reason = invalid.reason
-    else:
-        reason = None
-    assert reason is None or reason.value
 
 
 @given(name=st.sampled_from(NAMES), data=st.data())
