@@ -110,8 +110,8 @@ class Reader:
             items = self._payload.items.search(scope)
         except ExpressionFailed:
             items = None
-        if not isinstance(items, list):
-            raise PayloadInvalid(Reason.NO_ITEMS, {"items": ["Finds no list."]})
+        if not isinstance(items, list) or not items:
+            raise PayloadInvalid(Reason.NO_ITEMS, {"items": ["Finds nothing."]})
         if len(items) > ITEMS_MAX:
             raise PayloadInvalid(Reason.TOO_MANY_FIELDS, {"items": [f"Finds more than {ITEMS_MAX:,}."]})
         return items
