@@ -28,6 +28,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
 _NAMED_SOCKET = re.compile(r"unix:.+|fd://[0-9]+")
+_SEVERAL_HOSTS = re.compile(r"(\w[\w+]*://(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(.*)", re.DOTALL)
 _HOST_AND_PORT = re.compile(r"(?!fd:|unix:)(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.-]*):([0-9]{1,5})", re.ASCII)
 
 
@@ -86,9 +87,13 @@ def _usable_cores() -> int:
 
 
 def parse_url(url: str) -> URL:
-    """Reads a database URL in any of the accepted spellings; ValueError, which shows none of it, for any other."""
+    """Reads a database URL in any of the accepted spellings; ValueError, which shows none of it, for any other.
+
+    Several hosts may stand in it as libpq has them, HOST:PORT,HOST:PORT:
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+    """
     try:
-        parsed = make_url(url)
+        parsed = _read_url(url)
     except (ArgumentError, ValueError):
         # The library's text quotes what may be a part of the password.
         raise ValueError("not a database URL") from None
@@ -100,6 +105,28 @@ def parse_url(url: str) -> URL:
         case "postgres" | "postgresql" | "postgresql+psycopg" | "postgresql+asyncpg":
             return _with_password_in_its_place(parsed.set(drivername="postgresql+psycopg"))
     raise ValueError("only sqlite:// and postgresql:// are supported")
+
+
+def _read_url(url: str) -> URL:
+    """Reads a URL with SQLAlchemy, which takes several hosts as parameters only."""
+    several = _SEVERAL_HOSTS.fullmatch(url)
+    if several is None:
+        return make_url(url)
+    before, hosts, after = several.groups()
+    parts = [re.fullmatch(r"(\[[^]]*\]|[^:]*)(?::([0-9]*))?", each) for each in hosts.split(",")]
+    if not all(parts):
+        raise ValueError
+    names, ports = zip(*(part.groups("") for part in parts if part), strict=True)
+    query = {"host": ",".join(name.strip("[]") for name in names)}
+    if any(ports):
+        query["port"] = ",".join(ports)
+    return make_url(before + after).update_query_dict(query)
+
+
+def has_several_hosts(url: URL) -> bool:
+    """Tells whether a URL names several servers, among which ``target_session_attrs`` chooses."""
+    host = url.query.get("host", "")
+    return len(host) > 1 if isinstance(host, tuple) else "," in host
 
 
 def _with_password_in_its_place(url: URL) -> URL:
@@ -220,6 +247,9 @@ class _Reader:
         url = self._database_url("DATABASE_URL")
         if len(self._problems) > problems:
             return _NO_DATABASE
+        if url is not None and has_several_hosts(url):
+            # Without it libpq takes the first that answers, be it a replica, to which nothing can be written.
+            return url.update_query_dict({"target_session_attrs": "read-write", **url.query})
         if url is not None and (not _is_sqlite(url) or Path(url.database or "").is_absolute()):
             return url
         folder = self._data_folder(is_default=url is None)
