@@ -21,6 +21,7 @@ from webhook_service.storage.queries.messages import (
 )
 from webhook_service.storage.queries.quarantine import keep, release
 from webhook_service.storage.queries.receipts import encode_receipt, insert_receipts
+from webhook_service.storage.queries.replication import await_replicas
 from webhook_service.storage.writing import Executor, Transaction
 
 # Seconds that a commit waits for other writers. A delivery waits for at most two commits, the one under way when it
@@ -163,7 +164,9 @@ def _fit_in_one_statement(batch: Sequence[Writes]) -> bool:
 
 def _store_messages(executor: Executor, batch: Sequence[Writes]) -> list[Outcomes]:
     outcomes = iter(insert_messages(executor, list(chain.from_iterable(writes.messages for writes in batch))))
-    return [Outcomes(tuple(islice(outcomes, len(writes.messages)))) for writes in batch]
+    stored = [Outcomes(tuple(islice(outcomes, len(writes.messages)))) for writes in batch]
+    _confirm(executor, stored)
+    return stored
 
 
 def _store(database: Database, transaction: Transaction, batch: Sequence[Writes]) -> list[WriteResult]:
@@ -173,7 +176,14 @@ def _store(database: Database, transaction: Transaction, batch: Sequence[Writes]
         Outcomes(tuple(islice(messages, len(writes.messages))), tuple(islice(receipts, len(writes.receipts))))
         for writes in batch
     ]
+    _confirm(transaction, outcomes)
     return _settle(database, transaction, batch, outcomes)
+
+
+def _confirm(executor: Executor, outcomes: Sequence[Outcomes]) -> None:
+    """Has what was there already confirmed by the replicas, as a commit does that stores something."""
+    if not any(Outcome.CREATED in each.all() for each in outcomes):
+        await_replicas(executor)
 
 
 def _settle(
