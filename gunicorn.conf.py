@@ -26,3 +26,4 @@ logconfig_dict = logging_config(server.settings.log_level)
 on_starting = server.on_starting
 when_ready = server.when_ready
 pre_fork = server.pre_fork
+post_worker_init = server.post_worker_init

@@ -48,6 +48,7 @@ def create_app(
         pool_size=settings.threads,
         read_url=settings.read_database_url,
         quarantine_max_bytes=settings.quarantine_max_bytes,
+        require_sync_replica=settings.require_sync_replica,
     )
     providers = configured_providers(settings.provider_secrets, settings.provider_options, known_providers)
     intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)

@@ -46,6 +46,7 @@ class Settings:
 
     database_url: URL
     read_database_url: URL | None = None
+    require_sync_replica: bool = False
     provider_secrets: Mapping[str, Secrets] = field(default_factory=dict)
     provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     api_token: Secrets | None = None
@@ -69,6 +70,7 @@ class Settings:
         return {
             "database_url": masked_url(self.database_url),
             "read_database_url": masked_url(self.read_database_url) if self.read_database_url else "not set",
+            "require_sync_replica": self.require_sync_replica,
             "providers": sorted(self.provider_secrets),
             "api_token": "set" if self.api_token else "not set",
             "log_level": self.log_level,
@@ -175,6 +177,7 @@ class _Reader:
         settings = Settings(
             database_url=database_url,
             read_database_url=self._read_database_url(database_url),
+            require_sync_replica=self._require_sync_replica(database_url),
             provider_secrets=secrets,
             provider_options=options,
             api_token=self._secrets("API_TOKEN"),
@@ -297,6 +300,13 @@ class _Reader:
         elif _is_sqlite(database_url):
             self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql:// too")
         return url
+
+    def _require_sync_replica(self, database_url: URL) -> bool:
+        name = "REQUIRE_SYNC_REPLICA"
+        is_required = self._choice(name, "false", ("TRUE", "FALSE")) == "TRUE"
+        if is_required and _is_sqlite(database_url):
+            self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql://, as SQLite has no replica")
+        return is_required
 
     def _choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         value = (self._text(name) or default).upper()

@@ -10,11 +10,13 @@ import pytest
 
 from tests.support.deliveries import payload
 from tests.support.postgresql import HOW_TO_ENABLE, PostgresqlServer, administration, own_replica, own_server
+from tests.support.processes import environment, run_cli
 from tests.support.server import Server
 from tests.support.stored import stored_ids
 from tests.support.waiting import wait_until
 from webhook_service.settings import parse_url
 from webhook_service.storage.migrate import migrate
+from webhook_service.storage.queries.replication import NO_SYNC_REPLICA
 
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'webhook_service'"
 
@@ -99,3 +101,31 @@ def timed_delivery(server: Server, content: dict[str, object]) -> tuple[int, flo
     """Delivers once; returns the status and the seconds that it took."""
     begun = monotonic()
     return server.deliver(content).status, monotonic() - begun
+
+
+def test_a_primary_that_waits_for_no_replica_is_warned_about_where_one_is_required(postgresql_url: str) -> None:
+    settings = {"REQUIRE_SYNC_REPLICA": "true"}
+
+    with Server(postgresql_url, **settings) as server:
+        ready = server.get("/health/ready").json()
+        wait_until(lambda: logged(server) != [], "the warning in the log")
+        lines = logged(server)
+    checked = run_cli("config", "check", environ=environment(postgresql_url, **settings))
+
+    assert ready == {"status": "ok", "warnings": [NO_SYNC_REPLICA]}
+    assert [line["level"] for line in lines] == ["WARNING"]
+    assert (checked.returncode, checked.stderr) == (0, f"warning: {NO_SYNC_REPLICA}\n")
+
+
+def test_a_primary_that_waits_for_a_replica_is_not_warned_about(server: Server, primary: PostgresqlServer) -> None:
+    with Server(primary.url, REQUIRE_SYNC_REPLICA="true") as requiring:
+        ready = requiring.get("/health/ready").json()
+    checked = run_cli("config", "check", environ=environment(primary.url, REQUIRE_SYNC_REPLICA="true"))
+
+    assert ready == {"status": "ok"}
+    assert "warning" not in checked.stdout + checked.stderr
+
+
+def logged(server: Server) -> list[dict[str, object]]:
+    """The lines of the log that warn."""
+    return [line for line in server.log_lines() if line["message"] == NO_SYNC_REPLICA]

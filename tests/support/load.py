@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Event
 from time import monotonic
 from types import TracebackType
@@ -22,19 +23,21 @@ PAUSE_AFTER_FAILURE = 0.05  # likewise
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a sender got: the status, None when the connection broke instead, and the seconds that it took."""
+    """What a sender got: the status, None when the connection broke instead, when, and the seconds that it took."""
 
     sender: int
     content: dict[str, Any]
     status: int | None
     retry_after: str | None
+    at: float
     seconds: float
 
 
 class Load:
-    """Deliveries to these servers in turn, from the block's beginning to its end."""
+    """Deliveries of this text to these servers in turn, from the block's beginning to its end."""
 
-    def __init__(self, *servers: Server) -> None:
+    def __init__(self, *servers: Server, text: str = "Hello") -> None:
+        self._text = text
         self.answers: list[Answer] = []
         self._servers = servers
         self._stopped = Event()
@@ -83,6 +86,11 @@ class Load:
         """Every status that there was."""
         return {answer.status for answer in self.answers}
 
+    def longest_outage(self) -> float:
+        """The most seconds from one answer of 200 to the next, whoever got them."""
+        stored = sorted(answer.at for answer in self.answers if answer.status == 200)
+        return max(later - earlier for earlier, later in pairwise(stored))
+
     def slowest(self) -> float:
         """The seconds that the slowest answer took."""
         return max(answer.seconds for answer in self.answers)
@@ -96,19 +104,21 @@ class Load:
     def _send(self, sender: int) -> None:
         server = self._servers[sender % len(self._servers)]
         while not self._stopped.is_set():
-            answer = _deliver(server, sender)
+            answer = _deliver(server, sender, payload(text=self._text))
             self.answers.append(answer)
             self._stopped.wait(PAUSE if answer.status == 200 else PAUSE_AFTER_FAILURE)
 
 
-def _deliver(server: Server, sender: int) -> Answer:
-    content = payload()
+def _deliver(server: Server, sender: int, content: dict[str, Any]) -> Answer:
     begun = monotonic()
     try:
         response = server.deliver(content)
     except urllib3.exceptions.HTTPError:
-        return Answer(sender, content, None, None, monotonic() - begun)
-    return Answer(sender, content, response.status, response.headers.get("Retry-After"), monotonic() - begun)
+        status = retry_after = None
+    else:
+        status, retry_after = response.status, response.headers.get("Retry-After")
+    now = monotonic()
+    return Answer(sender, content, status, retry_after, now, now - begun)
 
 
 def _ids(answers: Iterable[Answer]) -> set[str]:

@@ -17,6 +17,7 @@ from webhook_service.domain.verdicts import Outcomes, Verdict
 from webhook_service.intake.commit import PATIENCE, Amplified, Writes, commit
 from webhook_service.providers.base import Provider
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.replication import replication_warnings
 
 INTAKE = "webhook_service.intake"
 """The key of an application's ``extensions`` under which the gunicorn worker finds its intake."""
@@ -49,6 +50,10 @@ class Intake:
         examined = [_examine(self.providers[delivery.provider], delivery) for delivery in deliveries]
         stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
         return [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+
+    def warnings(self) -> list[str]:
+        """Says what makes an acknowledged message less safe than is required. Raises StorageUnavailable."""
+        return replication_warnings(self._database)
 
     def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:

@@ -8,11 +8,14 @@ import os
 import resource
 import sys
 from functools import partial
+from threading import Thread
 from typing import Any
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # gunicorn has no types
 from gunicorn.sock import close_sockets, create_sockets  # type: ignore[import-untyped]
 
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.intake.take_in import INTAKE
 from webhook_service.serving.metrics_directory import MetricsDirectory
 from webhook_service.settings import Settings, SettingsInvalid
 
@@ -73,6 +76,19 @@ class Server:
         worker.signals = arbiter.SIG_QUEUE
         gc.collect()
         gc.freeze()
+
+    def post_worker_init(self, worker: Any) -> None:
+        """Has the first worker say what the database lacks. It has connections, which the parent of all must not."""
+        if self.settings.require_sync_replica and worker.age == 1:
+            Thread(target=_warn, args=(worker,), daemon=True).start()
+
+
+def _warn(worker: Any) -> None:
+    try:
+        for warning in worker.wsgi.extensions[INTAKE].warnings():
+            worker.log.warning(warning)
+    except StorageUnavailable as unavailable:
+        worker.log.warning("whether a replica is synchronous is not known: %s", unavailable.detail)
 
 
 def _connections_that_files_allow(threads: int) -> int:

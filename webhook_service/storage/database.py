@@ -45,7 +45,8 @@ class Backend(Protocol):
 class Database:
     """The database: ``transaction()`` writes, ``snapshot()`` reads, and ``writing()`` gives the turn to write.
 
-    ``quarantine_max_bytes`` is what the deliveries of one provider may take in quarantine.
+    ``quarantine_max_bytes`` is what the deliveries of one provider may take in quarantine. With
+    ``require_sync_replica`` a server that waits for no synchronous replica is worth a warning.
 
     With a ``read_url``, of a PostgreSQL replica, ``snapshot()`` reads there, and all else stays on the primary.
 
@@ -60,8 +61,10 @@ class Database:
         pool_size: int,
         read_url: URL | None = None,
         quarantine_max_bytes: int = QUARANTINE_MAX_BYTES,
+        require_sync_replica: bool = False,
     ) -> None:
         self.quarantine_max_bytes = quarantine_max_bytes
+        self.require_sync_replica = require_sync_replica
         make = SqliteBackend if url.drivername == "sqlite" else PostgresqlBackend
         self._backend: Backend = make(url, pool_size=pool_size)
         self._replica = Replica(read_url, pool_size=pool_size) if read_url else None

@@ -151,12 +151,6 @@ def is_pooled(connection: PoolProxiedConnection) -> bool:
     return isinstance(driver, PatientConnection) and driver.is_pooled
 
 
-def is_lost(error: BaseException | None, connection: object) -> bool:
-    """Tells whether a connection is of no more use to a writer: it broke, or its server has become a replica."""
-    is_closed = isinstance(connection, PatientConnection) and connection.closed
-    return is_closed or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
-
-
 def _is_behind_pooler(connection: PatientConnection) -> bool:
     """Tells it of a new connection: the number of the process that a pooler gives is none of the server's."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()

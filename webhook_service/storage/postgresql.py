@@ -10,14 +10,13 @@ from math import inf
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import QueuePool
 
 from webhook_service.domain.statistics import Age
 from webhook_service.storage.errors import PRIMARY, REPLICA, translated_errors
 from webhook_service.storage.hosts import for_readers
 from webhook_service.storage.outage import Outage
-from webhook_service.storage.patience import Connector, Patience, is_lost, is_pooled
+from webhook_service.storage.patience import Connector, Patience, is_pooled
 from webhook_service.storage.schema_version import refuse_other_schema
 from webhook_service.storage.writing import Turn
 
@@ -164,7 +163,6 @@ def _engine(url: URL, server: str, patience: Patience, *, pool_size: int, read_o
         event.listen(engine, "begin", partial(_set_up, settings))
     else:
         event.listen(engine, "begin", partial(_take_turn, settings))
-        event.listen(engine, "handle_error", _notice_demotion)
     return engine
 
 
@@ -186,11 +184,6 @@ def _take_turn(settings: Mapping[str, str], connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
     _set_up(settings, connection)
     connection.execute(_wait_for_turn)
-
-
-def _notice_demotion(context: ExceptionContext) -> None:
-    """Has SQLAlchemy close the connections to a server that has become a replica."""
-    context.is_disconnect = context.is_disconnect or is_lost(context.original_exception, None)
 
 
 def _set_up(settings: Mapping[str, str], connection: Connection) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.pool import PoolProxiedConnection
 
 from webhook_service.storage.errors import PRIMARY, connection_lost
-from webhook_service.storage.patience import is_lost, is_pooled
+from webhook_service.storage.patience import is_pooled
 
 Transaction = Connection
 
@@ -63,8 +63,8 @@ class Turn:
             return
         try:
             yield Autocommit(connection, self._writer.dialect)
-        except psycopg.Error as error:
-            if not is_lost(error, connection.driver_connection):
+        except psycopg.OperationalError as error:
+            if not connection.driver_connection.closed:  # type: ignore[union-attr]  # psycopg's, as its error shows
                 raise
             connection.invalidate(error)
             raise connection_lost(PRIMARY, error) from error

@@ -1,6 +1,13 @@
 """What synchronous replicas have to do with an answer of 200."""
 
+from sqlalchemy import func, select
+
+from webhook_service.storage.database import Database
 from webhook_service.storage.writing import Executor
+
+NO_SYNC_REPLICA = (
+    "no replica is synchronous: synchronous_standby_names is empty, so a failover may lose acknowledged messages"
+)
 
 # It puts an empty record into the write-ahead log, so that the commit has something to wait for. Any role may do that.
 # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
@@ -18,3 +25,12 @@ def await_replicas(executor: Executor) -> None:
     """
     if executor.dialect.name == "postgresql":
         executor.exec_driver_sql(_AWAIT, ())
+
+
+def replication_warnings(database: Database) -> list[str]:
+    """Says that commits wait for no replica, where one is required. Raises StorageUnavailable."""
+    if not database.require_sync_replica:
+        return []
+    with database.primary_snapshot() as snapshot:
+        names = snapshot.scalar(select(func.current_setting("synchronous_standby_names")))
+    return [] if names else [NO_SYNC_REPLICA]
