@@ -162,5 +162,5 @@ def test_quarantine_and_the_commands_go_through_it(pooled_url: str) -> None:
         ]
 
     assert (kept, replayed) == (200, 422)
-    assert [each.stderr for each in commands if each.returncode] == []
+    assert [each.returncode for each in commands] == [0, 0, 1, 0, 0]  # what is not understood stays
     assert stored_ids(pooled_url) == []
