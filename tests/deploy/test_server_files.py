@@ -73,7 +73,7 @@ def test_the_site_for_nginx_ends_tls_in_front_of_the_service(sqlite_url: str, tm
         site = run_cli("config", "nginx", *names, environ=server.environ)
         assert (site.returncode, site.stderr) == (0, "")
         ipv4 = "".join(line for line in site.stdout.splitlines(keepends=True) if "listen [::]" not in line)
-        (tmp_path / "site.conf").write_text(ipv4.replace("listen 443", f"listen {port}"))
+        (tmp_path / "site.conf").write_text(ipv4.replace("listen 443", f"listen 127.0.0.1:{port}"))
         _run_nginx(tmp_path, port, server, certificate)
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from threading import Event
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import urllib3
 
 from tests.support.deliveries import payload
-from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 SENDERS = 8
@@ -31,10 +30,17 @@ class Answer:
     seconds: float
 
 
+class Receiver(Protocol):
+    """What deliveries can be sent to: a server, or a client of one that is behind a proxy."""
+
+    def deliver(self, content: Any) -> urllib3.BaseHTTPResponse:
+        """Sends a signed delivery."""
+
+
 class Load:
     """Deliveries to these servers in turn, from the block's beginning to its end."""
 
-    def __init__(self, *servers: Server) -> None:
+    def __init__(self, *servers: Receiver) -> None:
         self.answers: list[Answer] = []
         self._servers = servers
         self._stopped = Event()
@@ -101,7 +107,7 @@ class Load:
             self._stopped.wait(PAUSE if answer.status == 200 else PAUSE_AFTER_FAILURE)
 
 
-def _deliver(server: Server, sender: int) -> Answer:
+def _deliver(server: Receiver, sender: int) -> Answer:
     content = payload()
     begun = monotonic()
     try:
