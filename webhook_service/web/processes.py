@@ -1,20 +1,36 @@
 """The metrics of the server's processes, as one process would have them.
 
-Names and meanings: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics
+Names and meanings: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics. The client library's
+own collector knows one process, and needs /proc/stat, which a hardened unit hides (ProcSubset=pid).
 """
 
 import os
+import resource
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 _PROC = Path("/proc")
-_CHILDREN_USER_TIME, _CHILDREN_SYSTEM_TIME = 13, 14  # in proc_pid_stat(5), counted from the state, after the name
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """One process: bytes, seconds, and the number of its open files.
+
+    ``memory`` is what is resident of it, and of what it shares with others its part.
+    """
+
+    memory: int
+    virtual_memory: int
+    seconds: float
+    seconds_of_ended_children: float
+    started: float
+    files: int
 
 
 class ServerProcesses(Collector):
@@ -30,51 +46,32 @@ class ServerProcesses(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Reads them all anew."""
-        processes = [values for pid in (self._pid, *_children(self._pid)) if (values := _read(pid))]
-        if not processes or processes[0]["pid"] != self._pid:
+        server = _read(self._pid)
+        if server is None:
             return
-        gauge = GaugeMetricFamily
-        total = partial(_total, processes)
-        yield gauge(
-            "process_resident_memory_bytes", "Memory of all processes; what they share counts once.", total("memory")
+        processes = [server, *(process for pid in _children(self._pid) if (process := _read(pid)))]
+        yield GaugeMetricFamily(
+            "process_resident_memory_bytes",
+            "Resident memory of all processes; what they share counts once.",
+            sum(process.memory for process in processes),
         )
-        yield gauge(
-            "process_virtual_memory_bytes", "Virtual memory of all processes.", total("process_virtual_memory_bytes")
+        yield GaugeMetricFamily(
+            "process_virtual_memory_bytes",
+            "Virtual memory of all processes.",
+            sum(process.virtual_memory for process in processes),
         )
         yield CounterMetricFamily(
             "process_cpu_seconds",
             "Processor time of all processes, those that have ended too.",
-            total("process_cpu_seconds") + _seconds_of_ended_children(self._pid),
+            sum(process.seconds for process in processes) + server.seconds_of_ended_children,
         )
-        yield gauge(
-            "process_start_time_seconds",
-            "Start of the server since the epoch.",
-            processes[0]["process_start_time_seconds"],
+        yield GaugeMetricFamily("process_start_time_seconds", "Start of the server since the epoch.", server.started)
+        yield GaugeMetricFamily(
+            "process_open_fds", "Open files of the process that has most.", max(process.files for process in processes)
         )
-        yield gauge(
-            "process_open_fds",
-            "Open files of the process that has most.",
-            max(values["process_open_fds"] for values in processes),
+        yield GaugeMetricFamily(
+            "process_max_fds", "Open files that each process may have.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
-        yield gauge(
-            "process_max_fds",
-            "Open files that each process may have.",
-            min(values["process_max_fds"] for values in processes),
-        )
-
-
-def _read(pid: int) -> dict[str, float]:
-    """Reads what prometheus_client knows of a process, by its names; empty when there is none."""
-    values = {
-        metric.name: metric.samples[0].value for metric in ProcessCollector(pid=lambda: pid, registry=None).collect()
-    }
-    if "process_cpu_seconds" not in values or "process_open_fds" not in values:
-        return {}
-    return values | {"pid": pid, "memory": _share_of_memory(pid, values["process_resident_memory_bytes"])}
-
-
-def _total(processes: list[dict[str, float]], name: str) -> float:
-    return sum(values[name] for values in processes)
 
 
 def _children(pid: int) -> list[int]:
@@ -83,17 +80,32 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-def _share_of_memory(pid: int, resident: float) -> float:
-    """Returns the resident bytes of a process, of shared ones its part; all of them where the kernel doesn't tell."""
+def _read(pid: int) -> _Process | None:
+    """Reads a process by proc_pid_stat(5); None when there is none."""
+    with suppress(OSError):
+        # From the state on, which is the third field: the second is a name in parentheses and may hold anything.
+        fields = (_PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
+        user, system, childrens_user, childrens_system = map(_seconds, fields[11:15])
+        running = time.clock_gettime(time.CLOCK_BOOTTIME) - _seconds(fields[19])
+        return _Process(
+            memory=_share_of_memory(pid) or int(fields[21]) * resource.getpagesize(),
+            virtual_memory=int(fields[20]),
+            seconds=user + system,
+            seconds_of_ended_children=childrens_user + childrens_system,
+            started=time.time() - running,
+            files=len(list((_PROC / f"{pid}/fd").iterdir())),
+        )
+    return None
+
+
+def _seconds(ticks: str) -> float:
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def _share_of_memory(pid: int) -> int | None:
+    """Returns the resident bytes of a process, of shared ones its part; None where the kernel doesn't tell."""
     with suppress(OSError):
         for line in (_PROC / f"{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
-                return float(line.split()[1]) * 1024
-    return resident
-
-
-def _seconds_of_ended_children(pid: int) -> float:
-    with suppress(OSError):
-        fields = (_PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[_CHILDREN_USER_TIME]) + int(fields[_CHILDREN_SYSTEM_TIME])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
+                return int(line.split()[1]) * 1024
+    return None
