@@ -17,6 +17,7 @@ from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
 from webhook_service.domain.quarantine import QuarantineSize
+from webhook_service.domain.statistics import Age
 from webhook_service.intake.take_in import INTAKE, Intake
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
@@ -30,6 +31,7 @@ from webhook_service.web.logs import init_logs
 from webhook_service.web.metrics import METRICS_ENDPOINT, Metrics
 from webhook_service.web.peers import users_of_peer
 from webhook_service.web.routing import WebhookService
+from webhook_service.web.scrapes import StorageReadings
 from webhook_service.web.sessions import Sessions
 
 
@@ -59,7 +61,7 @@ def create_app(
 
     app.extensions[INTAKE] = intake
     init_logs(app)
-    Metrics(app, providers=providers, read_quarantine_sizes=partial(_read_quarantine_sizes, database))
+    Metrics(app, providers=providers, readings=_readings(settings, database))
     init_errors(app)
     sessions = Sessions(settings.api_token)
     init_access(app, Access(settings.api_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users))
@@ -81,6 +83,20 @@ def _blueprints(database: Database, intake: Intake) -> list[Blueprint]:
         contract_blueprint(),
         health_blueprint(database, has_secret=Native.name in intake.providers),
     ]
+
+
+def _readings(settings: Settings, database: Database) -> StorageReadings:
+    return StorageReadings(
+        quarantine=partial(_read_quarantine_sizes, database),
+        quarantine_max_bytes=settings.quarantine_max_bytes,
+        space=database.read_space,
+        replica=partial(_read_age, database) if settings.read_database_url else None,
+    )
+
+
+def _read_age(database: Database) -> Age:
+    with database.snapshot() as snapshot:
+        return database.read_age(snapshot) or Age(0)
 
 
 def _read_quarantine_sizes(database: Database) -> dict[str, QuarantineSize]:

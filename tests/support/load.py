@@ -8,12 +8,11 @@ from itertools import pairwise
 from threading import Event
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import urllib3
 
 from tests.support.deliveries import payload
-from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 SENDERS = 8
@@ -33,10 +32,17 @@ class Answer:
     seconds: float
 
 
+class Receiver(Protocol):
+    """What deliveries can be sent to: a server, or a client of one that is behind a proxy."""
+
+    def deliver(self, content: Any) -> urllib3.BaseHTTPResponse:
+        """Sends a signed delivery."""
+
+
 class Load:
     """Deliveries of this text to these servers in turn, from the block's beginning to its end."""
 
-    def __init__(self, *servers: Server, text: str = "Hello") -> None:
+    def __init__(self, *servers: Receiver, text: str = "Hello") -> None:
         self._text = text
         self.answers: list[Answer] = []
         self._servers = servers
@@ -109,7 +115,7 @@ class Load:
             self._stopped.wait(PAUSE if answer.status == 200 else PAUSE_AFTER_FAILURE)
 
 
-def _deliver(server: Server, sender: int, content: dict[str, Any]) -> Answer:
+def _deliver(server: Receiver, sender: int, content: dict[str, Any]) -> Answer:
     begun = monotonic()
     try:
         response = server.deliver(content)

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, literal, select
 
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
-from webhook_service.domain.statistics import Age
+from webhook_service.domain.statistics import Age, Space
 from webhook_service.storage.errors import BUSY, translated_errors
 from webhook_service.storage.postgresql import PostgresqlBackend, Replica
 from webhook_service.storage.sqlite import SqliteBackend
@@ -34,6 +34,9 @@ class Backend(Protocol):
 
     def problem(self) -> str | None:
         """Says what keeps the next message from being stored; None when nothing does."""
+
+    def space(self) -> Space:
+        """Measures the database and what is left on its disk."""
 
     def close(self) -> None:
         """Closes every connection."""
@@ -130,6 +133,11 @@ class Database:
         except StorageUnavailable as unavailable:
             return [unavailable.detail]
         return [problem] if problem else []
+
+    def read_space(self) -> Space:
+        """Measures the database and what is left on its disk; StorageUnavailable when it is away."""
+        with translated_errors():
+            return self._backend.space()
 
     def close(self) -> None:
         """Closes every connection."""

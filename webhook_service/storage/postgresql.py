@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.pool import QueuePool
 
-from webhook_service.domain.statistics import Age
+from webhook_service.domain.statistics import Age, Space
 from webhook_service.storage.errors import PRIMARY, REPLICA, translated_errors
 from webhook_service.storage.hosts import for_readers
 from webhook_service.storage.outage import Outage
@@ -38,6 +38,7 @@ TAKE_TURN = f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
 
 _wait_for_turn = text(TAKE_TURN)
 _lift_time_limit = text("SET LOCAL statement_timeout = 0")
+_size = text("SELECT pg_database_size(current_database())")
 IS_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool"
 
 # While a standby is connected to its primary there is a row in pg_stat_wal_receiver. Only a role with pg_read_all_stats
@@ -94,6 +95,11 @@ class PostgresqlBackend:
         finally:
             connection.close()
         return "the database is read-only" if is_read_only else None
+
+    def space(self) -> Space:
+        """Measures the database; how much is free on its disk, the server doesn't tell."""
+        with self._reader.connect() as connection:
+            return Space(connection.scalar(_size) or 0, None)
 
     def close(self) -> None:
         """Closes every connection."""
