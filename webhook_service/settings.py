@@ -2,7 +2,7 @@
 
 Every name may stand in the environment or in a file: the one that ``ENV_FILE`` names, or the ``.env`` of a checkout.
 The environment wins, and an empty value means 'not set'. A secret ``NAME`` may instead be the content of the file that
-``NAME_FILE`` names.
+``NAME_FILE`` names. What the file of configuration declares is read along.
 """
 
 import os
@@ -15,10 +15,12 @@ from dotenv import dotenv_values
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from webhook_service.configuration.loading import Configuration, load_configuration
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
-from webhook_service.domain.secrets import Secrets
+from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
+from webhook_service.providers.source import Source, sources_of_environment
 from webhook_service.shipped import CHECKOUT
 
 DATABASE_FILE = "app.db"
@@ -42,14 +44,20 @@ class SettingsInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set, with its default. ``provider_secrets`` has the configured providers, by name."""
+    """Everything that can be set, with its default.
+
+    ``provider_secrets`` has the providers that environment variables set up, by name; ``configuration`` is what the
+    file of configuration declares.
+    """
 
     database_url: URL
     read_database_url: URL | None = None
     require_sync_replica: bool = False
     provider_secrets: Mapping[str, Secrets] = field(default_factory=dict)
     provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    configuration: Configuration = field(default_factory=Configuration)
     api_token: Secrets | None = None
+    admin_token: Secrets | None = None
     log_level: str = "INFO"
     max_body_bytes: int = 3 * 2**20
     quarantine_max_bytes: int = QUARANTINE_MAX_BYTES
@@ -65,6 +73,11 @@ class Settings:
         """Reads the settings that an environment asks for; SettingsInvalid names every one that is wrong."""
         return _Reader(environment() if environ is None else environ).read(providers)
 
+    def sources(self, known: Iterable[type[Provider]] = PROVIDERS) -> dict[str, Source]:
+        """Makes the sources that are set up, by name, ready for deliveries."""
+        of_environment = sources_of_environment(self.provider_secrets, self.provider_options, known)
+        return {**of_environment, **self.configuration.sources}
+
     def masked(self) -> dict[str, object]:
         """Returns the settings in effect, as they may be logged: no secret, no password."""
         return {
@@ -72,7 +85,11 @@ class Settings:
             "read_database_url": masked_url(self.read_database_url) if self.read_database_url else "not set",
             "require_sync_replica": self.require_sync_replica,
             "providers": sorted(self.provider_secrets),
+            "destinations": sorted(self.configuration.destinations),
+            "config_file": str(self.configuration.file or "none"),
+            "sources": sorted({*self.provider_secrets, *self.configuration.sources}),
             "api_token": "set" if self.api_token else "not set",
+            "admin_token": "set" if self.admin_token else "not set",
             "log_level": self.log_level,
             "max_body_bytes": self.max_body_bytes,
             "quarantine_max_bytes": self.quarantine_max_bytes,
@@ -163,6 +180,13 @@ def environment() -> dict[str, str]:
     return {**from_file, **os.environ}
 
 
+def _setting_of(of: str, provider: type[Provider]) -> str:
+    """Returns the name of the setting that holds what a problem is of: a secret, by its label, or an option."""
+    if of == SecretAge.CURRENT:
+        return provider.secret_setting
+    return f"{provider.secret_setting}_PREVIOUS" if of == SecretAge.PREVIOUS else of
+
+
 class _Reader:
     """Reads one environment, collecting problems instead of stopping at the first."""
 
@@ -180,7 +204,9 @@ class _Reader:
             require_sync_replica=self._require_sync_replica(database_url),
             provider_secrets=secrets,
             provider_options=options,
+            configuration=self._configuration(providers, secrets),
             api_token=self._secrets("API_TOKEN"),
+            admin_token=self._secrets("ADMIN_TOKEN"),
             log_level=self._choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
             max_body_bytes=self._integer("MAX_BODY_BYTES", defaults.max_body_bytes, 1024, 2**30),
             quarantine_max_bytes=self._integer(
@@ -191,6 +217,8 @@ class _Reader:
             workers=self._integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
             threads=self._integer("GUNICORN_THREADS", defaults.threads, 1, 256),
         )
+        if settings.admin_token and not settings.api_token:
+            self._problems.append("ADMIN_TOKEN: needs an API_TOKEN, for those who only read")
         if self._problems:
             raise SettingsInvalid(self._problems)
         return settings
@@ -206,8 +234,15 @@ class _Reader:
                 continue
             secrets[provider.name] = configured
             options[provider.name] = self._options(provider)
-            self._problems += provider.problems(configured, options[provider.name])
+            for of, text in provider.problems(configured, options[provider.name]):
+                self._problems.append(f"{_setting_of(of, provider)}: {text}")
         return secrets, options
+
+    def _configuration(self, providers: Iterable[type[Provider]], secrets: Mapping[str, Secrets]) -> Configuration:
+        configured = {provider.name: provider for provider in providers if provider.name in secrets}
+        configuration, problems = load_configuration(self._environ, providers, configured)
+        self._problems += problems
+        return configuration
 
     def _options(self, provider: type[Provider]) -> dict[str, str]:
         options = {}

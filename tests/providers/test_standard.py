@@ -175,8 +175,8 @@ def test_secrets_that_are_not_base64_are_reported_without_being_shown() -> None:
     problems = Standard.problems(Secrets("whsec_not base64!", "whsec_"), {})
 
     assert problems == [
-        "STANDARD_WEBHOOKS_SECRET: not base64, with or without whsec_ before it",
-        "STANDARD_WEBHOOKS_SECRET_PREVIOUS: not base64, with or without whsec_ before it",
+        ("current", "not base64, with or without whsec_ before it"),
+        ("previous", "not base64, with or without whsec_ before it"),
     ]
 
 

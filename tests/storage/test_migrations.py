@@ -21,6 +21,7 @@ from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import Quarantined, QuarantineSize
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
+from webhook_service.storage.destination_models import DestinationRow
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
 from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
@@ -30,8 +31,9 @@ from webhook_service.storage.schema_version import SCHEMA_VERSION
 
 UNDONE_ON = {
     "sqlite": ("DROP TRIGGER measure_kept_delivery", "DROP TRIGGER measure_gone_delivery"),
-    "postgresql": ("DROP FUNCTION measure_quarantine CASCADE",),
+    "postgresql": ("DROP FUNCTION measure_quarantine CASCADE", "DROP FUNCTION announce_messages CASCADE"),
 }
+MADE_SINCE = ("retries", "destinations", "dead_letters", "stretches", "consumers", "quarantine_sizes")
 NOT_THERE = "the database file is missing or can't be opened"
 
 
@@ -84,6 +86,7 @@ def test_the_migrations_make_what_the_models_say(database_url: str) -> None:
         )
 
         assert compare_metadata(context, Base.metadata) == []
+        assert DestinationRow.metadata is Base.metadata
 
 
 def test_the_service_reads_the_newest_migration() -> None:
@@ -264,7 +267,7 @@ def test_what_is_in_quarantine_already_is_measured(database_url: str) -> None:
     with opened(parse_url(database_url)) as database, database.snapshot() as snapshot:
         measured = read_sizes(snapshot)
     with engine(database_url) as made, made.begin() as connection:
-        for statement in (*UNDONE_ON[made.dialect.name], "DROP TABLE quarantine_sizes"):
+        for statement in (*UNDONE_ON[made.dialect.name], *(f"DROP TABLE {name}" for name in MADE_SINCE)):
             connection.exec_driver_sql(statement)
     set_version(database_url, "0006")
 

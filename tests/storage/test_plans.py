@@ -107,7 +107,11 @@ def sorts(plan: str) -> bool:
         MessageFilter(sender="+7"),
         MessageFilter(recipient="+7"),
         MessageFilter(provider="twilio"),
+        MessageFilter(provider="whatsapp"),
         MessageFilter(provider="absent"),
+        MessageFilter(source="twilio"),
+        MessageFilter(source="berlin"),
+        MessageFilter(source="berlin", provider="whatsapp"),
         MessageFilter(since=MOMENT + STEP),
         MessageFilter(until=MIDDLE + STEP * 9),
         MessageFilter(sender="+7", since=MOMENT + STEP, until=MIDDLE + STEP * 9),
@@ -117,11 +121,10 @@ def sorts(plan: str) -> bool:
 def test_a_page_is_read_from_an_index(
     wanted: MessageFilter, after: Position | None, order: Order, filled: Database
 ) -> None:
-    (plan,) = plans(filled, lambda snapshot: read_page(snapshot, MessageQuery(wanted, 50, order, after=after)))
-
-    assert not goes_through_the_table(plan), plan
-    assert not sorts(plan), plan
-    assert "Index Scan" in plan or "USING INDEX" in plan, plan
+    for plan in plans(filled, lambda snapshot: read_page(snapshot, MessageQuery(wanted, 50, order, after=after))):
+        assert not goes_through_the_table(plan), plan
+        assert not sorts(plan), plan
+        assert "Index Scan" in plan or "Index Only Scan" in plan or re.search("USING (COVERING )?INDEX", plan), plan
 
 
 @pytest.mark.parametrize("order", Order)

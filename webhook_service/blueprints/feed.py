@@ -7,7 +7,7 @@ from webhook_service.schemas.age import present_age
 from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
 from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.messages import read_feed
+from webhook_service.storage.queries.messages import read_feed_of
 from webhook_service.web.access import Guard, GuardedBlueprint
 
 
@@ -20,8 +20,8 @@ def feed_blueprint(database: Database) -> Blueprint:
         query = load_feed_query(request.query_string)
         with database.snapshot() as snapshot:
             age = database.read_age(snapshot)
-            messages = read_feed(snapshot, query.after, query.limit)
-        place = FEED_CURSORS.write(messages[-1].id if messages else query.after)
+            messages, reached = read_feed_of(snapshot, query.source, query.after, query.limit)
+        place = FEED_CURSORS.write(reached)
         response = jsonify(data=[present_message(message) for message in messages], next=place, **present_age(age))
         response.headers["Link"] = next_link("after", place)
         return response

@@ -9,7 +9,7 @@ from webhook_service.storage.queries.replication import replication_warnings
 from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.errors import error_response
 
-NEARLY_FULL = 0.8  # of what the deliveries of a provider may take in quarantine
+NEARLY_FULL = 0.8  # of what the deliveries of a source may take in quarantine
 
 
 def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
@@ -33,12 +33,12 @@ def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
 
 
 def _quarantine_warnings(database: Database) -> list[str]:
-    """Says which providers' quarantine is nearly full. What is understood is stored all the same, so that is ready."""
+    """Says which sources' quarantine is nearly full. What is understood is stored all the same, so that is ready."""
     most = database.quarantine_max_bytes
     with database.primary_snapshot() as snapshot:
         sizes = read_sizes(snapshot)
     return [
-        f"the quarantine of {provider} is {min(size.bytes * 100 // most, 100)} % full"
-        for provider, size in sorted(sizes.items())
+        f"the quarantine of {source} is {min(size.bytes * 100 // most, 100)} % full"
+        for source, size in sorted(sizes.items())
         if size.bytes >= NEARLY_FULL * most
     ]

@@ -12,8 +12,9 @@ from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.diagnosing import Diagnosing
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, read_delivery
-from webhook_service.providers.base import Acknowledgement, Provider
+from webhook_service.providers.base import Acknowledgement
 from webhook_service.providers.native import Native
+from webhook_service.providers.source import Source
 from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.context import current_request
 from webhook_service.web.errors import refuse
@@ -34,25 +35,26 @@ class Acknowledged(Response):
 
 
 def webhook_blueprint(intake: Intake) -> Blueprint:
-    """Routes for the configured providers."""
+    """Routes for the configured sources."""
     blueprint = GuardedBlueprint("webhook", __name__, guard=Guard.OPEN)
-    providers = intake.providers
-    diagnosing = Diagnosing(providers)
+    sources = intake.sources
+    diagnosing = Diagnosing(sources)
 
     @blueprint.post("/webhook")
     def receive_native() -> Response:
-        if Native.name not in providers:
+        if Native.name not in sources:
             no_secret = f"{Native.secret_setting} is not set"
-            return _respond(Verdict.unavailable(Native.name, Reason.NO_SECRET, no_secret), Native.acknowledgement)
-        return _receive(providers[Native.name], intake, diagnosing)
+            verdict = Verdict.unavailable(Native.name, Native.name, Reason.NO_SECRET, no_secret)
+            return _respond(verdict, Native.acknowledgement)
+        return _receive(sources[Native.name], intake, diagnosing)
 
     @blueprint.post("/webhook/<name>")
     def receive(name: str) -> Response:
-        return _receive(_provider(name), intake, diagnosing)
+        return _receive(_source(name), intake, diagnosing)
 
     @blueprint.get("/webhook/<name>")
     def handshake(name: str) -> Response:
-        provider = _provider(name)
+        provider = _source(name).provider
         if not provider.has_handshake():
             raise MethodNotAllowed(["POST", "OPTIONS"])
         challenge = provider.handshake(request.args)
@@ -60,33 +62,34 @@ def webhook_blueprint(intake: Intake) -> Blueprint:
             abort(403)
         return Response(challenge, content_type="text/plain; charset=utf-8")
 
-    def _provider(name: str) -> Provider:
-        if name not in providers or name == Native.name:
+    def _source(name: str) -> Source:
+        if name not in sources or name == Native.name:
             abort(404)
-        return providers[name]
+        return sources[name]
 
     return blueprint
 
 
-def _receive(provider: Provider, intake: Intake, diagnosing: Diagnosing) -> Response:
+def _receive(source: Source, intake: Intake, diagnosing: Diagnosing) -> Response:
     """Answers a delivery, which the worker may have taken in already, with its verdict."""
     request = current_request()
     verdict: Verdict | None = request.environ.get(VERDICT)
     delivery = None
+    acknowledgement = source.provider.acknowledgement
     if verdict is None:
         try:
             raw = _read_body(request)
         except BodyTooLarge as refusal:
-            return _respond(Verdict.refused(provider.name, refusal), provider.acknowledgement)
-        delivery = read_delivery(request.environ, provider.name, raw)
+            return _respond(Verdict.refused(source.name, source.provider.name, refusal), acknowledgement)
+        delivery = read_delivery(request.environ, source.name, raw)
         (verdict,) = intake.take_in([delivery])
     if verdict.result is Result.INVALID_SIGNATURE:
         diagnosing.consider(
-            provider.name,
-            lambda: delivery or read_delivery(request.environ, provider.name, request.get_data(cache=False)),
+            source.name,
+            lambda: delivery or read_delivery(request.environ, source.name, request.get_data(cache=False)),
             request.request_id,
         )
-    return _respond(verdict, provider.acknowledgement)
+    return _respond(verdict, acknowledgement)
 
 
 def _respond(verdict: Verdict, acknowledgement: Acknowledgement) -> Response:

@@ -8,6 +8,7 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 from webhook_service.domain.statistics import Interval
 from webhook_service.schemas.fields import Timestamp
 
+_SOURCE = "The configured sender that it came from."
 _EXTRA = "What the provider sent beside the fields that have a name here."
 
 
@@ -58,6 +59,7 @@ class MessageSchema(AnswerSchema):
     recipient = fields.String(required=True, data_key="to", metadata={"example": "+4930123456"})
     ts = Timestamp(required=True, metadata={"description": "The sender's time.", "example": "2026-01-15T10:00:00Z"})
     text = fields.String(required=True, allow_none=True, metadata={"example": "Hello"})
+    source = fields.String(required=True, metadata={"description": _SOURCE, "example": "native"})
     provider = fields.String(required=True, metadata={"example": "native"})
     type = fields.String(required=True, metadata={"example": "text"})
     received_at = Timestamp(
@@ -73,6 +75,7 @@ class ReceiptSchema(AnswerSchema):
     status = fields.String(required=True, metadata={"example": "delivered"})
     recipient = fields.String(required=True, metadata={"example": "+4915112345678"})
     ts = Timestamp(required=True, metadata={"description": "The provider's time.", "example": "2026-01-15T10:00:00Z"})
+    source = fields.String(required=True, metadata={"description": _SOURCE, "example": "berlin"})
     provider = fields.String(required=True, metadata={"example": "whatsapp"})
     received_at = Timestamp(required=True, metadata={"example": "2026-01-15T10:00:01.250000Z"})
     error = fields.String(metadata={"description": "The provider's own error.", "example": "131026: Undeliverable"})
@@ -177,6 +180,7 @@ class QuarantinedSchema(AnswerSchema):
     """A quarantined delivery without its body."""
 
     id = fields.Integer(required=True)
+    source = fields.String(required=True, metadata={"description": _SOURCE, "example": "berlin"})
     provider = fields.String(required=True, metadata={"example": "whatsapp"})
     reason = fields.String(required=True, metadata={"example": "invalid_fields"})
     problems = fields.Dict(

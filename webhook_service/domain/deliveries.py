@@ -17,14 +17,14 @@ class Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One HTTP request of a provider: the bytes and headers exactly as they came.
+    """One HTTP request of a source, given by its name: the bytes and headers exactly as they came.
 
     ``target`` is the path and query string as sent; ``received_at`` is aware, in UTC. ``quarantine_id`` is set for a
     replay: the delivery was verified when it arrived, and leaves the quarantine under that id once it is understood.
     With ``rename_conflicts`` a message whose ID is taken by another one is stored under an ID of its own.
     """
 
-    provider: str
+    source: str
     raw: bytes
     headers: Headers
     target: str

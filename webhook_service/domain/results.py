@@ -13,6 +13,7 @@ class Reason(StrEnum):
     MISSING_TIMESTAMP = "missing_timestamp"
     MALFORMED_TIMESTAMP = "malformed_timestamp"
     STALE_TIMESTAMP = "stale_timestamp"
+    EXPIRED_SECRET = "expired_secret"  # noqa: S105  # a reason, not a secret
     BODY_TOO_LARGE = "body_too_large"
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"

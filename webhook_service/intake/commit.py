@@ -67,6 +67,7 @@ class Writes:
     def of(
         cls,
         contents: Contents,
+        source: str | None = None,
         *,
         quarantined: Quarantined | None = None,
         released: int | None = None,
@@ -74,10 +75,13 @@ class Writes:
         rename: bool = False,
         most_characters: float = inf,
     ) -> "Writes":
-        """Encodes the items, which needs no transaction; Amplified when they have more than ``most_characters``."""
+        """Encodes the items of a source's delivery, which needs no transaction.
+
+        Amplified when they have more than ``most_characters``.
+        """
         room = _Room(most_characters)
-        messages = [room.take(encode_message(message)) for message in contents.messages]
-        receipts = [room.take(encode_receipt(receipt)) for receipt in contents.receipts]
+        messages = [room.take(encode_message(message, source)) for message in contents.messages]
+        receipts = [room.take(encode_receipt(receipt, source)) for receipt in contents.receipts]
         return cls(messages, receipts, quarantined, released, keep_for, rename)
 
     def in_conflict(self, outcomes: Outcomes) -> list[str]:

@@ -15,8 +15,8 @@ from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Reason
-from webhook_service.domain.secrets import SecretAge, Secrets
-from webhook_service.providers.base import Provider, Sample
+from webhook_service.domain.secrets import Secrets
+from webhook_service.providers.base import Problem, Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Attempt, Hint, body_attempts, first_match
 from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
 from webhook_service.providers.strict_json import loads_object
@@ -64,20 +64,19 @@ class Standard(Provider):
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
         super().__init__(secrets, options)
-        self._keys = [(age, decode_secret(secret)) for age, secret in secrets.by_age()]
+        self._keys = [(label, decode_secret(secret)) for label, secret in secrets.by_age()]
 
     @classmethod
-    def problems(cls, secrets: Secrets, _options: Mapping[str, str]) -> list[str]:
+    def problems(cls, secrets: Secrets, _options: Mapping[str, str]) -> list[Problem]:
         problems = []
-        for age, secret in secrets.by_age():
+        for label, secret in secrets.by_age():
             try:
                 decode_secret(secret)
             except ValueError:
-                setting = cls.secret_setting + ("_PREVIOUS" if age is SecretAge.PREVIOUS else "")
-                problems.append(f"{setting}: not base64, with or without {_SECRET_PREFIX} before it")
+                problems.append(Problem(label, f"not base64, with or without {_SECRET_PREFIX} before it"))
         return problems
 
-    def verify(self, delivery: Delivery) -> SecretAge:
+    def verify(self, delivery: Delivery) -> str:
         webhook_id = _header(delivery, ID_HEADER, Reason.MISSING_WEBHOOK_ID)
         timestamp = _header(delivery, TIMESTAMP_HEADER, Reason.MISSING_TIMESTAMP)
         claimed = _claimed_signatures(_header(delivery, SIGNATURE_HEADER, Reason.MISSING_SIGNATURE))
@@ -86,15 +85,20 @@ class Standard(Provider):
         if not claimed:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
         content = signed_content(header_bytes(webhook_id), timestamp.encode(), delivery.raw)
-        age = signing_secret(((age, hmac.digest(key, content, "sha256")) for age, key in self._keys), claimed)
+        label = signing_secret(((label, hmac.digest(key, content, "sha256")) for label, key in self._keys), claimed)
         # Only now: 'stale' is said of what is authentic, so that it means a replay or a wrong clock and nothing else.
         if abs(_skew(timestamp, delivery.received_at)) > TOLERANCE:
             raise SignatureInvalid(Reason.STALE_TIMESTAMP)
-        return age
+        return label
 
     def parse(self, delivery: Delivery) -> Contents:
-        payload = load_native_payload(loads_object(delivery.raw))
-        message = Message(provider=self.name, received_at=delivery.received_at, **payload)
+        payload = loads_object(delivery.raw)
+        message = Message(
+            provider=self.name,
+            received_at=delivery.received_at,
+            source=self.source_of(payload, delivery),
+            **load_native_payload(payload),
+        )
         return Contents(messages=(message,))
 
     def diagnose(self, delivery: Delivery) -> str | None:
@@ -124,7 +128,8 @@ class Standard(Provider):
         for _, key in self._keys:
             yield Hint.BODY_SIGNED_ALONE, key, raw
 
-    def sample(self, message: Message) -> Sample:
+    def sample(self, message: Message, path: str | None = None) -> Sample:
+        path = path or self.path()
         body = dump_native_payload(message)
         webhook_id, timestamp = f"msg_{message.message_id}", str(int(message.received_at.timestamp()))
         signature = sign(self._keys[0][1], webhook_id.encode(), timestamp.encode(), body)
@@ -134,7 +139,7 @@ class Standard(Provider):
             TIMESTAMP_HEADER: timestamp,
             SIGNATURE_HEADER: f"{_VERSION}," + base64.b64encode(signature).decode(),
         }
-        return Sample(self.path(), body, headers)
+        return Sample(path, body, headers)
 
 
 def _header(delivery: Delivery, name: str, missing: Reason) -> str:

@@ -22,8 +22,8 @@ from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
-from webhook_service.domain.secrets import SecretAge, Secrets
-from webhook_service.providers.base import Acknowledgement, Provider, Sample
+from webhook_service.domain.secrets import Secrets
+from webhook_service.providers.base import Acknowledgement, Problem, Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Hint
 from webhook_service.providers.fields import FieldInvalid, long_text, short_text
 from webhook_service.providers.signatures import from_base64, signing_secret
@@ -65,18 +65,18 @@ class Twilio(Provider):
         self._base_urls = _with_and_without_port(options[PUBLIC_URL])
 
     @classmethod
-    def problems(cls, _secrets: Secrets, options: Mapping[str, str]) -> list[str]:
+    def problems(cls, _secrets: Secrets, options: Mapping[str, str]) -> list[Problem]:
         url = options.get(PUBLIC_URL)
         if url is None or _is_base_url(url):
             return []
-        return [f"{PUBLIC_URL}: not the base of this service's URLs, such as https://inbox.example.com"]
+        return [Problem(PUBLIC_URL, "not the base of this service's URLs, such as https://inbox.example.com")]
 
-    def verify(self, delivery: Delivery) -> SecretAge:
+    def verify(self, delivery: Delivery) -> str:
         claimed = _claimed_signature(delivery)
         fields = _signed_fields(delivery)
         expected = (
-            (age, sign(token, base_url + delivery.target, fields))
-            for age, token in self.secrets.by_age()
+            (label, sign(token, base_url + delivery.target, fields))
+            for label, token in self.secrets.by_age()
             for base_url in self._base_urls
         )
         return signing_secret(expected, [claimed])
@@ -87,7 +87,7 @@ class Twilio(Provider):
         except _FormInvalid as invalid:
             raise PayloadInvalid(invalid.reason, {"body": ["Not a form."]}) from None
         try:
-            return _contents(form, delivery.received_at)
+            return _contents(form, delivery.received_at, self.source_of(form, delivery))
         except FieldInvalid as invalid:
             raise PayloadInvalid(Reason.INVALID_FIELDS, {invalid.field: ["Missing or not storable."]}) from None
 
@@ -104,7 +104,8 @@ class Twilio(Provider):
                     return _difference(url, self._base_urls[0] + delivery.target)
         return None
 
-    def sample(self, message: Message) -> Sample:
+    def sample(self, message: Message, path: str | None = None) -> Sample:
+        path = path or self.path()
         fields = {
             "AccountSid": "AC" + "0" * 32,
             "ApiVersion": "2010-04-01",
@@ -116,12 +117,12 @@ class Twilio(Provider):
             "SmsStatus": "received",
             "To": message.recipient,
         }
-        signature = sign(self.secrets.current, self._base_urls[0] + self.path(), fields.items())
+        signature = sign(self.secrets.current, self._base_urls[0] + path, fields.items())
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             SIGNATURE_HEADER: base64.b64encode(signature).decode(),
         }
-        return Sample(self.path(), urlencode(fields).encode(), headers)
+        return Sample(path, urlencode(fields).encode(), headers)
 
 
 class _FormInvalid(Exception):
@@ -152,16 +153,16 @@ def _to_form(fields: list[tuple[str, str]]) -> Form:
     return form
 
 
-def _contents(form: Form, received_at: datetime) -> Contents:
+def _contents(form: Form, received_at: datetime, source: str | None) -> Contents:
     status = form.get("MessageStatus") or form.get("SmsStatus")
     if status in _INCOMING or (status is None and "Body" in form):
-        return Contents(messages=(_message(form, received_at),))
+        return Contents(messages=(_message(form, received_at, source),))
     if status is not None:
-        return Contents(receipts=(_receipt(form, received_at),))
+        return Contents(receipts=(_receipt(form, received_at, source),))
     raise PayloadInvalid(Reason.UNKNOWN_EVENT, {"MessageStatus": ["Neither an incoming message nor a status."]})
 
 
-def _message(form: Form, received_at: datetime) -> Message:
+def _message(form: Form, received_at: datetime, source: str | None) -> Message:
     body = long_text(form.get("Body", ""), "Body")
     return Message(
         message_id=short_text(form.get("MessageSid"), "MessageSid", MESSAGE_ID_MAX),
@@ -173,10 +174,11 @@ def _message(form: Form, received_at: datetime) -> Message:
         text=body or None,
         type=_type(form),
         extra=_extra(form, "MessageSid", "From", "To", "Body"),
+        source=source,
     )
 
 
-def _receipt(form: Form, received_at: datetime) -> Receipt:
+def _receipt(form: Form, received_at: datetime, source: str | None) -> Receipt:
     field = "MessageStatus" if form.get("MessageStatus") else "SmsStatus"
     error = ": ".join(long_text(form[name], name) for name in ("ErrorCode", "ErrorMessage") if form.get(name))
     return Receipt(
@@ -188,6 +190,7 @@ def _receipt(form: Form, received_at: datetime) -> Receipt:
         received_at=received_at,
         error=error or None,
         extra=_extra(form, "MessageSid", "To", field),
+        source=source,
     )
 
 

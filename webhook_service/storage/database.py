@@ -29,6 +29,9 @@ class Backend(Protocol):
         PostgreSQL the server takes it with the statement or transaction, and a timeout there is StorageUnavailable.
         """
 
+    def keeping(self) -> AbstractContextManager[Transaction] | None:
+        """Opens a transaction without a turn to write, where that is possible; None on SQLite."""
+
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:
         """Gives a connection that can only read; ``unlimited`` lifts the limit on how long a statement takes."""
 
@@ -96,6 +99,17 @@ class Database:
     def transaction(self, patience: float | None = None) -> Iterator[Transaction]:
         """Opens a transaction in the turn to write; it is on disk when the block is left. Waits and raises like it."""
         with self.writing(patience) as turn, turn.transaction() as transaction:
+            yield transaction
+
+    @contextmanager
+    def keeping(self, patience: float | None = None) -> Iterator[Transaction]:
+        """Opens a transaction that stores and deletes no message; it is on disk when the block is left.
+
+        On PostgreSQL nobody waits for their turn: the transaction locks the rows that it changes. On SQLite it is like
+        ``transaction``, and waits and raises like it.
+        """
+        without_turn = self._backend.keeping()
+        with translated_errors(), without_turn or self.transaction(patience) as transaction:
             yield transaction
 
     @contextmanager

@@ -3,8 +3,8 @@
 Connection parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from math import inf
 from typing import Any
@@ -18,12 +18,13 @@ from webhook_service.storage.hosts import for_readers
 from webhook_service.storage.outage import Outage
 from webhook_service.storage.patience import Connector, Patience, is_pooled
 from webhook_service.storage.schema_version import refuse_other_schema
-from webhook_service.storage.writing import Turn
+from webhook_service.storage.writing import Transaction, Turn
 
 # Any number that no other program on the database takes: "webhooks" in ASCII.
 ADVISORY_LOCK = 0x776562686F6F6B73
 
 WRITER_CONNECTIONS = 2  # one to write with, and one to find out what would keep it from writing
+KEEPER_CONNECTIONS = 4  # to write what has no place in the feed
 
 # A writer waits for its turn, then for the table, and all of that within intake.commit.PATIENCE.
 # Timeouts are in seconds.
@@ -57,18 +58,31 @@ _age = text("""
 """)
 
 
+Settings = Mapping[str, str]
+"""What the server is told for a session, by the parameter's name."""
+
+Begin = Callable[[Settings, Connection], None]
+"""Begins a transaction."""
+
+
 class PostgresqlBackend:
     """Connections to a PostgreSQL database."""
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
         patience = Patience()
         self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, read_only=False)
-        self._reader = _engine(for_readers(url), PRIMARY, patience, pool_size=pool_size, read_only=True)
+        self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, begin=_take_turn)
+        self._keeper = _engine(url, PRIMARY, patience, pool_size=KEEPER_CONNECTIONS, begin=_begin)
+        self._reader = _engine(for_readers(url), PRIMARY, patience, pool_size=pool_size)
 
     @contextmanager
     def writing(self, _patience: float | None) -> Iterator[Turn]:
         """Gives the turn at once: the server makes a statement or transaction wait for it, up to LOCK_TIMEOUT."""
         yield Turn(self._writer)
+
+    def keeping(self) -> AbstractContextManager[Transaction]:
+        """Opens a transaction that doesn't wait for the turn to write, and must not store a message."""
+        return self._keeper.begin()
 
     @contextmanager
     def reading(self, *, unlimited: bool) -> Iterator[Connection]:
@@ -104,11 +118,13 @@ class PostgresqlBackend:
     def close(self) -> None:
         """Closes every connection."""
         self._writer.dispose()
+        self._keeper.dispose()
         self._reader.dispose()
 
     def forget(self) -> None:
         """Lets go of a parent's connections without closing them."""
         self._writer.dispose(close=False)
+        self._keeper.dispose(close=False)
         self._reader.dispose(close=False)
 
 
@@ -116,7 +132,7 @@ class Replica:
     """Connections to a streaming replica, of which no statement waits for a server that has stopped to answer."""
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
-        self._engine = _engine(url, REPLICA, Patience(), pool_size=pool_size, read_only=True)
+        self._engine = _engine(url, REPLICA, Patience(), pool_size=pool_size)
         self._outage = Outage()
 
     @contextmanager
@@ -142,8 +158,16 @@ class Replica:
         self._engine.dispose(close=False)
 
 
-def _engine(url: URL, server: str, patience: Patience, *, pool_size: int, read_only: bool) -> Engine:
-    """Makes an engine whose commits are synced, or whose transactions can't write."""
+def _engine(
+    url: URL,
+    server: str,
+    patience: Patience,
+    *,
+    pool_size: int,
+    begin: Begin | None = None,
+) -> Engine:
+    """Makes an engine whose commits are synced and that ``begin``s its transactions, or one that can only read."""
+    read_only = begin is None
     settings = _session_settings(read_only=read_only)
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
@@ -165,14 +189,11 @@ def _engine(url: URL, server: str, patience: Patience, *, pool_size: int, read_o
     timeout = READ_TIMEOUT if read_only else WRITE_TIMEOUT
     event.listen(engine, "do_connect", Connector(server, patience, is_reader=read_only, timeout=timeout))
     event.listen(engine, "connect", partial(refuse_other_schema, server))
-    if read_only:
-        event.listen(engine, "begin", partial(_set_up, settings))
-    else:
-        event.listen(engine, "begin", partial(_take_turn, settings))
+    event.listen(engine, "begin", partial(begin or _set_up, settings))
     return engine
 
 
-def _session_settings(*, read_only: bool) -> Mapping[str, str]:
+def _session_settings(*, read_only: bool) -> Settings:
     """Returns what the server is told for each session."""
     return {
         "timezone": "UTC",
@@ -186,13 +207,17 @@ def _session_settings(*, read_only: bool) -> Mapping[str, str]:
     }
 
 
-def _take_turn(settings: Mapping[str, str], connection: Connection) -> None:
+def _begin(settings: Settings, connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
     _set_up(settings, connection)
+
+
+def _take_turn(settings: Settings, connection: Connection) -> None:
+    _begin(settings, connection)
     connection.execute(_wait_for_turn)
 
 
-def _set_up(settings: Mapping[str, str], connection: Connection) -> None:
+def _set_up(settings: Settings, connection: Connection) -> None:
     """Repeats for one transaction what a pooler did not tell the server for the session."""
     if is_pooled(connection.connection):
         local = (f"SET LOCAL {name.removeprefix('default_')} = '{value}'" for name, value in settings.items())

@@ -58,6 +58,9 @@ class SqliteBackend:
         finally:
             held.__exit__(None, None, None)
 
+    def keeping(self) -> None:
+        """Says that every transaction needs the turn to write."""
+
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:  # noqa: ARG002  # nothing limits them
         """Gives a connection that can only read, for as long as a statement takes."""
         self._reopen_if_replaced()

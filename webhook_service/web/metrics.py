@@ -4,7 +4,7 @@ Workers share their values through files in ``PROMETHEUS_MULTIPROC_DIR``, which 
 the values are this process's own. Multiprocess mode: https://prometheus.github.io/client_python/multiprocess/
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import cache, partial
 
 from flask import Flask, Response
@@ -20,6 +20,7 @@ METRICS_PATH = "/metrics"
 METRICS_ENDPOINT = "prometheus_metrics"  # as prometheus-flask-exporter names it
 
 SIGNATURES_HELP = "Valid signatures, by secret: once 'previous' stands still, the previous secret can go."
+_SOURCE = ("source", "provider")
 _KINDS = ("message", "receipt")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -27,10 +28,11 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """The metrics of one application, exposed at ``/metrics``.
 
-    ``readings`` tell how to read the state of the storage, which is done at each scrape.
+    ``providers`` has the provider of each source. ``readings`` tell how to read the state of the storage, which is done
+    at each scrape.
     """
 
-    def __init__(self, app: Flask, *, providers: Collection[str], readings: StorageReadings) -> None:
+    def __init__(self, app: Flask, *, providers: Mapping[str, str], readings: StorageReadings) -> None:
         registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
         self._requests = counter("http_requests_total", "HTTP requests answered.", ["method", "path", "status"])
@@ -41,17 +43,21 @@ class Metrics:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self._deliveries = counter("webhook_requests_total", "Deliveries, by result.", ["provider", "result"])
+        self._deliveries = counter("webhook_requests_total", "Deliveries, by result.", [*_SOURCE, "result"])
         self._items = counter(
-            "webhook_items_total", "Items of accepted deliveries, by outcome.", ["provider", "kind", "outcome"]
+            "webhook_items_total",
+            "Items of accepted deliveries, by outcome.",
+            [*_SOURCE, "kind", "outcome"],
         )
         self._refusals = counter(
-            "webhook_refusals_total", "Deliveries refused or not understood, by reason.", ["provider", "reason"]
+            "webhook_refusals_total",
+            "Deliveries refused or not understood, by reason.",
+            [*_SOURCE, "reason"],
         )
-        self._signatures = counter("webhook_signatures_total", SIGNATURES_HELP, ["provider", "secret"])
+        self._signatures = counter("webhook_signatures_total", SIGNATURES_HELP, [*_SOURCE, "secret"])
         STDOUT.on_drop = counter("log_lines_dropped_total", "Lines of the log that nobody read in time.").inc
-        for provider in providers:
-            self._start_at_zero(provider)
+        for source in providers.items():
+            self._start_at_zero(source)
         Exposition(
             app,
             path=METRICS_PATH,
@@ -61,13 +67,13 @@ class Metrics:
         )
         app.after_request(self._observe)
 
-    def _start_at_zero(self, provider: str) -> None:
+    def _start_at_zero(self, source: tuple[str, str]) -> None:
         """Shows what has not happened yet as 0, since of a series that begins at 1 Prometheus sees no increase."""
         for result in Result:
-            self._series(self._deliveries, provider, result)
+            self._series(self._deliveries, *source, result)
         for kind in _KINDS:
             for outcome in Outcome:
-                self._series(self._items, provider, kind, outcome)
+                self._series(self._items, *source, kind, outcome)
 
     def _observe(self, response: Response) -> Response:
         request = current_request()
@@ -79,16 +85,16 @@ class Metrics:
         return response
 
     def _count_delivery(self, verdict: Verdict) -> None:
-        provider = verdict.provider
-        self._series(self._deliveries, provider, verdict.result).inc()
+        source = (verdict.source, verdict.provider)
+        self._series(self._deliveries, *source, verdict.result).inc()
         if verdict.secret is not None:
-            self._series(self._signatures, provider, verdict.secret).inc()
+            self._series(self._signatures, *source, verdict.secret).inc()
         if verdict.reason is not None:
-            self._series(self._refusals, provider, verdict.reason).inc()
+            self._series(self._refusals, *source, verdict.reason).inc()
         for kind, outcomes in zip(_KINDS, (verdict.outcomes.messages, verdict.outcomes.receipts), strict=True):
             for outcome in Outcome:
                 if outcome in outcomes:
-                    self._series(self._items, provider, kind, outcome).inc(outcomes.count(outcome))
+                    self._series(self._items, *source, kind, outcome).inc(outcomes.count(outcome))
 
     @cache  # noqa: B019  # lives as long as the application, and holds no more than there are series
     def _request_series(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:

@@ -14,9 +14,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_flask_exporter import PrometheusMetrics
 
+from webhook_service.domain.destinations import DestinationStatus
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.domain.statistics import Age, Space
+from webhook_service.web.destination_metrics import destination_metrics
 from webhook_service.web.processes import ServerProcesses
 
 DURATION = "http_request_duration_seconds"
@@ -33,15 +35,16 @@ class StorageReadings:
     quarantine: Callable[[], Mapping[str, QuarantineSize]]
     quarantine_max_bytes: int
     space: Callable[[], Space]
+    destinations: Callable[[], Iterable[DestinationStatus]]
     replica: Callable[[], Age] | None
 
 
 class Storage(Collector):
     """Collects the state of the storage. What can't be read has no sample, and the rest is shown all the same."""
 
-    def __init__(self, readings: StorageReadings, providers: Iterable[str]) -> None:
+    def __init__(self, readings: StorageReadings, providers: Mapping[str, str]) -> None:
         self._readings = readings
-        self._providers = frozenset(providers)
+        self._providers = providers
 
     def collect(self) -> Iterator[Metric]:
         """Reads it."""
@@ -49,23 +52,25 @@ class Storage(Collector):
             yield from self._quarantine(self._readings.quarantine())
         yield GaugeMetricFamily(
             "quarantine_max_bytes",
-            "Bytes that one provider's deliveries in quarantine may take.",
+            "Bytes that one source's deliveries in quarantine may take.",
             self._readings.quarantine_max_bytes,
         )
         with suppress(StorageUnavailable):
             yield from _space(self._readings.space())
+        with suppress(StorageUnavailable):
+            yield from destination_metrics(self._readings.destinations())
         if self._readings.replica:
             yield from _replica(self._readings.replica)
 
     def _quarantine(self, sizes: Mapping[str, QuarantineSize]) -> Iterator[Metric]:
-        deliveries = GaugeMetricFamily("quarantine_deliveries", "Deliveries in quarantine.", labels=["provider"])
-        held = GaugeMetricFamily(
-            "quarantine_bytes", "Bytes that the deliveries in quarantine take.", labels=["provider"]
-        )
-        for provider in sorted({*self._providers, *sizes}):
-            size = sizes.get(provider, QuarantineSize(0, 0))
-            deliveries.add_metric([provider], size.deliveries)
-            held.add_metric([provider], size.bytes)
+        labels = ("source", "provider")
+        deliveries = GaugeMetricFamily("quarantine_deliveries", "Deliveries in quarantine.", labels=labels)
+        held = GaugeMetricFamily("quarantine_bytes", "Bytes that the deliveries in quarantine take.", labels=labels)
+        for source in sorted({*self._providers, *sizes}):
+            size = sizes.get(source, QuarantineSize(0, 0))
+            named = (source, self._providers.get(source, source))
+            deliveries.add_metric(named, size.deliveries)
+            held.add_metric(named, size.bytes)
         yield deliveries
         yield held
 

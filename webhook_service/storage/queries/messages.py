@@ -21,6 +21,7 @@ from webhook_service.storage.writing import Executor
 _table = cast("Table", MessageRow.__table__)
 _COLUMNS = (
     "message_id",
+    "source",
     "provider",
     "sender",
     "recipient",
@@ -33,16 +34,22 @@ _COLUMNS = (
 )
 _KEY = _COLUMNS[:1]
 _COMPARED = tuple(_COLUMNS.index(name) for name in COMPARED)
+STRETCH = 20_000  # messages of the feed that are looked through for one answer
 RENAMED_DIGEST = 8  # bytes
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
 
 
-def encode_message(message: Message) -> Row:
-    """Converts a message to a row for ``insert_messages``; all work that needs no transaction is done here."""
+def encode_message(message: Message, source: str | None = None) -> Row:
+    """Converts a message to a row for ``insert_messages``; all work that needs no transaction is done here.
+
+    ``source`` is that of the delivery, for a message that names none itself.
+    """
+    source = message.source or source or message.provider
     return (
         message.message_id,
-        message.provider,
+        source,
+        None if message.provider == source else message.provider,
         message.sender,
         message.recipient,
         timestamp_value(message.ts),
@@ -109,6 +116,23 @@ def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMess
     """
     page = SELECT_MESSAGES.where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
     return to_messages(connection.execute(page))
+
+
+def read_feed_of(connection: Connection, source: str | None, after: int, limit: int) -> tuple[list[StoredMessage], int]:
+    """Reads the feed as ``read_feed`` does, of one source if that is given, and returns the place that was reached too.
+
+    For one source it looks through a stretch that is bounded, so that no answer takes longer for a source that sends
+    little. The stretch may hold no message of it and yet end before the feed does.
+    """
+    if source is None:
+        messages = read_feed(connection, after, limit)
+        return messages, messages[-1].id if messages else after
+    end = min(newest_place(connection), after + STRETCH)
+    # Behind the function, or a database may take all messages of the source from its index to sort them.
+    is_of_source = func.coalesce(MessageRow.source, "") == source
+    in_stretch = SELECT_MESSAGES.where(MessageRow.id > after, MessageRow.id <= end, is_of_source)
+    messages = to_messages(connection.execute(in_stretch.order_by(MessageRow.id).limit(limit)))
+    return messages, messages[-1].id if len(messages) == limit else max(after, end)
 
 
 def newest_place(connection: Connection) -> int:
