@@ -70,7 +70,6 @@ class PostgresqlBackend:
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
         patience = Patience()
-        self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, read_only=False)
         self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, begin=_take_turn)
         self._keeper = _engine(url, PRIMARY, patience, pool_size=KEEPER_CONNECTIONS, begin=_begin)
         self._reader = _engine(for_readers(url), PRIMARY, patience, pool_size=pool_size)
