@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
-from signal import SIGINT, SIGQUIT, SIGTERM
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, signal
 from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
 from time import monotonic
 from typing import Any
@@ -83,6 +83,11 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         while not signals.empty():
             if signals.get_nowait() in {SIGINT, SIGQUIT, SIGTERM}:
                 self.handle_exit(SIGTERM, None)
+
+    def init_signals(self) -> None:
+        """Has the worker ignore SIGHUP, which is the arbiter's, though a terminal that closes sends it to all."""
+        super().init_signals()
+        signal(SIGHUP, SIG_IGN)
 
     def accept(self, listener: socket) -> None:
         """Accepts connections, to read from them when something has arrived."""
@@ -293,7 +298,9 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         now = monotonic()
         for connection in tuple(self._connections):
             if connection.state is State.READING:
-                connection.deadline = now + (STOP_LINGER if connection.has_been_used or connection.arrived else 0)
+                # A client that has just come, or was just answered, may be sending a request already.
+                is_known = connection.has_been_used or connection.arrived
+                connection.deadline = STOP_LINGER + (now if is_known else connection.waits_since)
             elif connection.state in {State.LONG, State.QUEUED}:
                 connection.deadline = min(connection.deadline, now + STOP_LONG)
         while self._connections and monotonic() < now + self._patience():
