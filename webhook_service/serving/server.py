@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # gunicorn has no types
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from webhook_service.serving import listeners
 from webhook_service.serving.metrics_directory import MetricsDirectory
@@ -60,6 +61,8 @@ class Server:
         self._make_ready(arbiter, "reloading")
 
     def _make_ready(self, arbiter: Any, message: str) -> None:
+        if arbiter.cfg.is_ssl:
+            arbiter.worker_class = ThreadWorker  # gunicorn's own, for which the view takes in one delivery at a time
         if self._has_own_listeners:
             listeners.open_listeners(arbiter)
         arbiter.log.info(message, extra={"fields": {"settings": self.settings.masked()}})
