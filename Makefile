@@ -53,8 +53,11 @@ attack: install-dev ## Hostile clients beside good senders, SECONDS=30 of each k
 	@ATTACK_SECONDS=$(SECONDS) $(BIN)/pytest --timeout 0 tests/attacks
 
 fuzz: EXAMPLES = 500
-fuzz: install-dev ## The inbox against a model of it, by EXAMPLES=500 chains of calls on each database
-	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --timeout 0 tests/fuzz
+fuzz: SECONDS = 60
+fuzz: REQUESTS = 1000000
+fuzz: install-dev ## EXAMPLES=500 chains of calls, SECONDS=60 for each reader of bytes, REQUESTS=1000000 over sockets
+	@FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_TARGET_SECONDS=$(SECONDS) FUZZ_REQUESTS=$(REQUESTS) \
+	  $(BIN)/pytest -n auto --timeout 0 --durations 0 tests/fuzz
 
 test-ha: CYCLES = 1
 test-ha: install-ha ## Three nodes under Patroni whose leader is lost in every way, CYCLES=1 times (needs root and etcd)

@@ -26,6 +26,7 @@ from webhook_service.shipped import CHECKOUT
 DATABASE_FILE = "app.db"
 CHECKOUT_DATA = "data"  # the folder of DATABASE_FILE in a checkout
 _NO_DATABASE = URL.create("sqlite", database="/nonexistent")  # stands in for one that is a problem
+LEAST_THREADS = 2  # of a worker, so that a long request leaves one to others
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
@@ -215,7 +216,7 @@ class _Reader:
             trusted_proxies=self._integer("TRUSTED_PROXIES", defaults.trusted_proxies, 0, 16),
             bind=self._bind(defaults.bind),
             workers=self._integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
-            threads=self._integer("GUNICORN_THREADS", defaults.threads, 1, 256),
+            threads=max(LEAST_THREADS, self._integer("GUNICORN_THREADS", defaults.threads, 1, 256)),
         )
         if settings.admin_token and not settings.api_token:
             self._problems.append("ADMIN_TOKEN: needs an API_TOKEN, for those who only read")

@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from itertools import pairwise
-from threading import Event
+from threading import Event, Thread
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import urllib3
 
-from tests.support.deliveries import payload
+from tests.support.deliveries import payload, signed, to_bytes
+from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 SENDERS = 8
@@ -113,6 +115,50 @@ class Load:
             answer = _deliver(server, sender, payload(text=self._text))
             self.answers.append(answer)
             self._stopped.wait(PAUSE if answer.status == 200 else PAUSE_AFTER_FAILURE)
+
+
+class Arrivals:
+    """New clients of a server, at a steady rate however it fares, each with a delivery and a connection of its own."""
+
+    def __init__(self, server: Server, rate: float) -> None:
+        self._server = server
+        self._pause = 1 / rate
+        self._stopped = Event()
+        self._threads = ThreadPoolExecutor(256)
+        self._clients: list[Future[int | None]] = []
+
+    def __enter__(self) -> Self:
+        self._arriving = Thread(target=self._arrive)
+        self._arriving.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._arriving.join()
+        self._threads.shutdown()
+
+    def statuses(self) -> set[int | None]:
+        """Every status that there was, None for a connection that broke, once the block is left."""
+        return {client.result() for client in self._clients}
+
+    def _arrive(self) -> None:
+        due = monotonic()
+        while not self._stopped.wait(max(0.0, due - monotonic())):
+            self._clients.append(self._threads.submit(self._deliver_anew))
+            due += self._pause
+
+    def _deliver_anew(self) -> int | None:
+        raw = to_bytes(payload())
+        client = HTTPConnection("127.0.0.1", self._server.port, timeout=60)
+        try:
+            client.request("POST", "/webhook", raw, signed(raw))
+            return client.getresponse().status
+        except OSError:
+            return None
+        finally:
+            client.close()
 
 
 def _deliver(server: Receiver, sender: int, content: dict[str, Any]) -> Answer:
