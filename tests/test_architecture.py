@@ -25,12 +25,13 @@ ROOMS: dict[str, set[str]] = {
     "settings": {"configuration", "domain", "providers", "shipped"},
     "storage": {"domain", "shipped"},
     "intake": {"domain", "providers", "storage"},
+    "outlet": {"domain", "providers", "schemas", "storage"},
     "web": {"domain", "schemas"},
     "contract": {"domain", "providers", "schemas"},
-    "blueprints": {"contract", "domain", "intake", "providers", "schemas", "storage", "web"},
-    "dashboard": {"domain", "intake", "providers", "schemas", "storage", "web"},
+    "blueprints": {"contract", "domain", "intake", "outlet", "providers", "schemas", "storage", "web"},
+    "dashboard": {"domain", "intake", "outlet", "providers", "schemas", "storage", "web"},
     "serving": {"domain", "intake", "settings", "web"},
-    "commands": {"domain", "intake", "providers", "schemas", "settings", "shipped", "storage"},
+    "commands": {"domain", "intake", "outlet", "providers", "schemas", "settings", "shipped", "storage"},
 }
 ROOT_MODULES = {"__init__", "__main__", "app", "settings", "shipped", "cli"}
 OUTERMOST = {"", "__main__", "app", "cli"}

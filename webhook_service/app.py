@@ -6,7 +6,10 @@ from functools import partial
 from flask import Blueprint, Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from webhook_service.blueprints.consumers import consumers_blueprint, leases_blueprint
 from webhook_service.blueprints.contract import contract_blueprint
+from webhook_service.blueprints.dead_letters import dead_letters_blueprint
+from webhook_service.blueprints.destinations import destinations_blueprint
 from webhook_service.blueprints.export import export_blueprint
 from webhook_service.blueprints.feed import feed_blueprint
 from webhook_service.blueprints.health import health_blueprint
@@ -18,7 +21,9 @@ from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
 from webhook_service.domain.quarantine import QuarantineSize
+from webhook_service.domain.statistics import Age
 from webhook_service.intake.take_in import INTAKE, Intake
+from webhook_service.outlet.destinations import Destinations
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
@@ -31,6 +36,7 @@ from webhook_service.web.logs import init_logs
 from webhook_service.web.metrics import METRICS_ENDPOINT, Metrics
 from webhook_service.web.peers import users_of_peer
 from webhook_service.web.routing import WebhookService
+from webhook_service.web.scrapes import StorageReadings
 from webhook_service.web.sessions import Sessions
 
 
@@ -49,6 +55,7 @@ def create_app(
         pool_size=settings.threads,
         read_url=settings.read_database_url,
         quarantine_max_bytes=settings.quarantine_max_bytes,
+        require_sync_replica=settings.require_sync_replica,
     )
     sources = settings.sources(known_providers)
     intake = Intake(sources, database, max_body_bytes=settings.max_body_bytes)
@@ -57,24 +64,24 @@ def create_app(
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
 
+    destinations = Destinations(database, settings.configuration.destinations)
+
     app.extensions[INTAKE] = intake
     init_logs(app)
-    Metrics(
-        app,
-        providers={name: source.provider.name for name, source in sources.items()},
-        read_quarantine_sizes=partial(_read_quarantine_sizes, database),
-    )
+    providers = {name: source.provider.name for name, source in sources.items()}
+    Metrics(app, providers=providers, readings=_readings(settings, database, destinations))
     init_errors(app)
-    sessions = Sessions(settings.api_token)
-    init_access(app, Access(settings.api_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users))
+    sessions = Sessions(settings.api_token, settings.admin_token)
+    access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
+    init_access(app, access)
     has_secret = Native.name in sources or bool(settings.configuration.sources)
-    for blueprint in _blueprints(database, intake, has_secret=has_secret):
+    for blueprint in _blueprints(database, intake, destinations, has_secret=has_secret):
         app.register_blueprint(blueprint)
-    init_dashboard(app, database, intake, sessions)
+    init_dashboard(app, database, intake, sessions, destinations)
     return app
 
 
-def _blueprints(database: Database, intake: Intake, *, has_secret: bool) -> list[Blueprint]:
+def _blueprints(database: Database, intake: Intake, destinations: Destinations, *, has_secret: bool) -> list[Blueprint]:
     return [
         webhook_blueprint(intake),
         messages_blueprint(database),
@@ -82,11 +89,30 @@ def _blueprints(database: Database, intake: Intake, *, has_secret: bool) -> list
         quarantine_blueprint(database, intake),
         sources_blueprint(database, intake),
         feed_blueprint(database),
+        consumers_blueprint(database),
+        leases_blueprint(database),
+        dead_letters_blueprint(database),
+        destinations_blueprint(destinations),
         export_blueprint(database),
         stats_blueprint(database),
         contract_blueprint(),
         health_blueprint(database, has_secret=has_secret),
     ]
+
+
+def _readings(settings: Settings, database: Database, destinations: Destinations) -> StorageReadings:
+    return StorageReadings(
+        quarantine=partial(_read_quarantine_sizes, database),
+        quarantine_max_bytes=settings.quarantine_max_bytes,
+        space=database.read_space,
+        destinations=destinations.read_all,
+        replica=partial(_read_age, database) if settings.read_database_url else None,
+    )
+
+
+def _read_age(database: Database) -> Age:
+    with database.snapshot() as snapshot:
+        return database.read_age(snapshot) or Age(0)
 
 
 def _read_quarantine_sizes(database: Database) -> dict[str, QuarantineSize]:

@@ -9,6 +9,7 @@ from webhook_service.commands.backup import backup
 from webhook_service.commands.config import config
 from webhook_service.commands.demo import demo
 from webhook_service.commands.export import export
+from webhook_service.commands.forward import forward
 from webhook_service.commands.import_ import import_
 from webhook_service.commands.migrate import migrate
 from webhook_service.commands.prune import erase, prune
@@ -60,6 +61,9 @@ def _add_options(command: click.Command) -> None:
             _add_options(below)
 
 
-for command in (serve, migrate, send, demo, backup, export, import_, prune, erase, stats, sources, quarantine, config):
+for command in (
+    *(serve, migrate, forward, send, demo, backup, export, import_),
+    *(prune, erase, stats, sources, quarantine, config),
+):
     main.add_command(command)
 _add_options(main)

@@ -21,6 +21,7 @@ from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
+from webhook_service.storage.destination_models import DestinationRow
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
 from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
@@ -73,6 +74,7 @@ def test_the_migrations_make_what_the_models_say(database_url: str) -> None:
         )
 
         assert compare_metadata(context, Base.metadata) == []
+        assert DestinationRow.metadata is Base.metadata
 
 
 def test_the_service_reads_the_newest_migration() -> None:

@@ -21,10 +21,14 @@ from webhook_service.storage.queries.quarantine import find_quarantined, list_qu
 from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.errors import error_response
 
+ADMINISTRATIVE = {"drop_": Guard.ADMINS, "replay_many": Guard.ADMINS, "replay_": Guard.ADMINS}
+
 
 def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     """Routes that show the quarantine and empty it."""
-    blueprint = GuardedBlueprint("quarantine", __name__, guard=Guard.READERS, url_prefix="/quarantine")
+    blueprint = GuardedBlueprint(
+        "quarantine", __name__, guard=Guard.READERS, guards=ADMINISTRATIVE, url_prefix="/quarantine"
+    )
 
     @blueprint.get("", strict_slashes=False)
     def list_() -> Response:

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from webhook_service.configuration import destinations
 from webhook_service.configuration.file import FILE_NAME, ConfigFile, FileInvalid
 from webhook_service.configuration.sources import SECTION, load_sources
+from webhook_service.domain.destinations import Destination
 from webhook_service.providers.base import Provider
 from webhook_service.providers.source import Sources
 from webhook_service.shipped import CHECKOUT
@@ -18,6 +20,7 @@ class Configuration:
 
     file: Path | None = None
     sources: Sources = field(default_factory=dict)
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
 
 
 def find_file(environ: Mapping[str, str]) -> Path | None:
@@ -46,4 +49,5 @@ def load_configuration(
     except FileInvalid as invalid:
         return Configuration(path), [invalid.problem]
     sources = load_sources(file, known, configured)
-    return Configuration(path, sources), file.finish(SECTION)
+    declared = file.load(destinations.SECTION, destinations.load_destination)
+    return Configuration(path, sources, declared), file.finish(SECTION, destinations.SECTION)

@@ -18,6 +18,7 @@ from webhook_service.intake.commit import PATIENCE, Amplified, Writes, commit
 from webhook_service.intake.secret_uses import SecretUses
 from webhook_service.providers.source import Source, Sources
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.replication import replication_warnings
 
 INTAKE = "webhook_service.intake"
 """The key of an application's ``extensions`` under which the gunicorn worker finds its intake."""
@@ -53,6 +54,10 @@ class Intake:
         verdicts = [next(stored) if isinstance(each, _Authentic) else each for each in examined]
         self._secret_uses.note(verdicts)
         return verdicts
+
+    def warnings(self) -> list[str]:
+        """Says what makes an acknowledged message less safe than is required. Raises StorageUnavailable."""
+        return replication_warnings(self._database)
 
     def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:

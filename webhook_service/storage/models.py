@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Dialect,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -30,7 +31,15 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.types import TypeDecorator
 
-from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, SOURCE_MAX, WORD_MAX
+from webhook_service.domain.limits import (
+    ADDRESS_MAX,
+    CONSUMER_NAME_MAX,
+    MESSAGE_ID_MAX,
+    PROVIDER_MAX,
+    SOURCE_MAX,
+    TOKEN_MAX,
+    WORD_MAX,
+)
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -70,8 +79,12 @@ def bytewise(length: int) -> String:
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
-def _growing_id() -> Mapped[int]:
+def growing_id() -> Mapped[int]:
     return mapped_column(BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
+
+
+def consumer_id() -> Mapped[int]:
+    return mapped_column(BigInteger, ForeignKey("consumers.id", ondelete="CASCADE"))
 
 
 class Base(DeclarativeBase):
@@ -126,7 +139,7 @@ class MessageRow(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = _growing_id()
+    id: Mapped[int] = growing_id()
     message_id: Mapped[str] = mapped_column(bytewise(MESSAGE_ID_MAX))
     source: Mapped[str] = _source()
     provider: Mapped[str | None] = _provider()
@@ -153,7 +166,7 @@ class ReceiptRow(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = _growing_id()
+    id: Mapped[int] = growing_id()
     message_id: Mapped[str] = mapped_column(bytewise(MESSAGE_ID_MAX))
     source: Mapped[str] = _source()
     provider: Mapped[str | None] = _provider()
@@ -175,7 +188,7 @@ class QuarantineRow(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = _growing_id()
+    id: Mapped[int] = growing_id()
     source: Mapped[str] = _source()
     provider: Mapped[str | None] = _provider()
     body_sha256: Mapped[str] = mapped_column(bytewise(64))  # hex digits
@@ -243,3 +256,64 @@ class TotalsRow(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     messages: Mapped[int] = mapped_column(BigInteger)
     senders: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConsumerRow(Base):
+    """A reader of the feed; ``handed`` is the id up to which it was given to it, or passed over for its filter."""
+
+    __tablename__ = "consumers"
+    __table_args__ = (UniqueConstraint("kind", "name"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = growing_id()
+    kind: Mapped[str] = mapped_column(bytewise(16))
+    name: Mapped[str] = mapped_column(bytewise(CONSUMER_NAME_MAX))
+    filter: Mapped[dict[str, str]] = mapped_column(JSON)
+    handed: Mapped[int] = mapped_column(BigInteger)
+    max_leases: Mapped[int] = mapped_column(Integer)
+    max_attempts: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class StretchRow(Base):
+    """Messages with an id above ``after`` and up to ``last`` that a consumer was given and has not acknowledged.
+
+    ``attempt`` says how often they were given, and ``token`` names the lease that has them. They are given again from
+    ``free_at`` on: when the lease expires, or at once when they were refused. ``given_at`` is the time from which
+    ``free_at`` was reckoned.
+    """
+
+    __tablename__ = "stretches"
+    __table_args__ = (
+        Index(None, "consumer_id", "after"),
+        Index(None, "consumer_id", "free_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = growing_id()
+    consumer_id: Mapped[int] = consumer_id()
+    after: Mapped[int] = mapped_column(BigInteger)
+    last: Mapped[int] = mapped_column(BigInteger)
+    attempt: Mapped[int] = mapped_column(Integer)
+    token: Mapped[str | None] = mapped_column(bytewise(TOKEN_MAX))
+    given_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    free_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class DeadLetterRow(Base):
+    """A message that a consumer could not take. It goes with its message, whoever deletes that."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (
+        UniqueConstraint("consumer_id", "feed_id"),
+        Index(None, "consumer_id", "id"),
+        Index(None, "feed_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = growing_id()
+    consumer_id: Mapped[int] = consumer_id()
+    feed_id: Mapped[int] = mapped_column(BigInteger, ForeignKey(MessageRow.id, ondelete="CASCADE"))
+    reason: Mapped[str] = mapped_column(Text)
+    attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
