@@ -16,10 +16,12 @@ from webhook_service.blueprints.health import health_blueprint
 from webhook_service.blueprints.messages import messages_blueprint
 from webhook_service.blueprints.quarantine import quarantine_blueprint
 from webhook_service.blueprints.receipts import receipts_blueprint
+from webhook_service.blueprints.sources import sources_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
 from webhook_service.domain.quarantine import QuarantineSize
+from webhook_service.domain.statistics import Age
 from webhook_service.intake.take_in import INTAKE, Intake
 from webhook_service.outlet.destinations import Destinations
 from webhook_service.providers.base import Provider
@@ -34,6 +36,7 @@ from webhook_service.web.logs import init_logs
 from webhook_service.web.metrics import METRICS_ENDPOINT, Metrics
 from webhook_service.web.peers import users_of_peer
 from webhook_service.web.routing import WebhookService
+from webhook_service.web.scrapes import StorageReadings
 from webhook_service.web.sessions import Sessions
 
 
@@ -52,6 +55,7 @@ def create_app(
         pool_size=settings.threads,
         read_url=settings.read_database_url,
         quarantine_max_bytes=settings.quarantine_max_bytes,
+        require_sync_replica=settings.require_sync_replica,
     )
     sources = settings.sources(known_providers)
     intake = Intake(sources, database, max_body_bytes=settings.max_body_bytes)
@@ -64,12 +68,8 @@ def create_app(
 
     app.extensions[INTAKE] = intake
     init_logs(app)
-    Metrics(
-        app,
-        providers={name: source.provider.name for name, source in sources.items()},
-        read_quarantine_sizes=partial(_read_quarantine_sizes, database),
-        read_destinations=destinations.read_all,
-    )
+    providers = {name: source.provider.name for name, source in sources.items()}
+    Metrics(app, providers=providers, readings=_readings(settings, database, destinations))
     init_errors(app)
     sessions = Sessions(settings.api_token, settings.admin_token)
     access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
@@ -87,6 +87,7 @@ def _blueprints(database: Database, intake: Intake, destinations: Destinations, 
         messages_blueprint(database),
         receipts_blueprint(database),
         quarantine_blueprint(database, intake),
+        sources_blueprint(database, intake),
         feed_blueprint(database),
         consumers_blueprint(database),
         leases_blueprint(database),
@@ -97,6 +98,21 @@ def _blueprints(database: Database, intake: Intake, destinations: Destinations, 
         contract_blueprint(),
         health_blueprint(database, has_secret=has_secret),
     ]
+
+
+def _readings(settings: Settings, database: Database, destinations: Destinations) -> StorageReadings:
+    return StorageReadings(
+        quarantine=partial(_read_quarantine_sizes, database),
+        quarantine_max_bytes=settings.quarantine_max_bytes,
+        space=database.read_space,
+        destinations=destinations.read_all,
+        replica=partial(_read_age, database) if settings.read_database_url else None,
+    )
+
+
+def _read_age(database: Database) -> Age:
+    with database.snapshot() as snapshot:
+        return database.read_age(snapshot) or Age(0)
 
 
 def _read_quarantine_sizes(database: Database) -> dict[str, QuarantineSize]:

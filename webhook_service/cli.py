@@ -18,6 +18,7 @@ from webhook_service.commands.quarantine import quarantine
 from webhook_service.commands.resend import resend
 from webhook_service.commands.send import send
 from webhook_service.commands.serve import serve
+from webhook_service.commands.sources import sources
 from webhook_service.commands.stats import stats
 
 
@@ -63,21 +64,8 @@ def _add_options(command: click.Command) -> None:
 
 
 for command in (
-    serve,
-    migrate,
-    forward,
-    listen,
-    resend,
-    send,
-    demo,
-    backup,
-    export,
-    import_,
-    prune,
-    erase,
-    stats,
-    quarantine,
-    config,
+    *(serve, migrate, forward, listen, resend, send, demo, backup, export, import_),
+    *(prune, erase, stats, sources, quarantine, config),
 ):
     main.add_command(command)
 _add_options(main)

@@ -26,10 +26,12 @@ from webhook_service.shipped import CHECKOUT
 DATABASE_FILE = "app.db"
 CHECKOUT_DATA = "data"  # the folder of DATABASE_FILE in a checkout
 _NO_DATABASE = URL.create("sqlite", database="/nonexistent")  # stands in for one that is a problem
+LEAST_THREADS = 2  # of a worker, so that a long request leaves one to others
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
 _NAMED_SOCKET = re.compile(r"unix:.+|fd://[0-9]+")
+_SEVERAL_HOSTS = re.compile(r"(\w[\w+]*://(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(.*)", re.DOTALL)
 _HOST_AND_PORT = re.compile(r"(?!fd:|unix:)(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.-]*):([0-9]{1,5})", re.ASCII)
 
 
@@ -51,6 +53,7 @@ class Settings:
 
     database_url: URL
     read_database_url: URL | None = None
+    require_sync_replica: bool = False
     provider_secrets: Mapping[str, Secrets] = field(default_factory=dict)
     provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     configuration: Configuration = field(default_factory=Configuration)
@@ -81,6 +84,7 @@ class Settings:
         return {
             "database_url": masked_url(self.database_url),
             "read_database_url": masked_url(self.read_database_url) if self.read_database_url else "not set",
+            "require_sync_replica": self.require_sync_replica,
             "providers": sorted(self.provider_secrets),
             "destinations": sorted(self.configuration.destinations),
             "config_file": str(self.configuration.file or "none"),
@@ -103,9 +107,13 @@ def _usable_cores() -> int:
 
 
 def parse_url(url: str) -> URL:
-    """Reads a database URL in any of the accepted spellings; ValueError, which shows none of it, for any other."""
+    """Reads a database URL in any of the accepted spellings; ValueError, which shows none of it, for any other.
+
+    Several hosts may stand in it as libpq has them, HOST:PORT,HOST:PORT:
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+    """
     try:
-        parsed = make_url(url)
+        parsed = _read_url(url)
     except (ArgumentError, ValueError):
         # The library's text quotes what may be a part of the password.
         raise ValueError("not a database URL") from None
@@ -117,6 +125,28 @@ def parse_url(url: str) -> URL:
         case "postgres" | "postgresql" | "postgresql+psycopg" | "postgresql+asyncpg":
             return _with_password_in_its_place(parsed.set(drivername="postgresql+psycopg"))
     raise ValueError("only sqlite:// and postgresql:// are supported")
+
+
+def _read_url(url: str) -> URL:
+    """Reads a URL with SQLAlchemy, which takes several hosts as parameters only."""
+    several = _SEVERAL_HOSTS.fullmatch(url)
+    if several is None:
+        return make_url(url)
+    before, hosts, after = several.groups()
+    parts = [re.fullmatch(r"(\[[^]]*\]|[^:]*)(?::([0-9]*))?", each) for each in hosts.split(",")]
+    if not all(parts):
+        raise ValueError
+    names, ports = zip(*(part.groups("") for part in parts if part), strict=True)
+    query = {"host": ",".join(name.strip("[]") for name in names)}
+    if any(ports):
+        query["port"] = ",".join(ports)
+    return make_url(before + after).update_query_dict(query)
+
+
+def has_several_hosts(url: URL) -> bool:
+    """Tells whether a URL names several servers, among which ``target_session_attrs`` chooses."""
+    host = url.query.get("host", "")
+    return len(host) > 1 if isinstance(host, tuple) else "," in host
 
 
 def _with_password_in_its_place(url: URL) -> URL:
@@ -172,6 +202,7 @@ class _Reader:
         settings = Settings(
             database_url=database_url,
             read_database_url=self._read_database_url(database_url),
+            require_sync_replica=self._require_sync_replica(database_url),
             provider_secrets=secrets,
             provider_options=options,
             configuration=self._configuration(providers, secrets),
@@ -185,7 +216,7 @@ class _Reader:
             trusted_proxies=self._integer("TRUSTED_PROXIES", defaults.trusted_proxies, 0, 16),
             bind=self._bind(defaults.bind),
             workers=self._integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
-            threads=self._integer("GUNICORN_THREADS", defaults.threads, 1, 256),
+            threads=max(LEAST_THREADS, self._integer("GUNICORN_THREADS", defaults.threads, 1, 256)),
         )
         if settings.admin_token and not settings.api_token:
             self._problems.append("ADMIN_TOKEN: needs an API_TOKEN, for those who only read")
@@ -255,6 +286,9 @@ class _Reader:
         url = self._database_url("DATABASE_URL")
         if len(self._problems) > problems:
             return _NO_DATABASE
+        if url is not None and has_several_hosts(url):
+            # Without it libpq takes the first that answers, be it a replica, to which nothing can be written.
+            return url.update_query_dict({"target_session_attrs": "read-write", **url.query})
         if url is not None and (not _is_sqlite(url) or Path(url.database or "").is_absolute()):
             return url
         folder = self._data_folder(is_default=url is None)
@@ -302,6 +336,13 @@ class _Reader:
         elif _is_sqlite(database_url):
             self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql:// too")
         return url
+
+    def _require_sync_replica(self, database_url: URL) -> bool:
+        name = "REQUIRE_SYNC_REPLICA"
+        is_required = self._choice(name, "false", ("TRUE", "FALSE")) == "TRUE"
+        if is_required and _is_sqlite(database_url):
+            self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql://, as SQLite has no replica")
+        return is_required
 
     def _choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         value = (self._text(name) or default).upper()

@@ -46,6 +46,13 @@ def upgrade() -> None:
     else:
         op.drop_index("ix_messages_provider_ts_message_id", "messages")
         op.create_index(op.f("ix_messages_source_ts_message_id"), "messages", ["source", "ts", "message_id"])
+    op.create_table(
+        "secret_uses",
+        sa.Column("source", NAME, primary_key=True),
+        sa.Column("label", NAME, primary_key=True),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sqlite_with_rowid=False,
+    )
     op.create_index(
         op.f("ix_messages_provider_ts_message_id"),
         "messages",

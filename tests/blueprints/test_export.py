@@ -117,7 +117,7 @@ def test_an_export_is_a_file_to_be_saved(client: FlaskClient) -> None:
     empty, table = client.get("/export"), client.get("/export?format=csv")
 
     assert (empty.data, empty.content_type) == (b"", "application/x-ndjson")
-    assert table.data == b"message_id,from,to,ts,text,provider,type,received_at,extra\r\n"
+    assert table.data == b"message_id,from,to,ts,text,provider,type,received_at,extra,source\r\n"
     assert table.content_type == "text/csv; charset=utf-8; header=present"
     assert table.headers["Content-Disposition"] == 'attachment; filename="messages.csv"'
 

@@ -1,6 +1,7 @@
 """Sources over HTTP: declared in a file, each at its address, told apart in everything that is kept."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ def test_the_same_bytes_from_two_sources_are_two_deliveries_in_quarantine(client
         ("desk", "native", 1),
     ]
     assert [kept["source"] for kept in client.get("/quarantine?source=desk").get_json()["data"]] == ["desk"]
-    assert 'quarantine_deliveries{source="desk"} 1.0' in client.get("/metrics").text
+    assert 'quarantine_deliveries{provider="native",source="desk"} 1.0' in client.get("/metrics").text
 
 
 def test_a_secret_past_its_time_is_refused_and_the_metrics_say_which_one_signs(client: FlaskClient) -> None:
@@ -209,3 +210,45 @@ def test_an_export_and_an_import_keep_the_source(client: FlaskClient) -> None:
     header, row = client.get("/export?format=csv").text.splitlines()
     assert header.split(",")[-1] == "source"
     assert row.split(",")[-1] == "shop"
+
+
+def source(client: FlaskClient, name: str) -> dict[str, Any]:
+    """What ``GET /sources`` says of a source."""
+    return next(each for each in client.get("/sources").get_json()["data"] if each["name"] == name)
+
+
+def test_the_list_of_sources_says_what_each_delivered_and_how_to_set_it_up(client: FlaskClient) -> None:
+    now = datetime.now(UTC).isoformat()
+    send(client, "shop", ENVIRON["SHOP"], ts=now)
+    send(client, "shop", ENVIRON["SHOP"], message_id="")
+
+    listed = client.get("/sources").get_json()["data"]
+    assert [each["name"] for each in listed] == ["berlin", "desk", "meta", "native", "paris", "shop"]
+    shop = source(client, "shop")
+    assert (shop["provider"], shop["address"]) == ("native", "/webhook/shop")
+    assert shop["last_delivery_at"] >= now[:19]
+    assert shop["last_day"]["created"] == 1
+    assert shop["last_day"]["quarantined"] == 1
+    assert source(client, "desk")["last_delivery_at"] is None
+    assert source(client, "meta")["setup"]["address_field"] == "Callback URL"
+    assert source(client, "native")["address"] == "/webhook"
+
+
+def test_the_list_of_sources_says_which_secret_signs_and_which_may_go(client: FlaskClient) -> None:
+    assert [secret["may_go"] for secret in source(client, "meta")["secrets"]] == [False, False]
+
+    send_whatsapp(client, of_number("111", messages=[a_message("one")]))
+
+    one, two = source(client, "meta")["secrets"]
+    assert (one["label"], one["may_go"], two["label"], two["may_go"]) == ("app-one", False, "app-two", True)
+    assert one["last_matched_at"] is not None
+    assert two["last_matched_at"] is None
+    send_whatsapp(client, of_number("111", messages=[a_message("two")]), secret="OTHER_APP")
+    assert [secret["may_go"] for secret in source(client, "meta")["secrets"]] == [False, False]
+    assert [secret["may_go"] for secret in source(client, "shop")["secrets"]] == [False, True]  # past its time
+
+
+def test_the_list_of_sources_shows_no_secret(client: FlaskClient) -> None:
+    shown = client.get("/sources").text
+
+    assert not [secret for secret in (SECRET, *ENVIRON.values()) if secret in shown]

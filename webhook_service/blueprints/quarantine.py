@@ -34,9 +34,7 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     def list_() -> Response:
         query = load_quarantine_query(request.query_string)
         with database.snapshot() as snapshot:
-            page = list_quarantined(
-                snapshot, after=query.after, limit=query.limit, reason=query.reason, source=query.source
-            )
+            page = list_quarantined(snapshot, **asdict(query))
         return jsonify(
             data=[present_quarantined(summary) for summary in page.items],
             next_cursor=quarantine_cursors(query.reason, query.source).next(page),
@@ -57,9 +55,7 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     @blueprint.post("/replay")
     def replay_many() -> Response:
         query = load_quarantine_query(request.query_string)
-        replayed, page = replay_page(
-            database, intake, after=query.after, limit=query.limit, reason=query.reason, source=query.source
-        )
+        replayed, page = replay_page(database, intake, **asdict(query))
         return jsonify(**asdict(replayed), next_cursor=quarantine_cursors(query.reason, query.source).next(page))
 
     @blueprint.post("/<row_id:entry_id>/replay")

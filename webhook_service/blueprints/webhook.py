@@ -6,27 +6,32 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.errors import BodyTooLarge
 from webhook_service.domain.results import Reason, Result
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.diagnosing import Diagnosing
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, read_delivery
-from webhook_service.providers.base import Acknowledgement
 from webhook_service.providers.native import Native
 from webhook_service.providers.source import Source
 from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.context import current_request
 from webhook_service.web.errors import refuse
 
+NO_CONTENT = 204
+
 
 class Acknowledged(Response):
     """A provider's acknowledgement. It is sent as it is, without what Werkzeug looks after in any other response."""
 
     def __init__(self, acknowledgement: Acknowledgement) -> None:
-        super().__init__(acknowledgement.body, content_type=acknowledgement.content_type)
+        super().__init__(acknowledgement.body, acknowledgement.status, content_type=acknowledgement.content_type)
         self._body = acknowledgement.body
-        self.headers["Content-Length"] = str(len(acknowledgement.body))
+        if acknowledgement.status == NO_CONTENT:  # which has no length (RFC 9110, section 8.6)
+            del self.headers["Content-Length"]
+        else:
+            self.headers["Content-Length"] = str(len(acknowledgement.body))
 
     def __call__(self, _environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers with the status, the headers and the body that it has."""
@@ -57,10 +62,10 @@ def webhook_blueprint(intake: Intake) -> Blueprint:
         provider = _source(name).provider
         if not provider.has_handshake():
             raise MethodNotAllowed(["POST", "OPTIONS"])
-        challenge = provider.handshake(request.args)
-        if challenge is None:
+        answer = provider.handshake(request.args)
+        if answer is None:
             abort(403)
-        return Response(challenge, content_type="text/plain; charset=utf-8")
+        return Response(answer.body, answer.status, content_type=answer.content_type)
 
     def _source(name: str) -> Source:
         if name not in sources or name == Native.name:
@@ -95,7 +100,7 @@ def _receive(source: Source, intake: Intake, diagnosing: Diagnosing) -> Response
 def _respond(verdict: Verdict, acknowledgement: Acknowledgement) -> Response:
     current_request().verdict = verdict
     if verdict.accepted:
-        return Acknowledged(acknowledgement)
+        return Acknowledged(verdict.answer or acknowledgement)
     return refuse(verdict)
 
 

@@ -1,5 +1,6 @@
 """All that the file of configuration declares, loaded at once."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ def find_file(environ: Mapping[str, str]) -> Path | None:
     named = environ.get("CONFIG_FILE", "").strip()
     if named:
         return Path(named)
-    env_file = environ.get("ENV_FILE", "").strip()
+    env_file = os.environ.get("ENV_FILE", "").strip()
     folders = (Path(env_file).parent if env_file else None, CHECKOUT, Path())
     return next((file for folder in folders if folder and (file := folder / FILE_NAME).is_file()), None)
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from webhook_service.configuration.declared import DECLARED_KINDS, take_declared
 from webhook_service.configuration.file import ConfigFile
 from webhook_service.configuration.tables import FROM_OUTSIDE, Table
 from webhook_service.domain.secrets import Secret, Secrets, label_of
@@ -53,23 +54,28 @@ class _Reading:
 
     def __init__(self, known: Mapping[str, type[Provider]], configured: Mapping[str, type[Provider]]) -> None:
         self._known = known
+        self._kinds = (*known, *DECLARED_KINDS)
         self._configured = configured
 
     def read(self, name: str, table: Table) -> _Draft | None:
         """Reads the table of one source."""
         if not _NAME.fullmatch(name):
             table.report((), _NAME_HELP)
-        kind = table.take_choice("provider", self._known, required=True)
+        kind = table.take_choice("provider", self._kinds, required=True)
         if name in self._configured:
             setting = self._configured[name].secret_setting
             table.report((), f"has the address {address(name)} of the provider that {setting} sets up: keep one")
-        if kind is not None and name != kind and name in self._known:
+        if kind is not None and name != kind and name in self._kinds:
             table.report((), f"has the name of another provider than {kind}: it needs a name of its own")
         secrets = _take_secrets(table)
         route, targets = _take_route(table)
         if kind is None:
             return None
-        provider = self._take_built_in(table, self._known[kind], secrets)
+        provider: Provider | None
+        if kind in self._known:
+            provider = self._take_built_in(table, self._known[kind], secrets)
+        else:
+            provider = take_declared(table, kind, secrets)
         table.finish()
         if provider is not None:
             provider.route = route

@@ -121,21 +121,20 @@ class Table:
             self.report((key,), otherwise)
             return None
         values = self.take(key, dict, required=required)
-        return None if values is None else self._below(values, key)
+        return None if values is None else self.below(values, key)
 
     def take_tables(self, key: str, *, otherwise: str = "must be a table") -> Iterator["Table"]:
         """Reads a list of tables; ``otherwise`` is what to say of an element that is none."""
         for place, values in enumerate(self.take(key, list) or []):
             if isinstance(values, dict):
-                yield self._below(values, key, str(place))
+                yield self.below(values, key, str(place))
             else:
                 self.report((key, str(place)), otherwise)
 
-    def rest(self) -> dict[str, Any]:
-        """Returns what nobody has taken yet, as it stands, and takes it."""
-        rest = {key: value for key, value in self.values.items() if key not in self._taken}
-        self._taken |= rest.keys()
-        return rest
+    def take_any(self, keys: Collection[str]) -> dict[str, Any]:
+        """Reads those of the keys that are there, as they stand."""
+        self._taken |= set(keys)
+        return {key: value for key, value in self.values.items() if key in keys}
 
     def finish(self) -> None:
         """Reports every key that nobody took, with the known one that it may stand for."""
@@ -144,7 +143,8 @@ class Table:
             hint = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(self._taken))}"
             self.report((key,), f"unknown key; {hint}")
 
-    def _below(self, values: Mapping[str, Any], *keys: str) -> "Table":
+    def below(self, values: Mapping[str, Any], *keys: str) -> "Table":
+        """Makes the table that stands at a key path below this one."""
         return Table(values, self.path + keys, self._around, self._problems)
 
     def _has_problems_with(self, *keys: str) -> bool:

@@ -207,6 +207,53 @@ class QuarantinedWholeSchema(QuarantinedSchema):
     body_base64 = fields.String(required=True)
 
 
+class SecretSchema(AnswerSchema):
+    """A secret of a source, by its label."""
+
+    label = fields.String(required=True, metadata={"example": "current"})
+    until = Timestamp(required=True, allow_none=True, metadata={"description": "What it signs later is refused."})
+    last_matched_at = Timestamp(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it last signed, to the minute; null in a source that has no other secret."},
+    )
+    may_go = fields.Boolean(required=True, metadata={"description": "The source can do without it."})
+
+
+class SetupSchema(AnswerSchema):
+    """What to enter at a provider."""
+
+    place = fields.String(required=True, metadata={"description": "Where, in the provider's own words."})
+    address_field = fields.String(required=True, metadata={"description": "The field that takes the address."})
+    fields_ = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        data_key="fields",
+        metadata={"description": "What goes into other fields."},
+    )
+
+
+class SourceSchema(AnswerSchema):
+    """A configured source."""
+
+    name = fields.String(required=True, metadata={"example": "native"})
+    provider = fields.String(required=True, metadata={"example": "native"})
+    address = fields.String(required=True, metadata={"example": "/webhook"})
+    last_delivery_at = Timestamp(required=True, allow_none=True)
+    last_day = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "Counts by outcome."}
+    )
+    secrets = fields.List(fields.Nested(SecretSchema), required=True)
+    setup = fields.Nested(SetupSchema, required=True)
+
+
+class SourcesSchema(AnswerSchema):
+    """All sources, by name."""
+
+    data = fields.List(fields.Nested(SourceSchema), required=True)
+
+
 class QuarantinePageSchema(PageSchema):
     """A page of the quarantine."""
 

@@ -36,6 +36,7 @@ _SENT = "What providers send"
 _TAGS = (
     "Deliveries",
     "Messages",
+    "Sources",
     "Consumers",
     "Destinations",
     "Totals",

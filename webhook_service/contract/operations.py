@@ -97,6 +97,14 @@ READS = [
     ),
     Operation(
         "get",
+        "/sources",
+        "list_sources",
+        "Sources",
+        "List the configured sources",
+        {"200": json(answers.SourcesSchema, "The sources."), **READ},
+    ),
+    Operation(
+        "get",
         "/stats",
         "get_stats",
         "Totals",

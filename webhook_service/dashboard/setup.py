@@ -1,59 +1,19 @@
 """Setting up: what to enter at each provider, and whether its first delivery has arrived."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import abort, render_template, request
 
 from webhook_service.dashboard.pages import Pages
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, StoredMessage
+from webhook_service.providers.guides import setup_of
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.providers.source import Source, Sources
-from webhook_service.providers.standard import Standard
-from webhook_service.providers.twilio import PUBLIC_URL, Twilio
-from webhook_service.providers.whatsapp import WhatsApp
+from webhook_service.providers.twilio import PUBLIC_URL
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.pages import read_page
 from webhook_service.storage.queries.quarantine import read_sizes
-
-
-@dataclass(frozen=True, slots=True)
-class Guide:
-    """Where to enter the address at a provider, and what else goes into which field there."""
-
-    place: str
-    address_field: str
-    fields: Mapping[str, str]
-
-
-# As the providers name them: docs/providers.md has their pages.
-_GUIDES: Mapping[str, Guide] = {
-    Native.name: Guide(
-        "Your own program, which sends JSON",
-        "POST to",
-        {
-            "X-Signature": "HMAC-SHA256 of the body with WEBHOOK_SECRET, as hex",
-            "Body": "message_id, from, to, ts, text",
-        },
-    ),
-    Standard.name: Guide(
-        "Your sender's webhook settings",
-        "Endpoint URL",
-        {"Signing secret": "the value of STANDARD_WEBHOOKS_SECRET (whsec_…)"},
-    ),
-    WhatsApp.name: Guide(
-        "Meta's App Dashboard, WhatsApp, Configuration, Webhook",
-        "Callback URL",
-        {"Verify token": "the value of WHATSAPP_VERIFY_TOKEN", "Webhook fields": "subscribe to messages"},
-    ),
-    Twilio.name: Guide(
-        "Twilio's Console, your number or messaging service, Messaging",
-        "A message comes in",
-        {"Method": "HTTP POST", "PUBLIC_URL": "the base of this address, exactly as Twilio calls it"},
-    ),
-}
-_OTHER = Guide("The provider's webhook settings", "URL", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +32,7 @@ def setup_pages(database: Database, sources: Sources) -> Pages:
     @pages.get("/dashboard/setup")
     def show() -> str:
         cards = [
-            (_progress(database, name), _GUIDES.get(source.provider.name, _OTHER), _address(source), command(name))
+            (_progress(database, name), setup_of(source.provider), _address(source), command(name))
             for name, source in sources.items()
         ]
         kinds = {source.provider.name for source in sources.values()}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
@@ -43,8 +44,9 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The items that a provider found in a delivery."""
+    """The items that a provider found in a delivery; ``answer`` is for one that checks the address and holds none."""
 
     messages: tuple[Message, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    answer: Acknowledgement | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.errors import DeliveryRefused
 from webhook_service.domain.results import Outcome, Reason, Result
 
@@ -30,7 +31,8 @@ class Verdict:
     ``accepted`` deliveries get their provider's acknowledgement. ``reason`` and ``errors`` (by field) say what is wrong
     with a delivery, also with one that is accepted although it was not understood, since it is in quarantine.
     ``failure`` is what the database said, for the log alone, and ``detail`` is what the caller is told when the service
-    is unavailable. ``message_id`` is that of the first item. ``secret`` is the label of the one that signed.
+    is unavailable. ``message_id`` is that of the first item, ``secret`` the label of the one that signed. ``answer``
+    takes the place of the acknowledgement.
     """
 
     source: str
@@ -45,6 +47,7 @@ class Verdict:
     message_id: str | None = None
     outcomes: Outcomes = Outcomes()
     quarantined: bool = False
+    answer: Acknowledgement | None = None
 
     @classmethod
     def refused(cls, source: str, provider: str, refusal: DeliveryRefused) -> "Verdict":

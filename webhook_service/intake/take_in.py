@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, RowRefused, SignatureInvalid, StorageUnavailable
 from webhook_service.domain.limits import PROBLEMS_MAX
@@ -14,8 +15,10 @@ from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.verdicts import Outcomes, Verdict
 from webhook_service.intake.commit import PATIENCE, Amplified, Writes, commit
+from webhook_service.intake.secret_uses import SecretUses
 from webhook_service.providers.source import Source, Sources
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.replication import replication_warnings
 
 INTAKE = "webhook_service.intake"
 """The key of an application's ``extensions`` under which the gunicorn worker finds its intake."""
@@ -38,6 +41,7 @@ class Intake:
         self.sources = sources
         self.max_body_bytes = max_body_bytes
         self._database = database
+        self._secret_uses = SecretUses(sources, database)
 
     def take_in(self, deliveries: Sequence[Delivery], patience: float = PATIENCE) -> list[Verdict]:
         """Returns the verdict on each delivery of a round, in order; what is accepted is on disk.
@@ -47,7 +51,13 @@ class Intake:
         """
         examined = [_examine(self.sources[delivery.source], delivery) for delivery in deliveries]
         stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
-        return [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+        verdicts = [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+        self._secret_uses.note(verdicts)
+        return verdicts
+
+    def warnings(self) -> list[str]:
+        """Says what makes an acknowledged message less safe than is required. Raises StorageUnavailable."""
+        return replication_warnings(self._database)
 
     def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:
@@ -95,6 +105,7 @@ class _Authentic:
     secret: str | None
     writes: Writes
     invalid: PayloadInvalid | None
+    answer: Acknowledgement | None = None
 
     def concluded(self, outcomes: Outcomes) -> Verdict:
         """Returns the verdict on a delivery whose writes are on disk, but for what the quarantine has no room for."""
@@ -115,6 +126,7 @@ class _Authentic:
             message_id=str(items[0][0]) if items else None,
             outcomes=outcomes,
             quarantined=invalid is not None,
+            answer=self.answer,
         )
 
     def unavailable(self, unavailable: StorageUnavailable, reason: Reason = Reason.STORAGE_UNAVAILABLE) -> Verdict:
@@ -191,7 +203,7 @@ def _authentic(
             keep_for=partial(_quarantined_for, source, delivery, invalid),
             most_characters=MOST_STORED * len(delivery.raw) + STORED_ANYWAY,
         )
-    return _Authentic(source, delivery, secret, writes, invalid)
+    return _Authentic(source, delivery, secret, writes, invalid, contents.answer)
 
 
 def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:
@@ -231,6 +243,8 @@ def _result(outcomes: Outcomes, invalid: PayloadInvalid | None) -> Result:
         return Result.CREATED
     if invalid is not None:
         return Result.VALIDATION_ERROR
+    if not outcomes.all():
+        return Result.EMPTY
     return Result.CONFLICT if Outcome.CONFLICT in outcomes.messages else Result.DUPLICATE
 
 

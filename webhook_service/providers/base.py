@@ -5,20 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.messages import Message
 from webhook_service.domain.secrets import Secrets
 from webhook_service.domain.sources import address
 from webhook_service.providers.routing import Route
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """The body of the 200 that a provider wants to see."""
-
-    content_type: str
-    body: bytes
-
 
 STATUS_OK = Acknowledgement("application/json", b'{"status":"ok"}')
 
@@ -49,14 +41,14 @@ class Provider(ABC):
     Those of them that are ``secret_options`` are not written into a file of configuration.
     """
 
-    name: ClassVar[str]
+    name: str
     secret_setting: ClassVar[str]
     option_settings: ClassVar[tuple[str, ...]] = ()
     secret_options: ClassVar[tuple[str, ...]] = ()
-    acknowledgement: ClassVar[Acknowledgement] = STATUS_OK
-    accepts_unreadable: ClassVar[bool] = False
+    acknowledgement: Acknowledgement = STATUS_OK
+    accepts_unreadable: bool = False
     """Acknowledges a delivery that can't be understood, since it is kept and sending it again can't help."""
-    kept_headers: ClassVar[tuple[str, ...]] = ("Content-Type", "User-Agent")
+    kept_headers: tuple[str, ...] = ("Content-Type", "User-Agent")
     """The headers that are kept with a quarantined delivery, for the operator; none that helps to forge a delivery."""
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
@@ -85,20 +77,20 @@ class Provider(ABC):
     def parse(self, delivery: Delivery) -> Contents:
         """Returns the items of a delivery; PayloadInvalid when it can't be understood, and nothing else for any bytes.
 
-        Reads the body and ``received_at`` alone, so that a delivery in quarantine can be parsed again. An item that
-        can't be read or stored is named in ``unreadable`` and takes no other along.
+        Reads the body, ``received_at`` and the ``kept_headers`` alone, so that a delivery in quarantine can be parsed
+        again. An item that can't be read or stored is named in ``unreadable`` and takes no other along. A delivery that
+        checks the address has an ``answer`` and no items.
         """
 
     def source_of(self, item: Any, delivery: Delivery) -> str | None:
         """Returns the source that the route gives an item of a delivery; None for that of the delivery."""
         return self.route.source_of(item, delivery.source) if self.route else None
 
-    @classmethod
-    def has_handshake(cls) -> bool:
+    def has_handshake(self) -> bool:
         """Tells whether this provider checks a new URL by a GET."""
-        return cls.handshake is not Provider.handshake
+        return type(self).handshake is not Provider.handshake
 
-    def handshake(self, _parameters: Mapping[str, str]) -> str | None:
+    def handshake(self, _parameters: Mapping[str, str]) -> Acknowledgement | None:
         """Answers the provider's check of a new URL; None when it is refused or there is no such check."""
         return None
 

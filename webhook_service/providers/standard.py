@@ -1,4 +1,4 @@
-"""Any sender of Standard Webhooks: the native payload, signed together with an ID and a time.
+"""Any sender of Standard Webhooks: the native payload or the specification's own, signed with an ID and a time.
 
 Specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -10,14 +10,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
+from typing import Any
 
 from webhook_service.domain.deliveries import Contents, Delivery
-from webhook_service.domain.errors import SignatureInvalid
+from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
+from webhook_service.domain.formats import parse_timestamp
+from webhook_service.domain.limits import MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.base import Problem, Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Attempt, Hint, body_attempts, first_match
+from webhook_service.providers.fields import FieldInvalid, short_text
 from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
 from webhook_service.providers.strict_json import loads_object
 from webhook_service.schemas.native import dump_native_payload, load_native_payload
@@ -31,6 +35,7 @@ _SECRET_PREFIX = "whsec_"  # noqa: S105  # what secrets start with
 _SIGNATURES_EXAMINED = 16  # a rotation needs two
 _DIGEST_BYTES = 32
 _VERSION = "v1"  # symmetric; v1a is not HMAC
+_EVENT_FIELDS = frozenset({"type", "timestamp", "data"})
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
@@ -61,6 +66,7 @@ class Standard(Provider):
 
     name = "standard"
     secret_setting = "STANDARD_WEBHOOKS_SECRET"  # noqa: S105  # a setting's name
+    kept_headers = (*Provider.kept_headers, ID_HEADER)
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
         super().__init__(secrets, options)
@@ -93,12 +99,11 @@ class Standard(Provider):
 
     def parse(self, delivery: Delivery) -> Contents:
         payload = loads_object(delivery.raw)
-        message = Message(
-            provider=self.name,
-            received_at=delivery.received_at,
-            source=self.source_of(payload, delivery),
-            **load_native_payload(payload),
-        )
+        source = self.source_of(payload, delivery)
+        if payload.keys() >= _EVENT_FIELDS and "message_id" not in payload:
+            return Contents(messages=(_event(payload, delivery, source),))
+        fields = load_native_payload(payload)
+        message = Message(provider=self.name, received_at=delivery.received_at, source=source, **fields)
         return Contents(messages=(message,))
 
     def diagnose(self, delivery: Delivery) -> str | None:
@@ -140,6 +145,26 @@ class Standard(Provider):
             SIGNATURE_HEADER: f"{_VERSION}," + base64.b64encode(signature).decode(),
         }
         return Sample(path, body, headers)
+
+
+def _event(payload: dict[str, Any], delivery: Delivery, source: str | None) -> Message:
+    """Reads the payload that the specification recommends, ``{"type", "timestamp", "data"}``, which names nobody."""
+    try:
+        return Message(
+            message_id=short_text(delivery.headers.get(ID_HEADER), ID_HEADER, MESSAGE_ID_MAX),
+            provider=Standard.name,
+            sender=Standard.name,
+            recipient=Standard.name,
+            ts=parse_timestamp(short_text(payload["timestamp"], "timestamp", WORD_MAX)),
+            received_at=delivery.received_at,
+            type=short_text(payload["type"], "type", WORD_MAX),
+            extra={name: value for name, value in payload.items() if name not in ("type", "timestamp")},
+            source=source,
+        )
+    except FieldInvalid as invalid:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, {invalid.field: ["Missing or not storable."]}) from None
+    except ValueError:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, {"timestamp": ["Not an ISO 8601 timestamp with a zone."]}) from None
 
 
 def _header(delivery: Delivery, name: str, missing: Reason) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery, Unreadable
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
@@ -79,12 +80,17 @@ class WhatsApp(Provider):
             raise PayloadInvalid(Reason.UNKNOWN_OBJECT, {"object": [f"Not {OBJECT}."]})
         return _Reading(delivery.received_at, partial(self.source_of, delivery=delivery)).read(payload)
 
-    def handshake(self, parameters: Mapping[str, str]) -> str | None:
+    def handshake(self, parameters: Mapping[str, str]) -> Acknowledgement | None:
         token = parameters.get("hub.verify_token", "").encode("utf-8", "replace")
         known = hmac.compare_digest(token, self.options["WHATSAPP_VERIFY_TOKEN"].encode())
         if not known or parameters.get("hub.mode") != "subscribe":
             return None
-        return parameters.get("hub.challenge")
+        challenge = parameters.get("hub.challenge")
+        return (
+            None
+            if challenge is None
+            else Acknowledgement("text/plain; charset=utf-8", challenge.encode("utf-8", "replace"))
+        )
 
     def diagnose(self, delivery: Delivery) -> str | None:
         return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self.secrets)

@@ -213,6 +213,17 @@ class QuarantineSizeRow(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
 
 
+class SecretUseRow(Base):
+    """When a secret of a source, given by its label, last signed a delivery; only of sources with several secrets."""
+
+    __tablename__ = "secret_uses"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    source: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
+    label: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class SenderCountRow(Base):
     """The number of messages of a sender; there is a row only for a sender with at least one."""
 

@@ -3,8 +3,8 @@
 import logging
 from typing import Any
 
-from flask import Flask, Response, abort, jsonify
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException, ServiceUnavailable, default_exceptions
 
 from webhook_service.domain.consumers import (
     ConsumerNotFound,
@@ -69,7 +69,7 @@ def _refuse_unreadable() -> None:
     if UNREADABLE in request.environ:
         request.url_rule = None
         status, request.failure = request.environ[UNREADABLE]
-        abort(status)
+        raise ServiceUnavailable(retry_after=RETRY_AFTER) if status == 503 else default_exceptions[status]
 
 
 def _storage_unavailable(error: StorageUnavailable) -> Response:

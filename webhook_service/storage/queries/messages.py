@@ -64,15 +64,21 @@ def encode_message(message: Message, source: str | None = None) -> Row:
 def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
     """Stores each message whose ID is new; returns the outcome of each, in order.
 
-    Only when an ID is not new is the message that has it compared. Raises StorageBusy when that was deleted meanwhile.
+    Only when an ID is not new is the message that has it compared. If that was deleted meanwhile, the ID is new again.
     """
     outcomes = insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
     if Outcome.DUPLICATE not in outcomes:
         return outcomes
     not_new = [place for place, outcome in enumerate(outcomes) if outcome is Outcome.DUPLICATE]
     compared = [tuple(rows[place][column] for column in _COMPARED) for place in not_new]
-    for index in find_different(executor, compared):
-        outcomes[not_new[index]] = Outcome.CONFLICT
+    free = []
+    for index, is_gone in find_different(executor, compared):
+        if is_gone:
+            free.append(not_new[index])
+        else:
+            outcomes[not_new[index]] = Outcome.CONFLICT
+    for place, outcome in zip(free, insert_messages(executor, [rows[place] for place in free]), strict=True):
+        outcomes[place] = outcome
     return outcomes
 
 

@@ -1,0 +1,150 @@
+"""Nothing acknowledged is missing after whatever becomes of the leader, and nothing has to be restarted.
+
+``make test-ha CYCLES=10`` does each fault so often.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from secrets import token_hex
+from time import monotonic
+
+import pytest
+
+from tests.ha.cluster import PASSWORD, Cluster, Node
+from tests.ha.following import Follower
+from tests.support.load import Load
+from tests.support.postgresql import administration
+from tests.support.server import Server
+from tests.support.stored import stored_ids
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.ha
+
+CYCLES = int(os.environ.get("HA_CYCLES", "1"))
+FAILOVER = 20 + 2 + 8  # seconds: the ttl and loop_wait of deploy/ha/patroni.yml, and what a busy machine adds
+SLOWEST = 12.0  # seconds for an answer meanwhile, at most
+
+Break = Callable[[Cluster, Node], object]
+FAULTS: dict[str, tuple[Break, Callable[[Node], None]]] = {
+    "crashed": (lambda _, node: node.crash_postgresql(), lambda _: None),
+    "killed": (lambda _, node: node.kill(), Node.start),
+    "frozen": (lambda _, node: node.freeze(), Node.thaw),
+    "cut off": (
+        lambda cluster, node: node.machine.cut_off_from([each.machine for each in cluster.others(node)]),
+        lambda node: node.machine.join_again(),
+    ),
+    "unplugged": (lambda _, node: node.machine.unplug(), lambda node: node.machine.join_again()),
+    "switched over": (lambda cluster, _: cluster.switch_over(), lambda _: None),
+}
+"""What happens to the leader, and what brings it back."""
+IN_SHORT = ("crashed", "frozen", "cut off", "switched over")
+
+
+def lost(load: Load, node: Node) -> set[str]:
+    """The ledger: the acknowledged messages that a node does not have."""
+    return load.acknowledged() - set(stored_ids(node.url))
+
+
+@pytest.mark.parametrize("cycle", range(CYCLES))
+@pytest.mark.parametrize("fault", IN_SHORT if CYCLES == 1 else FAULTS)
+def test_a_leader_that_is_lost_costs_503_for_a_failover_and_nothing_else(
+    fault: str, cycle: int, cluster: Cluster, servers: tuple[Server, Server], follower: Follower
+) -> None:
+    break_it, mend = FAULTS[fault]
+    workers = [server.worker_pids() for server in servers]
+    old = cluster.leader()
+
+    with Load(*servers) as load:
+        load.wait_for_every_sender(200, times=5)
+        began = monotonic()
+        break_it(cluster, old)
+        new = cluster.leader(after=old)
+        promoted = monotonic() - began
+        load.wait_for_every_sender(200, times=5)
+        missing = lost(load, new)
+        mend(old)
+        cluster.wait_until_whole()
+        whole = monotonic() - began
+        load.wait_for_every_sender(200, times=5)
+    follower.wait_for(load.acknowledged())
+
+    print(
+        f"\n{fault}: promoted after {promoted:.1f} s, no 200 for {load.longest_outage():.1f} s, "
+        f"slowest answer {load.slowest():.1f} s, whole after {whole:.1f} s, {len(load.acknowledged())} acknowledged"
+    )
+    assert missing == set()
+    assert lost(load, cluster.leader()) == set()
+    assert load.statuses() <= {200, 503}
+    assert load.longest_outage() < FAILOVER
+    assert load.slowest() < SLOWEST
+    assert [server.worker_pids() for server in servers] == workers
+    assert len(follower.seen) == len(set(follower.seen))
+
+
+def test_a_node_of_the_service_that_is_killed_is_missed_by_nobody_but_its_own_clients(
+    cluster: Cluster, servers: tuple[Server, Server], follower: Follower
+) -> None:
+    with Load(*servers) as load:
+        load.wait_for_every_sender(200, times=5)
+        servers[1].kill()
+        load.wait_for(100, 200)
+        servers[1].start()
+        load.wait_for_every_sender(200, times=5)
+    follower.wait_for(load.acknowledged())
+
+    assert lost(load, cluster.leader()) == set()
+    assert {answer.status for answer in load.answers if answer.sender % 2 == 0} == {200}
+    assert load.statuses() == {200, None}
+
+
+def test_a_replica_is_added_under_load(cluster: Cluster, servers: tuple[Server, Server], follower: Follower) -> None:
+    with Load(*servers) as load:
+        load.wait_for_every_sender(200, times=5)
+        added = cluster.add()
+        cluster.wait_until_whole()
+        load.wait_for_every_sender(200, times=5)
+    follower.wait_for(load.acknowledged())
+    wait_until(lambda: lost(load, added) == set(), "the new replica to have every message")
+
+    assert load.statuses() == {200}
+    assert follower.seen == stored_ids(cluster.leader().url)
+
+
+def test_the_ledger_finds_what_asynchronous_replication_loses(cluster: Cluster, servers: tuple[Server, Server]) -> None:
+    old = cluster.leader()
+    cluster.configure(synchronous_mode=False, maximum_lag_on_failover=2**30)
+    wait_until(lambda: synchronous_standbys(old) == "", "the leader to wait for no replica")
+
+    with Load(*servers, text=token_hex(2000)) as load:
+        with ExitStack() as frozen:
+            for node in cluster.others(old):
+                frozen.enter_context(node.frozen_postgresql())
+            wait_until(lambda: is_ahead(old), "the leader to be ahead of what it could send")
+            load.wait_for(100, 200)
+            old.crash_postgresql()
+        new = cluster.leader(after=old)
+        load.wait_for_every_sender(200, times=5)
+
+    print(f"\nasynchronous: {len(lost(load, new))} of {len(load.acknowledged())} acknowledged messages lost")
+    assert len(lost(load, new)) >= 100
+
+
+def synchronous_standbys(node: Node) -> str:
+    with administration(superuser(node)) as connection:
+        row = connection.execute("SHOW synchronous_standby_names").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def is_ahead(node: Node) -> bool:
+    """Tells whether a leader has more to send than the connections to its replicas take, or has given them up."""
+    with administration(superuser(node)) as connection:
+        row = connection.execute(
+            "SELECT coalesce(bool_and(sent_lsn < pg_current_wal_lsn() - 65536), true) FROM pg_stat_replication"
+        ).fetchone()
+    return row == (True,)
+
+
+def superuser(node: Node) -> str:
+    return f"postgresql://postgres:{PASSWORD}@{node.machine.address}/postgres"
