@@ -51,6 +51,10 @@ class Intake:
         stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
         return [next(stored) if isinstance(each, _Authentic) else each for each in examined]
 
+    def is_slow(self, delivery: Delivery) -> bool:
+        """Tells whether the signature of a delivery takes long to verify."""
+        return self.providers[delivery.provider].verifies_slowly
+
     def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:
             return []
