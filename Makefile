@@ -8,7 +8,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test newcomer faults attack fuzz judges test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
+.PHONY: help install install-dev run test newcomer faults attack fuzz judges provider-pages test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -91,6 +91,9 @@ lock: ## Renew the locks (needs uv)
 	  --constraint requirements-dev.txt --extra build pyproject.toml --output-file requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --upgrade --extra judges pyproject.toml --output-file requirements-judges.txt
+
+provider-pages: install-dev ## Make the pages of the presets anew
+	@$(BIN)/python -m tests.providers.pages
 
 vendor: ## Fetch the browser libraries of /docs and of the dashboard anew and check their hashes (needs npm)
 	@deploy/vendor-rapidoc.sh
