@@ -8,7 +8,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges test-ha test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres up-ha down-ha logs down
+.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges provider-pages test-ha test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres up-ha down-ha logs down
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -106,6 +106,9 @@ lock: ## Renew the locks (needs uv)
 	  --upgrade --extra judges pyproject.toml --output-file requirements-judges.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --constraint requirements-dev.txt deploy/ha/requirements.in --output-file deploy/ha/requirements.txt
+
+provider-pages: install-dev ## Make the pages of the presets anew
+	@$(BIN)/python -m tests.providers.pages
 
 vendor: ## Fetch the browser libraries of /docs and of the dashboard anew and check their hashes (needs npm)
 	@deploy/vendor-rapidoc.sh
