@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import webhook_service.app
 import webhook_service.storage.sqlite
 from webhook_service.storage.database import Database
-from webhook_service.storage.errors import domain_errors
+from webhook_service.storage.errors import translated_errors
 from webhook_service.storage.writing import Turn
 
 
@@ -19,7 +19,7 @@ class Unqueued(Database):
     @contextmanager
     def writing(self, patience: float | None = None) -> Iterator[Turn]:  # noqa: ARG002  # SQLite's own timeout holds
         """Gives the turn to whoever asks."""
-        with domain_errors():
+        with translated_errors():
             yield Turn(self._backend._writer)  # type: ignore[attr-defined]  # noqa: SLF001  # what this app leaves out
 
 

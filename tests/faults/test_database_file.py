@@ -12,7 +12,7 @@ import pytest
 from tests.support.deliveries import payload
 from tests.support.server import Server
 from tests.support.stored import stored_ids
-from webhook_service.storage.errors import SCHEMA_VERSION
+from webhook_service.storage.schema_version import SCHEMA_VERSION
 
 NOT_THERE = "the database file is missing or can't be opened"
 

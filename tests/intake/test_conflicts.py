@@ -18,7 +18,7 @@ from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.secrets import Secrets
-from webhook_service.intake.commit import Entry, commit
+from webhook_service.intake.commit import Writes, commit
 from webhook_service.providers.native import Native
 from webhook_service.providers.twilio import Twilio
 from webhook_service.providers.whatsapp import WhatsApp
@@ -109,7 +109,7 @@ def test_the_time_of_an_arrival_is_no_time_of_the_message(database: Database) ->
 def test_two_messages_under_one_id_in_one_round_are_told_apart(database: Database) -> None:
     first, other = message("m-1"), message("m-1", text="Goodbye")
 
-    became = commit(database, [Entry.of(Contents((each,))) for each in (first, first, other, first, message())])
+    became = commit(database, [Writes.of(Contents((each,))) for each in (first, first, other, first, message())])
 
     outcomes = [each.messages for each in became if not isinstance(each, Exception)]
     assert outcomes == [(CREATED,), (DUPLICATE,), (CONFLICT,), (DUPLICATE,), (CREATED,)]

@@ -21,12 +21,12 @@ from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import Quarantined, QuarantineSize
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.errors import SCHEMA_VERSION
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
 from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
 from webhook_service.storage.queries.pages import list_messages
 from webhook_service.storage.queries.quarantine import keep, read_sizes
+from webhook_service.storage.schema_version import SCHEMA_VERSION
 
 UNDONE_ON = {
     "sqlite": ("DROP TRIGGER measure_kept_delivery", "DROP TRIGGER measure_gone_delivery"),

@@ -12,7 +12,7 @@ from webhook_service.storage.outage import Outage
 def is_tried(outage: Outage, *, and_succeeds: bool) -> bool:
     """Tells whether a request is let through to a server that is there, or is not."""
     tried = False
-    with suppress(StorageUnavailable), outage.noticed():
+    with suppress(StorageUnavailable), outage.attempt():
         tried = True
         if not and_succeeds:
             raise StorageUnavailable("away")
@@ -29,7 +29,7 @@ def test_after_a_failure_the_next_request_is_told_the_same_without_trying() -> N
     outage = Outage()
     is_tried(outage, and_succeeds=False)
 
-    with pytest.raises(StorageUnavailable) as told, outage.noticed():
+    with pytest.raises(StorageUnavailable) as told, outage.attempt():
         pytest.fail("it tried")
 
     assert told.value.detail == "away"
@@ -42,7 +42,7 @@ def test_one_request_tries_again_while_the_others_are_told_at_once() -> None:
 
     def tries_and_fails() -> bool:
         tried = False
-        with suppress(StorageUnavailable), outage.noticed():
+        with suppress(StorageUnavailable), outage.attempt():
             tried = True
             others.extend(is_tried(outage, and_succeeds=True) for _ in range(3))
             raise StorageUnavailable("away")

@@ -9,7 +9,7 @@ from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.verdicts import Outcomes
-from webhook_service.intake.commit import Entry, commit
+from webhook_service.intake.commit import Writes, commit
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.models import MessageRow, QuarantineRow, ReceiptRow
@@ -27,7 +27,7 @@ def opened(url: str) -> Iterator[Database]:
 
 def accept(database: Database, contents: Contents, *, quarantined: Quarantined | None = None) -> Outcomes:
     """Stores what a delivery holds, as a round of one does."""
-    (committed,) = commit(database, [Entry.of(contents, quarantined=quarantined)])
+    (committed,) = commit(database, [Writes.of(contents, quarantined=quarantined)])
     assert not isinstance(committed, RowRefused)
     return committed
 

@@ -7,9 +7,9 @@ from flask import Blueprint, Response, request
 
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.schemas.export import load_export_query
-from webhook_service.schemas.exporting import ExportFormat
-from webhook_service.storage.batches import read_batches
+from webhook_service.schemas.export_formats import ExportFormat
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.batches import read_batches
 from webhook_service.web.access import Guard, GuardedBlueprint
 
 

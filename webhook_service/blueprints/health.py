@@ -6,7 +6,7 @@ from webhook_service.providers.native import Native
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import read_sizes
 from webhook_service.web.access import Guard, GuardedBlueprint
-from webhook_service.web.errors import problem
+from webhook_service.web.errors import error_response
 
 NEARLY_FULL = 0.8  # of what the deliveries of a provider may take in quarantine
 
@@ -24,7 +24,7 @@ def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
         problems = [] if has_secret else [f"{Native.secret_setting} is not set"]
         problems += database.problems()
         if problems:
-            return problem(503, "; ".join(problems))
+            return error_response(503, "; ".join(problems))
         warnings = _warnings(database)
         return jsonify(status="ok", warnings=warnings) if warnings else jsonify(status="ok")
 

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.domain.quarantine import QuarantineEntry
 from webhook_service.domain.results import Outcome
-from webhook_service.intake.quarantined import drop, replay, replay_page
+from webhook_service.intake.replaying import drop, replay, replay_page
 from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import (
     load_quarantine_query,
@@ -19,7 +19,7 @@ from webhook_service.schemas.query import refuse_parameters
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
 from webhook_service.web.access import Guard, GuardedBlueprint
-from webhook_service.web.errors import problem
+from webhook_service.web.errors import error_response
 
 
 def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
@@ -64,11 +64,11 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
 
 def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> Response:
     if entry.delivery.provider not in intake.providers:
-        return problem(409, f"provider {entry.delivery.provider} is not configured")
+        return error_response(409, f"provider {entry.delivery.provider} is not configured")
     verdict = replay(entry, intake, rename=rename)
     numbers = {outcome.value: verdict.outcomes.all().count(outcome) for outcome in Outcome}
     if verdict.quarantined:
-        return problem(422, "invalid payload", errors=verdict.errors, **numbers)
+        return error_response(422, "invalid payload", errors=verdict.errors, **numbers)
     return jsonify(status="ok", **numbers)
 
 

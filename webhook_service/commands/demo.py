@@ -23,9 +23,9 @@ def demo(count: int) -> None:
     with plain_failures(), open_database() as database:
         if not _is_empty(database):
             raise click.ClickException("the inbox is not empty: nothing was added")
-        entries = invent_deliveries(count)
-        for at in range(0, len(entries), ROUND):
-            commit(database, entries[at : at + ROUND])
+        batch = invent_deliveries(count)
+        for at in range(0, len(batch), ROUND):
+            commit(database, batch[at : at + ROUND])
     click.echo(f"{count} invented messages: see /dashboard/")
 
 

@@ -16,11 +16,11 @@ from webhook_service.commands.private_files import create_private
 from webhook_service.domain.messages import MessageFilter, Order, Position
 from webhook_service.schemas.cursors import CursorInvalid, PositionCursors
 from webhook_service.schemas.export import load_export_parameters
-from webhook_service.schemas.exporting import ExportFormat
+from webhook_service.schemas.export_formats import ExportFormat
 from webhook_service.schemas.messages import message_cursors
 from webhook_service.schemas.query import QueryInvalid
-from webhook_service.storage.batches import read_batches
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.batches import read_batches
 from webhook_service.storage.queries.pages import count_messages
 
 BATCHES_A_CHECKPOINT = 20

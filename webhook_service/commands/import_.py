@@ -22,7 +22,7 @@ from webhook_service.commands.private_files import create_private
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.results import Outcome
-from webhook_service.intake.commit import Entry, commit
+from webhook_service.intake.commit import Writes, commit
 from webhook_service.storage.database import Database
 
 BATCH = 500  # messages in one transaction: few enough that deliveries don't wait long for their turn
@@ -88,20 +88,20 @@ def _store_all(database: Database, source: NdjsonFile | DatabaseFile, rejected: 
 
 
 def _store(database: Database, batch: list[Candidate], rejected: Rejected) -> Counter[Outcome]:
-    """Stores the messages among the candidates in one transaction, each an entry of its own, so that one may fail."""
+    """Stores the messages among the candidates in one transaction, each by itself, so that one may fail."""
     outcomes: Counter[Outcome] = Counter()
-    good, entries = [], []
+    good, writes = [], []
     for candidate in batch:
         if candidate.message is None:
             rejected.keep(candidate, candidate.problem or "")
         else:
             good.append(candidate)
-            entries.append(Entry.of(Contents((candidate.message,))))
-    for candidate, committed in zip(good, commit(database, entries), strict=True):
-        if isinstance(committed, RowRefused):
+            writes.append(Writes.of(Contents((candidate.message,))))
+    for candidate, result in zip(good, commit(database, writes), strict=True):
+        if isinstance(result, RowRefused):
             rejected.keep(candidate, REFUSED_BY_DATABASE)
-        elif Outcome.CONFLICT in committed.messages:
+        elif Outcome.CONFLICT in result.messages:
             rejected.keep(candidate, ID_TAKEN)
         else:
-            outcomes.update(committed.messages)
+            outcomes.update(result.messages)
     return outcomes

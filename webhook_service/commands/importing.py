@@ -17,7 +17,7 @@ from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.messages import Message, StoredMessage
 from webhook_service.providers.strict_json import loads_object
 from webhook_service.schemas.export import load_exported_message
-from webhook_service.schemas.exporting import ExportFormat
+from webhook_service.schemas.export_formats import ExportFormat
 from webhook_service.storage.backup import back_up
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate

@@ -14,7 +14,7 @@ from webhook_service.domain.messages import Message
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
-from webhook_service.intake.commit import Entry
+from webhook_service.intake.commit import Writes
 from webhook_service.providers.registry import PROVIDERS
 
 SPAN = timedelta(days=14)
@@ -69,19 +69,19 @@ _SHARES = {"whatsapp": 55, "twilio": 25, "native": 14, "standard": 6}
 _NAMES = ("Kim", "Alex", "Sam", "Robin", "Jo")
 
 
-def invent_deliveries(count: int, now: datetime | None = None) -> list[Entry]:
+def invent_deliveries(count: int, now: datetime | None = None) -> list[Writes]:
     """Invents ``count`` messages up to ``now``, receipts of outgoing ones, and deliveries for the quarantine."""
     chance = random.Random(7)  # noqa: S311  # the same inbox each time
     now = now or datetime.now(UTC)
     moments = sorted(now - SPAN * chance.random() ** 1.6 for _ in range(count))
-    entries = [Entry.of(Contents(messages=(_message(chance, number, ts),))) for number, ts in enumerate(moments)]
+    batch = [Writes.of(Contents(messages=(_message(chance, number, ts),))) for number, ts in enumerate(moments)]
     for number, ts in enumerate(moments[::EVERY_OUTGOING]):
-        entries.append(Entry.of(_outgoing(chance, number, ts)))
+        batch.append(Writes.of(_outgoing(chance, number, ts)))
     for provider, reason, problems, raw, times in QUARANTINED:
         headers = {"Content-Type": "application/json"}
         kept = Quarantined(provider, raw, headers, _PATHS[provider], reason, problems, now)
-        entries += [Entry.of(Contents(), quarantined=kept)] * times
-    return entries
+        batch += [Writes.of(Contents(), quarantined=kept)] * times
+    return batch
 
 
 def _message(chance: random.Random, number: int, ts: datetime) -> Message:

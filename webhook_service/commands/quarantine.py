@@ -10,7 +10,7 @@ from webhook_service.domain.formats import encode_json, format_timestamp
 from webhook_service.domain.limits import PAGE_MAX
 from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
 from webhook_service.domain.results import Outcome
-from webhook_service.intake.quarantined import drop, replay
+from webhook_service.intake.replaying import drop, replay
 from webhook_service.intake.take_in import Intake
 from webhook_service.providers.registry import configured_providers
 from webhook_service.schemas.quarantine import present_quarantined_whole

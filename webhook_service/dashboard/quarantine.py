@@ -9,7 +9,7 @@ from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.domain.quarantine import QuarantineEntry
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
-from webhook_service.intake.quarantined import drop, replay, replay_page
+from webhook_service.intake.replaying import drop, replay, replay_page
 from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import (
     QuarantineQuery,

@@ -47,7 +47,7 @@ class _Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Writes:
     """The rows that one delivery writes, and its place in quarantine.
 
     ``quarantined`` is the delivery itself when it is to be kept; ``released`` is the id of a kept one to remove, unless
@@ -72,7 +72,7 @@ class Entry:
         keep_for: Callable[[Sequence[str]], Quarantined] | None = None,
         rename: bool = False,
         most_characters: float = inf,
-    ) -> "Entry":
+    ) -> "Writes":
         """Encodes the items, which needs no transaction; Amplified when they have more than ``most_characters``."""
         room = _Room(most_characters)
         messages = [room.take(encode_message(message)) for message in contents.messages]
@@ -91,12 +91,12 @@ class Entry:
         return not self.receipts and self.quarantined is None and self.released is None
 
 
-Committed = Outcomes | RowRefused
-"""The result for an entry: the outcome of each item, or the refusal of the database, which then stored none of it."""
+WriteResult = Outcomes | RowRefused
+"""The result for an writes: the outcome of each item, or the refusal of the database, which then stored none of it."""
 
 
-def commit(database: Database, entries: Sequence[Entry], patience: float = PATIENCE) -> list[Committed]:
-    """Stores the entries in one transaction, and returns what became of each when it is on disk.
+def commit(database: Database, batch: Sequence[Writes], patience: float = PATIENCE) -> list[WriteResult]:
+    """Stores a batch in one transaction, and returns what became of each when it is on disk.
 
     Waits for other writers for at most ``patience`` seconds.
 
@@ -105,49 +105,49 @@ def commit(database: Database, entries: Sequence[Entry], patience: float = PATIE
     deadline = monotonic() + patience
     while True:
         try:
-            return _try_to_commit(database, entries, deadline)
+            return _try_to_commit(database, batch, deadline)
         except StorageBusy:
             # Each attempt gives the turn back, so that other processes can write while this one waits.
             if monotonic() > deadline:
                 raise
 
 
-def _try_to_commit(database: Database, entries: Sequence[Entry], deadline: float) -> list[Committed]:
+def _try_to_commit(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
     try:
-        return _store_together(database, entries, deadline)
+        return _store_together(database, batch, deadline)
     except ConnectionLost:
         # The database may have been restarted since the connection was made: once more on a new one. What that
         # transaction may have stored after all is a duplicate now.
         if monotonic() > deadline:
             raise
-        return _store_together(database, entries, deadline)
+        return _store_together(database, batch, deadline)
     except RowRefused:
-        return _store_apart(database, entries, deadline)
+        return _store_apart(database, batch, deadline)
 
 
-def _store_together(database: Database, entries: Sequence[Entry], deadline: float) -> list[Committed]:
+def _store_together(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
     with database.writing(_left(deadline)) as turn:
-        if _fit_in_one_statement(entries):
-            with turn.statement() as statement:
-                outcomes = _store_messages(statement, entries)
+        if _fit_in_one_statement(batch):
+            with turn.autocommit() as executor:
+                outcomes = _store_messages(executor, batch)
             if not any(Outcome.CONFLICT in each.messages for each in outcomes):
                 return [*outcomes]
             with turn.transaction() as transaction:
-                return _settle(database, transaction, entries, outcomes)
+                return _settle(database, transaction, batch, outcomes)
         with turn.transaction() as transaction:
-            return _store(database, transaction, entries)
+            return _store(database, transaction, batch)
 
 
-def _store_apart(database: Database, entries: Sequence[Entry], deadline: float) -> list[Committed]:
-    """Stores each entry in a savepoint of its own, so that a refused row takes no other delivery along."""
+def _store_apart(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
+    """Stores each delivery in a savepoint of its own, so that a refused row takes no other delivery along."""
     with database.transaction(_left(deadline)) as transaction:
-        return [_store_alone(database, transaction, entry) for entry in entries]
+        return [_store_alone(database, transaction, writes) for writes in batch]
 
 
-def _store_alone(database: Database, transaction: Transaction, entry: Entry) -> Committed:
+def _store_alone(database: Database, transaction: Transaction, writes: Writes) -> WriteResult:
     try:
         with database.savepoint(transaction):
-            return _store(database, transaction, [entry])[0]
+            return _store(database, transaction, [writes])[0]
     except RowRefused as refused:
         return refused
 
@@ -156,53 +156,53 @@ def _left(deadline: float) -> float:
     return max(0.0, deadline - monotonic())
 
 
-def _fit_in_one_statement(entries: Sequence[Entry]) -> bool:
-    number = sum(len(entry.messages) for entry in entries)
-    return number <= MESSAGES_IN_A_STATEMENT and all(entry.has_only_messages() for entry in entries)
+def _fit_in_one_statement(batch: Sequence[Writes]) -> bool:
+    number = sum(len(writes.messages) for writes in batch)
+    return number <= MESSAGES_IN_A_STATEMENT and all(writes.has_only_messages() for writes in batch)
 
 
-def _store_messages(executor: Executor, entries: Sequence[Entry]) -> list[Outcomes]:
-    outcomes = iter(insert_messages(executor, list(chain.from_iterable(entry.messages for entry in entries))))
-    return [Outcomes(tuple(islice(outcomes, len(entry.messages)))) for entry in entries]
+def _store_messages(executor: Executor, batch: Sequence[Writes]) -> list[Outcomes]:
+    outcomes = iter(insert_messages(executor, list(chain.from_iterable(writes.messages for writes in batch))))
+    return [Outcomes(tuple(islice(outcomes, len(writes.messages)))) for writes in batch]
 
 
-def _store(database: Database, transaction: Transaction, entries: Sequence[Entry]) -> list[Committed]:
-    messages = iter(insert_messages(transaction, list(chain.from_iterable(entry.messages for entry in entries))))
-    receipts = iter(insert_receipts(transaction, list(chain.from_iterable(entry.receipts for entry in entries))))
+def _store(database: Database, transaction: Transaction, batch: Sequence[Writes]) -> list[WriteResult]:
+    messages = iter(insert_messages(transaction, list(chain.from_iterable(writes.messages for writes in batch))))
+    receipts = iter(insert_receipts(transaction, list(chain.from_iterable(writes.receipts for writes in batch))))
     outcomes = [
-        Outcomes(tuple(islice(messages, len(entry.messages))), tuple(islice(receipts, len(entry.receipts))))
-        for entry in entries
+        Outcomes(tuple(islice(messages, len(writes.messages))), tuple(islice(receipts, len(writes.receipts))))
+        for writes in batch
     ]
-    return _settle(database, transaction, entries, outcomes)
+    return _settle(database, transaction, batch, outcomes)
 
 
 def _settle(
-    database: Database, transaction: Transaction, entries: Sequence[Entry], outcomes: Sequence[Outcomes]
-) -> list[Committed]:
-    """Does for each entry what follows from the outcomes of its items."""
+    database: Database, transaction: Transaction, batch: Sequence[Writes], outcomes: Sequence[Outcomes]
+) -> list[WriteResult]:
+    """Does for each delivery what follows from the outcomes of its items."""
     most_bytes = database.quarantine_max_bytes
     return [
-        _settle_one(transaction, entry, became, most_bytes) for entry, became in zip(entries, outcomes, strict=True)
+        _settle_one(transaction, writes, became, most_bytes) for writes, became in zip(batch, outcomes, strict=True)
     ]
 
 
-def _settle_one(transaction: Transaction, entry: Entry, outcomes: Outcomes, most_bytes: int) -> Outcomes:
-    if entry.rename:
-        outcomes = _store_renamed(transaction, entry, outcomes)
-    conflicting = entry.in_conflict(outcomes)
-    kept = entry.keep_for(conflicting) if conflicting and entry.keep_for else entry.quarantined
+def _settle_one(transaction: Transaction, writes: Writes, outcomes: Outcomes, most_bytes: int) -> Outcomes:
+    if writes.rename:
+        outcomes = _store_renamed(transaction, writes, outcomes)
+    conflicting = writes.in_conflict(outcomes)
+    kept = writes.keep_for(conflicting) if conflicting and writes.keep_for else writes.quarantined
     if kept is not None and not keep(transaction, kept, most_bytes):
         return replace(outcomes, quarantine_is_full=True)
-    if entry.released is not None and not conflicting:
-        release(transaction, entry.released)
+    if writes.released is not None and not conflicting:
+        release(transaction, writes.released)
     return outcomes
 
 
-def _store_renamed(transaction: Transaction, entry: Entry, outcomes: Outcomes) -> Outcomes:
+def _store_renamed(transaction: Transaction, writes: Writes, outcomes: Outcomes) -> Outcomes:
     """Stores the messages in conflict under IDs of their own."""
     became = list(outcomes.messages)
     places = [place for place, outcome in enumerate(became) if outcome is Outcome.CONFLICT]
-    renamed = insert_messages(transaction, [rename_message(entry.messages[place]) for place in places])
+    renamed = insert_messages(transaction, [rename_message(writes.messages[place]) for place in places])
     for place, outcome in zip(places, renamed, strict=True):
         became[place] = outcome
     return replace(outcomes, messages=tuple(became))

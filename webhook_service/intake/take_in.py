@@ -14,7 +14,7 @@ from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.secrets import SecretAge
 from webhook_service.domain.verdicts import Outcomes, Verdict
-from webhook_service.intake.commit import PATIENCE, Amplified, Entry, commit
+from webhook_service.intake.commit import PATIENCE, Amplified, Writes, commit
 from webhook_service.providers.base import Provider
 from webhook_service.storage.database import Database
 
@@ -54,7 +54,7 @@ class Intake:
         if not round_:
             return []
         try:
-            committed = commit(self._database, [each.entry for each in round_], patience)
+            committed = commit(self._database, [each.writes for each in round_], patience)
         except StorageUnavailable as unavailable:
             return [each.unavailable(unavailable) for each in round_]
         refused = iter(
@@ -76,7 +76,7 @@ class Intake:
         if not refused:
             return []
         try:
-            committed = commit(self._database, [each.entry for each in refused])
+            committed = commit(self._database, [each.writes for each in refused])
         except StorageUnavailable as unavailable:
             return [each.unavailable(unavailable) for each in refused]
         return [
@@ -89,32 +89,32 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class _Authentic:
-    """A verified delivery and what it writes; ``failure`` says what of it was not understood."""
+    """A verified delivery and what it writes; ``invalid`` says what of it was not understood."""
 
     provider: Provider
     delivery: Delivery
     secret: SecretAge | None
-    entry: Entry
-    failure: PayloadInvalid | None
+    writes: Writes
+    invalid: PayloadInvalid | None
 
     def concluded(self, outcomes: Outcomes) -> Verdict:
-        """Returns the verdict on a delivery whose entry is on disk, but for what the quarantine has no room for."""
+        """Returns the verdict on a delivery whose writes are on disk, but for what the quarantine has no room for."""
         if outcomes.quarantine_is_full:
             full = StorageUnavailable(f"the quarantine of {self.provider.name} is full")
             return replace(self.unavailable(full, Reason.QUARANTINE_FULL), outcomes=outcomes)
-        conflicting = self.entry.in_conflict(outcomes)
-        failure = _conflict(self.failure, conflicting) if conflicting else self.failure
-        items = self.entry.messages or self.entry.receipts
+        conflicting = self.writes.in_conflict(outcomes)
+        invalid = _conflict(self.invalid, conflicting) if conflicting else self.invalid
+        items = self.writes.messages or self.writes.receipts
         return Verdict(
             provider=self.provider.name,
-            result=_result(outcomes, self.failure),
-            accepted=self.failure is None or self.provider.accepts_unreadable,
-            reason=failure.reason if failure else None,
-            errors=failure.errors if failure else {},
+            result=_result(outcomes, self.invalid),
+            accepted=self.invalid is None or self.provider.accepts_unreadable,
+            reason=invalid.reason if invalid else None,
+            errors=invalid.errors if invalid else {},
             secret=self.secret,
             message_id=str(items[0][0]) if items else None,
             outcomes=outcomes,
-            quarantined=failure is not None,
+            quarantined=invalid is not None,
         )
 
     def unavailable(self, unavailable: StorageUnavailable, reason: Reason = Reason.STORAGE_UNAVAILABLE) -> Verdict:
@@ -129,8 +129,8 @@ class _Authentic:
 
     def refused_by_database(self) -> "_Authentic":
         """Returns the delivery as one that goes to quarantine whole."""
-        failure = PayloadInvalid(Reason.REFUSED_BY_DATABASE, {"body": ["Can't be stored."]})
-        return _authentic(self.provider, self.delivery, self.secret, Contents(), failure)
+        invalid = PayloadInvalid(Reason.REFUSED_BY_DATABASE, {"body": ["Can't be stored."]})
+        return _authentic(self.provider, self.delivery, self.secret, Contents(), invalid)
 
 
 def _examine(provider: Provider, delivery: Delivery) -> _Authentic | Verdict:
@@ -144,8 +144,8 @@ def _examine(provider: Provider, delivery: Delivery) -> _Authentic | Verdict:
         return Verdict.unavailable(provider.name, Reason.VERIFIER_FAILED, "the signature can't be checked")
     try:
         return _parse(provider, delivery, secret)
-    except PayloadInvalid as failure:
-        return _authentic(provider, delivery, secret, Contents(), failure)
+    except PayloadInvalid as invalid:
+        return _authentic(provider, delivery, secret, Contents(), invalid)
     except Amplified:
         return _authentic(provider, delivery, secret, Contents(), _amplified())
     except Exception as bug:
@@ -160,8 +160,8 @@ def _parse(provider: Provider, delivery: Delivery, secret: SecretAge | None) -> 
     if not contents.unreadable:
         return _authentic(provider, delivery, secret, contents, None)
     problems = ((item.where, [item.reason.value]) for item in contents.unreadable)
-    failure = PayloadInvalid(contents.unreadable[0].reason, _first(problems, len(contents.unreadable)))
-    return _authentic(provider, delivery, secret, contents, failure)
+    invalid = PayloadInvalid(contents.unreadable[0].reason, _first(problems, len(contents.unreadable)))
+    return _authentic(provider, delivery, secret, contents, invalid)
 
 
 def _first(problems: Iterable[tuple[str, list[str]]], number: int) -> dict[str, list[str]]:
@@ -175,54 +175,54 @@ def _amplified() -> PayloadInvalid:
 
 
 def _authentic(
-    provider: Provider, delivery: Delivery, secret: SecretAge | None, contents: Contents, failure: PayloadInvalid | None
+    provider: Provider, delivery: Delivery, secret: SecretAge | None, contents: Contents, invalid: PayloadInvalid | None
 ) -> _Authentic:
     if delivery.quarantine_id is not None:
-        released = None if failure else delivery.quarantine_id
-        entry = Entry.of(contents, released=released, rename=delivery.rename_conflicts)
+        released = None if invalid else delivery.quarantine_id
+        writes = Writes.of(contents, released=released, rename=delivery.rename_conflicts)
     else:
-        entry = Entry.of(
+        writes = Writes.of(
             contents,
-            quarantined=_quarantined(provider, delivery, failure) if failure else None,
-            keep_for=partial(_quarantined_for, provider, delivery, failure),
+            quarantined=_quarantined(provider, delivery, invalid) if invalid else None,
+            keep_for=partial(_quarantined_for, provider, delivery, invalid),
             most_characters=MOST_STORED * len(delivery.raw) + STORED_ANYWAY,
         )
-    return _Authentic(provider, delivery, secret, entry, failure)
+    return _Authentic(provider, delivery, secret, writes, invalid)
 
 
-def _conflict(failure: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:
+def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:
     """Adds the messages in conflict, by their IDs, to what of a delivery was not understood."""
     problems = ((message_id, [Reason.ID_CONFLICT.value]) for message_id in conflicting)
     errors = _first(problems, len(conflicting))
-    if failure is None:
+    if invalid is None:
         return PayloadInvalid(Reason.ID_CONFLICT, errors)
-    return PayloadInvalid(failure.reason, {**failure.errors, **errors})
+    return PayloadInvalid(invalid.reason, {**invalid.errors, **errors})
 
 
 def _quarantined_for(
-    provider: Provider, delivery: Delivery, failure: PayloadInvalid | None, conflicting: Sequence[str]
+    provider: Provider, delivery: Delivery, invalid: PayloadInvalid | None, conflicting: Sequence[str]
 ) -> Quarantined:
     """Returns a delivery as it is kept for the sake of messages in conflict."""
-    return _quarantined(provider, delivery, _conflict(failure, conflicting))
+    return _quarantined(provider, delivery, _conflict(invalid, conflicting))
 
 
-def _quarantined(provider: Provider, delivery: Delivery, failure: PayloadInvalid) -> Quarantined:
+def _quarantined(provider: Provider, delivery: Delivery, invalid: PayloadInvalid) -> Quarantined:
     headers = {name: value for name in provider.kept_headers if (value := delivery.headers.get(name)) is not None}
     return Quarantined(
         provider=provider.name,
         raw=delivery.raw,
         headers=headers,
         target=delivery.target,
-        reason=failure.reason.value,
-        problems=failure.errors,
+        reason=invalid.reason.value,
+        problems=invalid.errors,
         received_at=delivery.received_at,
     )
 
 
-def _result(outcomes: Outcomes, failure: PayloadInvalid | None) -> Result:
+def _result(outcomes: Outcomes, invalid: PayloadInvalid | None) -> Result:
     if Outcome.CREATED in outcomes.all():
         return Result.CREATED
-    if failure is not None:
+    if invalid is not None:
         return Result.VALIDATION_ERROR
     return Result.CONFLICT if Outcome.CONFLICT in outcomes.messages else Result.DUPLICATE
 

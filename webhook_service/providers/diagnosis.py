@@ -8,9 +8,12 @@ import hmac
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
-from itertools import product
+from itertools import chain, product
 
+from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import PayloadInvalid
+from webhook_service.domain.secrets import Secrets
+from webhook_service.providers.signatures import from_base64, from_hex
 from webhook_service.providers.strict_json import loads
 
 LARGEST_BODY = 8 * 1024  # bytes; trying variants of a larger one costs more than the answer is worth
@@ -54,6 +57,20 @@ def first_match(attempts: Iterable[Attempt], claimed: Collection[bytes]) -> Hint
         if any(hmac.compare_digest(signature, claim) for claim in claimed):
             return hint
     return None
+
+
+def diagnose_hex_signature(delivery: Delivery, header: str, secrets: Secrets) -> Hint | None:
+    """Finds what would have made the hex HMAC-SHA256 in ``header``, with or without ``sha256=``, match the body."""
+    claim = (delivery.headers.get(header) or "").strip().removeprefix("sha256=")
+    in_base64 = from_base64(claim, 32)
+    claimed = in_base64 or from_hex(claim, 32)
+    if claimed is None or len(delivery.raw) > LARGEST_BODY:
+        return None
+    keys = [secret.encode() for _, secret in secrets.by_age()]
+    attempts = body_attempts(keys, delivery.raw, lambda body: body)
+    if in_base64:
+        attempts = chain(((Hint.BASE64_INSTEAD_OF_HEX, key, delivery.raw) for key in keys), attempts)
+    return first_match(attempts, [claimed])
 
 
 def _other_bodies(raw: bytes) -> Iterator[tuple[Hint, bytes]]:

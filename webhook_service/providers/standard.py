@@ -18,10 +18,9 @@ from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Attempt, Hint, body_attempts, first_match
-from webhook_service.providers.native import native_payload
 from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
 from webhook_service.providers.strict_json import loads_object
-from webhook_service.schemas.native import load_native_payload
+from webhook_service.schemas.native import dump_native_payload, load_native_payload
 
 ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
@@ -126,7 +125,7 @@ class Standard(Provider):
             yield Hint.BODY_SIGNED_ALONE, key, raw
 
     def sample(self, message: Message) -> Sample:
-        body = native_payload(message)
+        body = dump_native_payload(message)
         webhook_id, timestamp = f"msg_{message.message_id}", str(int(message.received_at.timestamp()))
         signature = sign(self._keys[0][1], webhook_id.encode(), timestamp.encode(), body)
         headers = {

@@ -20,8 +20,8 @@ from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import SecretAge
 from webhook_service.providers.base import Provider, Sample
+from webhook_service.providers.diagnosis import diagnose_hex_signature
 from webhook_service.providers.fields import FieldInvalid, long_text, phone_number, short_text, unix_time
-from webhook_service.providers.native import diagnose_hex_signature
 from webhook_service.providers.signatures import signing_secret
 from webhook_service.providers.strict_json import loads_object
 

@@ -1,12 +1,14 @@
 """The native payload."""
 
+import json
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain.errors import PayloadInvalid
-from webhook_service.domain.formats import parse_timestamp
+from webhook_service.domain.formats import format_timestamp, parse_timestamp
 from webhook_service.domain.limits import MESSAGE_ID_MAX, TEXT_MAX
+from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Reason
 from webhook_service.schemas.fields import PHONE_NUMBER, Timestamp, errors_by_field, no_nul, phone_number
 
@@ -33,6 +35,18 @@ def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
         raise PayloadInvalid(Reason.INVALID_FIELDS, errors_by_field(invalid)) from None
     extra = {name: value for name, value in payload.items() if name not in _NATIVE_NAMES}
     return {**loaded, "extra": extra or None}
+
+
+def dump_native_payload(message: Message) -> bytes:
+    """Returns the body that carries a message in the native contract."""
+    payload = {
+        "message_id": message.message_id,
+        "from": message.sender,
+        "to": message.recipient,
+        "ts": format_timestamp(message.ts),
+        "text": message.text,
+    }
+    return json.dumps(payload).encode()
 
 
 def _at_a_glance(payload: dict[str, Any]) -> dict[str, Any] | None:

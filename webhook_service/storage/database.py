@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, literal, select
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.statistics import Age, Space
-from webhook_service.storage.errors import BUSY, domain_errors
+from webhook_service.storage.errors import BUSY, translated_errors
 from webhook_service.storage.postgresql import PostgresqlBackend, Replica
 from webhook_service.storage.sqlite import SqliteBackend
 from webhook_service.storage.writing import Transaction, Turn
@@ -84,7 +84,7 @@ class Database:
             raise StorageBusy(BUSY)
         try:
             left = None if deadline is None else max(0.0, deadline - monotonic())
-            with domain_errors(), self._backend.writing(left) as turn:
+            with translated_errors(), self._backend.writing(left) as turn:
                 yield turn
         finally:
             self._one_thread.release()
@@ -98,7 +98,7 @@ class Database:
     @contextmanager
     def savepoint(self, transaction: Transaction) -> Iterator[None]:
         """Opens a part of a transaction that is undone alone; RowRefused when a row of it is to blame."""
-        with domain_errors(), transaction.begin_nested():
+        with translated_errors(), transaction.begin_nested():
             yield
 
     def snapshot(self) -> AbstractContextManager[Connection]:
@@ -125,7 +125,7 @@ class Database:
         try:
             with self.primary_snapshot() as connection:
                 connection.execute(select(literal(1)))
-            with domain_errors():
+            with translated_errors():
                 problem = self._backend.problem()
         except StorageUnavailable as unavailable:
             return [unavailable.detail]
@@ -133,7 +133,7 @@ class Database:
 
     def read_space(self) -> Space:
         """Measures the database and what is left on its disk; StorageUnavailable when it is away."""
-        with domain_errors():
+        with translated_errors():
             return self._backend.space()
 
     def close(self) -> None:
@@ -150,5 +150,5 @@ class Database:
 
     @contextmanager
     def _reading(self, *, unlimited: bool) -> Iterator[Connection]:
-        with domain_errors(), self._backend.reading(unlimited=unlimited) as connection:
+        with translated_errors(), self._backend.reading(unlimited=unlimited) as connection:
             yield connection

@@ -5,15 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from webhook_service.domain.errors import ConnectionLost, RowRefused, StorageBusy, StorageUnavailable
-
-SCHEMA_VERSION = "0007"
-"""The migration that this code reads and writes; any other is refused before a row is touched."""
 
 PRIMARY = "the database"
 REPLICA = "the replica"
@@ -35,7 +30,7 @@ _POSTGRESQL_DETAILS = {
 
 
 @contextmanager
-def domain_errors(server: str = PRIMARY) -> Iterator[None]:
+def translated_errors(server: str = PRIMARY) -> Iterator[None]:
     """Raises what a block's driver raises as StorageUnavailable or RowRefused; ``server`` is named in the former."""
     try:
         yield
@@ -58,12 +53,12 @@ def domain_errors(server: str = PRIMARY) -> Iterator[None]:
 def unavailable(server: str, error: BaseException | None) -> StorageUnavailable:
     """Says in the service's words why a server can't be used."""
     kind = StorageBusy if sqlite_code(error) == sqlite3.SQLITE_BUSY else StorageUnavailable
-    return kind(sqlite_detail(error) or _postgresql_detail(error) or _not_available(server), _first_line(error))
+    return kind(sqlite_detail(error) or _postgresql_detail(error) or _not_available(server), first_line(error))
 
 
 def connection_lost(server: str, error: BaseException | None) -> ConnectionLost:
     """Says that a connection broke in use."""
-    return ConnectionLost(_not_available(server), _first_line(error))
+    return ConnectionLost(_not_available(server), first_line(error))
 
 
 def sqlite_code(error: BaseException | None) -> int | None:
@@ -77,24 +72,6 @@ def sqlite_detail(error: BaseException | None) -> str | None:
     return _SQLITE_DETAILS.get(sqlite_code(error) or sqlite3.SQLITE_OK)
 
 
-def refuse_other_schema(server: str, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    """Raises StorageUnavailable for a new connection to a database that is at another migration."""
-    cursor = connection.cursor()
-    try:
-        cursor.execute("SELECT version_num FROM alembic_version")
-        row = cursor.fetchone()
-        connection.rollback()
-    except (sqlite3.OperationalError, psycopg.errors.UndefinedTable) as error:
-        if sqlite_code(error) in {sqlite3.SQLITE_ERROR, None}:  # "no such table" has no code of its own
-            raise StorageUnavailable(f"{server} is not migrated", _first_line(error)) from error
-        raise
-    finally:
-        cursor.close()
-    if row is None or row[0] != SCHEMA_VERSION:
-        found = "none" if row is None else row[0]
-        raise StorageUnavailable(f"{server} is at migration {found}, not at {SCHEMA_VERSION}")
-
-
 def _postgresql_detail(error: BaseException | None) -> str | None:
     return _POSTGRESQL_DETAILS.get(getattr(error, "sqlstate", None) or "")
 
@@ -103,5 +80,6 @@ def _not_available(server: str) -> str:
     return f"{server} is not available"
 
 
-def _first_line(error: BaseException | None) -> str | None:
+def first_line(error: BaseException | None) -> str | None:
+    """Returns the kind of an error and the first line of its text, for the log."""
     return None if error is None else f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

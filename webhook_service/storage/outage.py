@@ -21,7 +21,7 @@ class Outage:
         self._next_attempt = 0.0
 
     @contextmanager
-    def noticed(self) -> Iterator[None]:
+    def attempt(self) -> Iterator[None]:
         """Runs a block that connects; after a failure, raises StorageUnavailable instead until it may be tried."""
         if self._detail is not None:
             if monotonic() < self._next_attempt:

@@ -17,8 +17,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from webhook_service.domain.statistics import Age, Space
-from webhook_service.storage.errors import PRIMARY, REPLICA, domain_errors, refuse_other_schema
+from webhook_service.storage.errors import PRIMARY, REPLICA, translated_errors
 from webhook_service.storage.outage import Outage
+from webhook_service.storage.schema_version import refuse_other_schema
 from webhook_service.storage.writing import Turn
 
 # Any number that no other program on the database takes: "webhooks" in ASCII.
@@ -135,9 +136,9 @@ class Replica:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Gives a connection that reads the replica; StorageUnavailable while it is away."""
-        with self._outage.noticed(), domain_errors(REPLICA):
+        with self._outage.attempt(), translated_errors(REPLICA):
             connection = self._engine.connect()
-        with domain_errors(REPLICA), connection:
+        with translated_errors(REPLICA), connection:
             yield connection
 
     def read_age(self, connection: Connection) -> Age:
@@ -276,7 +277,7 @@ def _connect(
     parameters: dict[str, Any],
 ) -> _PatientConnection:
     """Connects; StorageUnavailable, at once while an attempt that failed is a moment ago."""
-    with outage.noticed(), domain_errors(server):
+    with outage.attempt(), translated_errors(server):
         if patience.is_lost():
             raise psycopg.OperationalError("the server does not answer")
         connection = _PatientConnection.connect(**parameters)

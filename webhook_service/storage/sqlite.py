@@ -17,7 +17,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.domain.statistics import Space
-from webhook_service.storage.errors import BUSY, PRIMARY, refuse_other_schema
+from webhook_service.storage.errors import BUSY, PRIMARY
+from webhook_service.storage.schema_version import refuse_other_schema
 from webhook_service.storage.writer_lock import WriterLock
 from webhook_service.storage.writing import Turn
 

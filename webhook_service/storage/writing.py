@@ -13,7 +13,7 @@ from webhook_service.storage.errors import PRIMARY, connection_lost
 Transaction = Connection
 
 
-class Answer(Protocol):
+class StatementResult(Protocol):
     """The result of a statement: its rows, and how many it changed."""
 
     @property
@@ -26,7 +26,7 @@ class Executor(Protocol):
 
     @property
     def dialect(self) -> Dialect: ...
-    def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> Answer: ...
+    def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> StatementResult: ...
 
 
 class Autocommit:
@@ -39,9 +39,9 @@ class Autocommit:
         self.dialect = dialect
         self._driver: Any = connection.driver_connection
 
-    def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> Answer:
+    def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> StatementResult:
         """Executes a statement in the driver's own words."""
-        answer: Answer = self._driver.execute(statement, parameters)
+        answer: StatementResult = self._driver.execute(statement, parameters)
         return answer
 
 
@@ -52,7 +52,7 @@ class Turn:
         self._writer = writer
 
     @contextmanager
-    def statement(self) -> Iterator[Executor]:
+    def autocommit(self) -> Iterator[Executor]:
         """Gives a connection on which each statement is a transaction by itself."""
         connection = self._writer.raw_connection()
         try:

@@ -16,7 +16,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from webhook_service.domain.secrets import Secrets
 from webhook_service.web.context import current_request
-from webhook_service.web.errors import problem
+from webhook_service.web.errors import error_response
 from webhook_service.web.peers import IS_SUPPORTED, users_of_peer
 from webhook_service.web.redirects import redirect_to
 from webhook_service.web.sessions import FORM_TOKEN, SESSION_COOKIE, Sessions, is_token
@@ -97,7 +97,7 @@ class Access:
             return _lead_to(self.sign_in, request) if guard is Guard.BROWSERS and self.token else _refuse(self.token)
         if request.method in _SAFE_METHODS or self._is_own_call(request, guard):
             return None
-        return problem(403, "not from another site")
+        return error_response(403, "not from another site")
 
     def _admits(self, request: Request, guard: Guard) -> bool:
         if _has_token(request, self.token) if self.token else _is_from_this_user(request, self.find_users):
@@ -126,7 +126,7 @@ def init_access(app: Flask, access: Access) -> None:
     def check() -> Response | None:
         request = current_request()
         if _is_without_host(request.environ):
-            return problem(400, "no Host header")
+            return error_response(400, "no Host header")
         return access.refuse(request, guard_of(_endpoint(request)))
 
 
@@ -149,12 +149,12 @@ def _is_without_host(environ: WSGIEnvironment) -> bool:
 
 def _refuse_forwarded(request: Request) -> Response | None:
     if _is_forwarded(request) or (_is_loopback(_peer(request)) and not _is_loopback_host(_host(request))):
-        return problem(403, "not served through a proxy")
+        return error_response(403, "not served through a proxy")
     return None
 
 
 def _refuse(token: Secrets | None) -> Response:
-    response = problem(401, "API token needed" if token else PROTECTED)
+    response = error_response(401, "API token needed" if token else PROTECTED)
     if token:
         for challenge in _CHALLENGES:
             response.headers.add("WWW-Authenticate", challenge)
@@ -164,7 +164,7 @@ def _refuse(token: Secrets | None) -> Response:
 def _lead_to(sign_in: str, request: Request) -> Response:
     """Sends a browser to the sign-in page; a part of a page can't show it, so htmx loads the whole page anew."""
     if "HX-Request" in request.headers or "text/html" not in request.headers.get("Accept", ""):
-        response = problem(401, "API token needed")
+        response = error_response(401, "API token needed")
         response.headers.setlist("WWW-Authenticate", _CHALLENGES)
         response.headers["HX-Refresh"] = "true"
         return response

@@ -29,7 +29,7 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def problem(status: int, detail: str, **more: Any) -> Response:
+def error_response(status: int, detail: str, **more: Any) -> Response:
     """The one form that every error has."""
     response = jsonify(detail=detail, **more)
     response.status_code = status
@@ -39,12 +39,12 @@ def problem(status: int, detail: str, **more: Any) -> Response:
 def refuse(verdict: Verdict) -> Response:
     """Answers a delivery that was not accepted."""
     if verdict.result is Result.INVALID_SIGNATURE:
-        return problem(401, "invalid signature")
+        return error_response(401, "invalid signature")
     if verdict.result is Result.UNAVAILABLE:
         return _unavailable(verdict.detail or "unavailable")
     if verdict.reason is Reason.BODY_TOO_LARGE:
-        return problem(413, "body too large")
-    return problem(422, "invalid payload", errors=verdict.errors)
+        return error_response(413, "body too large")
+    return error_response(422, "invalid payload", errors=verdict.errors)
 
 
 def _refuse_unreadable() -> None:
@@ -61,19 +61,19 @@ def _storage_unavailable(error: StorageUnavailable) -> Response:
 
 
 def _unavailable(detail: str) -> Response:
-    response = problem(503, detail)
+    response = error_response(503, detail)
     response.headers["Retry-After"] = str(RETRY_AFTER)
     return response
 
 
 def _invalid_query(error: QueryInvalid) -> Response:
-    return problem(422, "invalid query parameters", errors=error.errors)
+    return error_response(422, "invalid query parameters", errors=error.errors)
 
 
 def _http_error(error: HTTPException) -> Response:
     if error.response is not None:
         return error.get_response()  # type: ignore[return-value]  # a redirect, which Flask made with its own class
-    response = problem(error.code or 500, (error.name or "error").lower())
+    response = error_response(error.code or 500, (error.name or "error").lower())
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value
@@ -82,4 +82,4 @@ def _http_error(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     _log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": current_request().request_id}})
-    return problem(500, "internal error")
+    return error_response(500, "internal error")

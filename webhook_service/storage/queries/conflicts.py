@@ -10,7 +10,7 @@ from itertools import chain
 
 from webhook_service.domain.errors import StorageBusy
 from webhook_service.storage.queries.insert import SQLITE_PARAMETERS, Row
-from webhook_service.storage.writing import Answer, Executor
+from webhook_service.storage.writing import Executor, StatementResult
 
 COMPARED = ("message_id", "provider", "sender", "recipient", "ts", "text", "type", "received_at")
 """The columns of a row for ``find_different``."""
@@ -45,12 +45,12 @@ def find_different(executor: Executor, rows: Sequence[Row]) -> Iterator[int]:
             yield start + place
 
 
-def _find_on_postgresql(executor: Executor, rows: Sequence[Row]) -> Answer:
+def _find_on_postgresql(executor: Executor, rows: Sequence[Row]) -> StatementResult:
     records = [{"place": place, **dict(zip(COMPARED, row, strict=True))} for place, row in enumerate(rows)]
     return executor.exec_driver_sql(_among_records(), (json.dumps(records),))
 
 
-def _find_on_sqlite(executor: Executor, rows: Sequence[Row]) -> Answer:
+def _find_on_sqlite(executor: Executor, rows: Sequence[Row]) -> StatementResult:
     values = tuple(chain.from_iterable((place, *row) for place, row in enumerate(rows)))
     return executor.exec_driver_sql(_among_values(len(rows)), values)
 

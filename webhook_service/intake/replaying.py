@@ -8,7 +8,7 @@ from webhook_service.domain.paging import Page
 from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
 from webhook_service.domain.results import Outcome, Result
 from webhook_service.domain.verdicts import Verdict
-from webhook_service.intake.commit import Entry, commit
+from webhook_service.intake.commit import Writes, commit
 from webhook_service.intake.take_in import Intake
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
@@ -78,4 +78,4 @@ def replay_page(
 
 def drop(database: Database, entry_id: int) -> None:
     """Removes a delivery from quarantine for good. Raises StorageUnavailable."""
-    commit(database, [Entry.of(Contents(), released=entry_id)])
+    commit(database, [Writes.of(Contents(), released=entry_id)])
