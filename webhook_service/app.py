@@ -20,6 +20,8 @@ from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.intake.take_in import INTAKE, Intake
+from webhook_service.outlet.lookout import LOOKOUT, Lookout
+from webhook_service.outlet.waiting import Waiting
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS, configured_providers
@@ -65,21 +67,23 @@ def create_app(
     sessions = Sessions(settings.api_token, settings.admin_token)
     access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
     init_access(app, access)
-    for blueprint in _blueprints(database, intake):
+    lookout = app.extensions[LOOKOUT] = Lookout(database)
+    waiting = Waiting(lookout, most_threads=max(1, settings.threads // 2))
+    for blueprint in _blueprints(database, intake, waiting):
         app.register_blueprint(blueprint)
     init_dashboard(app, database, intake, sessions)
     return app
 
 
-def _blueprints(database: Database, intake: Intake) -> list[Blueprint]:
+def _blueprints(database: Database, intake: Intake, waiting: Waiting) -> list[Blueprint]:
     return [
         webhook_blueprint(intake),
         messages_blueprint(database),
         receipts_blueprint(database),
         quarantine_blueprint(database, intake),
-        feed_blueprint(database),
+        feed_blueprint(database, waiting),
         consumers_blueprint(database),
-        leases_blueprint(database),
+        leases_blueprint(database, waiting),
         dead_letters_blueprint(database),
         export_blueprint(database),
         stats_blueprint(database),

@@ -94,9 +94,9 @@ def test_a_consumer_tells_how_it_is_doing(crm: FlaskClient, database: Database) 
 
     assert (told["lag"]["messages"], told["lag"]["is_exact"], told["leases"], told["dead_letters"]) == (2, True, 1, 0)
     assert names(crm.get(f"/feed?after={told['place']}")) == ["m2", "m3"]
-    assert crm.get("/consumers").get_json()["data"] == [
-        told | {"lag": crm.get("/consumers").get_json()["data"][0]["lag"]}
-    ]
+    (listed,) = crm.get("/consumers").get_json()["data"]
+    assert listed.pop("lag")["messages"] == told.pop("lag")["messages"]
+    assert listed == told
 
 
 def test_a_consumer_is_changed_where_it_is(crm: FlaskClient, database: Database) -> None:

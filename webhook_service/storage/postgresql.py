@@ -17,6 +17,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from webhook_service.domain.statistics import Age
+from webhook_service.storage.changes import PostgresqlChanges
 from webhook_service.storage.errors import PRIMARY, REPLICA, translated_errors
 from webhook_service.storage.outage import Outage
 from webhook_service.storage.schema_version import refuse_other_schema
@@ -73,7 +74,10 @@ class PostgresqlBackend:
         patience = _Patience()
         self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, read_only=False)
         self._keeper = _engine(url, PRIMARY, patience, pool_size=KEEPER_CONNECTIONS, read_only=False)
+        self._watcher = _engine(url, PRIMARY, patience, pool_size=1, read_only=False)
         self._reader = _engine(url, PRIMARY, patience, pool_size=pool_size, read_only=True)
+
+        self._engines = (self._writer, self._keeper, self._watcher, self._reader)
 
         @event.listens_for(self._keeper, "begin")
         def begin(connection: Connection) -> None:
@@ -92,6 +96,10 @@ class PostgresqlBackend:
     def keeping(self) -> AbstractContextManager[Transaction]:
         """Opens a transaction that doesn't wait for the turn to write, and must not store a message."""
         return self._keeper.begin()
+
+    def watching(self) -> PostgresqlChanges:
+        """Opens a connection that notices what is stored."""
+        return PostgresqlChanges(self._watcher.raw_connection())
 
     @contextmanager
     def reading(self, *, unlimited: bool) -> Iterator[Connection]:
@@ -121,15 +129,13 @@ class PostgresqlBackend:
 
     def close(self) -> None:
         """Closes every connection."""
-        self._writer.dispose()
-        self._keeper.dispose()
-        self._reader.dispose()
+        for engine in self._engines:
+            engine.dispose()
 
     def forget(self) -> None:
         """Lets go of a parent's connections without closing them."""
-        self._writer.dispose(close=False)
-        self._keeper.dispose(close=False)
-        self._reader.dispose(close=False)
+        for engine in self._engines:
+            engine.dispose(close=False)
 
 
 class Replica:

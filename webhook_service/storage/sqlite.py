@@ -16,6 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
+from webhook_service.storage.changes import SqliteChanges
 from webhook_service.storage.errors import BUSY, PRIMARY
 from webhook_service.storage.schema_version import refuse_other_schema
 from webhook_service.storage.writer_lock import WriterLock
@@ -59,6 +60,10 @@ class SqliteBackend:
 
     def keeping(self) -> None:
         """Says that every transaction needs the turn to write."""
+
+    def watching(self) -> SqliteChanges:
+        """Opens a connection that notices what is stored."""
+        return SqliteChanges(self._connect(READER_TIMEOUT))
 
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:  # noqa: ARG002  # nothing limits them
         """Gives a connection that can only read, for as long as a statement takes."""
