@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import chain
 
 from flask import Blueprint, Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -18,8 +19,10 @@ from webhook_service.blueprints.receipts import receipts_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
+from webhook_service.domain.consumers import ConsumerKind
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.intake.take_in import INTAKE, Intake
+from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.lookout import LOOKOUT, Lookout
 from webhook_service.outlet.waiting import Waiting
 from webhook_service.providers.base import Provider
@@ -31,7 +34,7 @@ from webhook_service.storage.queries.quarantine import read_sizes
 from webhook_service.web.access import Access, FindUsers, init_access
 from webhook_service.web.errors import init_errors
 from webhook_service.web.logs import init_logs
-from webhook_service.web.metrics import METRICS_ENDPOINT, Metrics
+from webhook_service.web.metrics import METRICS_ENDPOINT, ConsumerFigures, Metrics
 from webhook_service.web.peers import users_of_peer
 from webhook_service.web.routing import WebhookService
 from webhook_service.web.sessions import Sessions
@@ -62,7 +65,12 @@ def create_app(
 
     app.extensions[INTAKE] = intake
     init_logs(app)
-    Metrics(app, providers=providers, read_quarantine_sizes=partial(_read_quarantine_sizes, database))
+    Metrics(
+        app,
+        providers=providers,
+        read_quarantine_sizes=partial(_read_quarantine_sizes, database),
+        read_consumers=partial(_read_consumers, database),
+    )
     init_errors(app)
     sessions = Sessions(settings.api_token, settings.admin_token)
     access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
@@ -95,3 +103,10 @@ def _blueprints(database: Database, intake: Intake, waiting: Waiting) -> list[Bl
 def _read_quarantine_sizes(database: Database) -> dict[str, QuarantineSize]:
     with database.primary_snapshot() as snapshot:
         return read_sizes(snapshot)
+
+
+def _read_consumers(database: Database) -> list[ConsumerFigures]:
+    states = chain.from_iterable(Consumers(database, kind).read_all() for kind in ConsumerKind)
+    return [
+        ConsumerFigures(state.consumer.kind, state.consumer.name, state.lag, state.dead_letters) for state in states
+    ]

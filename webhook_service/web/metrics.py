@@ -4,15 +4,21 @@ Workers share their values through files in ``PROMETHEUS_MULTIPROC_DIR``, which 
 the values are this process's own. Multiprocess mode: https://prometheus.github.io/client_python/multiprocess/
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache, partial, wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from prometheus_flask_exporter import PrometheusMetrics
 
+from webhook_service.domain.consumers import Lag
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.domain.results import Outcome
@@ -27,14 +33,29 @@ SIGNATURES_HELP = "Valid signatures, by secret: once 'previous' stands still, th
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
+class ConsumerFigures(NamedTuple):
+    """What the metrics say of a consumer or destination."""
+
+    kind: str
+    name: str
+    lag: Lag
+    dead_letters: int
+
+
 class Metrics:
     """The metrics of one application, exposed at ``/metrics``.
 
-    ``read_quarantine_sizes`` reads how much is in quarantine by provider; it is asked at each scrape.
+    ``read_quarantine_sizes`` reads how much is in quarantine by provider, and ``read_consumers`` how far each consumer
+    is behind; both are asked at each scrape.
     """
 
     def __init__(
-        self, app: Flask, *, providers: Iterable[str], read_quarantine_sizes: Callable[[], Mapping[str, QuarantineSize]]
+        self,
+        app: Flask,
+        *,
+        providers: Iterable[str],
+        read_quarantine_sizes: Callable[[], Mapping[str, QuarantineSize]],
+        read_consumers: Callable[[], Iterable[ConsumerFigures]],
     ) -> None:
         registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
@@ -60,12 +81,13 @@ class Metrics:
         STDOUT.on_drop = counter("log_lines_dropped_total", "Lines of the log that nobody read in time.").inc
         self._providers = tuple(providers)
         self._read_quarantine_sizes = read_quarantine_sizes
-        PrometheusMetrics(
+        _Exposed(
             app,
             path=METRICS_PATH,
             export_defaults=False,
             registry=registry,
             metrics_decorator=self._refresh_quarantine_gauge,
+            collectors=[_Consumers(read_consumers)],
         )
         app.after_request(self._observe)
 
@@ -110,3 +132,47 @@ class Metrics:
     @cache  # noqa: B019  # likewise
     def _series(self, counter: Counter, *labels: str) -> Counter:
         return counter.labels(*labels)
+
+
+class _Consumers(Collector):
+    """How far consumers are behind, as it is now: a consumer that is deleted is no longer named."""
+
+    def __init__(self, read: Callable[[], Iterable[ConsumerFigures]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Reads the figures; none while the database is away."""
+        labels = ["kind", "consumer"]
+        messages = GaugeMetricFamily(
+            "consumer_lag_messages", "Messages that are not acknowledged, up to 10,000.", labels=labels
+        )
+        seconds = GaugeMetricFamily("consumer_lag_seconds", "Age of the oldest of them.", labels=labels)
+        dead = GaugeMetricFamily("consumer_dead_letters", "Messages that could not be taken.", labels=labels)
+        with suppress(StorageUnavailable):
+            for figures in self._read():
+                names = [figures.kind, figures.name]
+                messages.add_metric(names, figures.lag.messages)
+                seconds.add_metric(names, figures.lag.seconds)
+                dead.add_metric(names, figures.dead_letters)
+        yield from (messages, seconds, dead)
+
+
+class _Exposed(PrometheusMetrics):  # type: ignore[misc]  # the exporter has no types
+    """The metrics of all workers, with those that are read when they are asked for."""
+
+    def __init__(self, *args: Any, collectors: Iterable[Collector], **kwargs: Any) -> None:
+        self._collectors = tuple(collectors)
+        super().__init__(*args, **kwargs)
+
+    def generate_metrics(self, accept_header: str | None = None, names: list[str] | None = None) -> tuple[str, str]:
+        """Writes all metrics, or those with these names, and says in which format."""
+        whole = CollectorRegistry()
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            MultiProcessCollector(whole)  # type: ignore[no-untyped-call]  # the library's
+        else:
+            whole.register(self.registry)
+        for collector in self._collectors:
+            whole.register(collector)
+        encode, content_type = choose_encoder(accept_header or "")
+        written = encode(whole.restricted_registry(names) if names else whole)
+        return written.decode(), content_type
