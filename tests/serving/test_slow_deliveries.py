@@ -11,7 +11,9 @@ from tests.support.waiting import wait_until
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.secrets import Secrets
 from webhook_service.intake.take_in import Intake
+from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
+from webhook_service.providers.source import Source
 from webhook_service.serving.connection import Connection
 from webhook_service.serving.rounds import MAX_ROUND, MAX_SLOW, Answered, Exchange, Rounds
 from webhook_service.storage.database import Database
@@ -23,8 +25,9 @@ class WithoutNetwork(Rounds):
     """Rounds whose connections are the deliveries themselves, and that note what each round takes in."""
 
     def __init__(self) -> None:
-        providers = {"native": Native(Secrets("x"), {}), "telnyx": provider("telnyx")}
-        intake = Intake(providers, cast("Database", None), max_body_bytes=0)
+        providers: dict[str, Provider] = {"native": Native(Secrets("x"), {}), "telnyx": provider("telnyx")}
+        sources = {name: Source(name, made) for name, made in providers.items()}
+        intake = Intake(sources, cast("Database", None), max_body_bytes=0)
         self.taken_in: list[list[str]] = []
         self.ended = Event()
         super().__init__(None, intake, notify=self.ended.set)

@@ -61,7 +61,7 @@ class Intake:
 
     def is_slow(self, delivery: Delivery) -> bool:
         """Tells whether the signature of a delivery takes long to verify."""
-        return self.providers[delivery.provider].verifies_slowly
+        return self.sources[delivery.source].provider.verifies_slowly
 
     def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:
