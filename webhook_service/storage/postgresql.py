@@ -74,7 +74,7 @@ class PostgresqlBackend:
         self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, begin=_take_turn)
         self._keeper = _engine(url, PRIMARY, patience, pool_size=KEEPER_CONNECTIONS, begin=_begin)
         self._watcher = _engine(url, PRIMARY, patience, pool_size=1, begin=_begin)
-        self._reader = _engine(for_readers(url), PRIMARY, patience, pool_size=pool_size)
+        self._reader = _engine(url, PRIMARY, patience, pool_size=pool_size)
         self._engines = (self._writer, self._keeper, self._watcher, self._reader)
 
     @contextmanager
@@ -174,7 +174,7 @@ def _engine(
     read_only = begin is None
     settings = _session_settings(read_only=read_only)
     engine = create_engine(
-        url.set(drivername="postgresql+psycopg"),
+        (for_readers(url) if read_only else url).set(drivername="postgresql+psycopg"),
         # A writer begins its transactions itself, or sends one statement that is its own transaction.
         isolation_level=None if read_only else "AUTOCOMMIT",
         poolclass=QueuePool,
