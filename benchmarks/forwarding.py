@@ -28,8 +28,8 @@ import urllib3
 from tests.support.deliveries import signed, to_bytes
 from tests.support.processes import BIN, ROOT
 from tests.support.server import Server, free_port
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.messages import MESSAGES_IN_A_STATEMENT, encode_message, insert_messages

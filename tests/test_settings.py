@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import ROOT
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.secrets import Secrets
-from webhook_service.settings import Settings, SettingsInvalid, parse_url
+from webhook_service.settings import Settings, SettingsInvalid
 
 SECRET = "s3cr3t-value"
 

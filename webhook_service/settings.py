@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
+from webhook_service.configuration.database_url import has_several_hosts, is_sqlite, masked_url, parse_url
 from webhook_service.configuration.loading import Configuration, load_configuration
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.secrets import SecretAge, Secrets
@@ -31,7 +31,6 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
 _NAMED_SOCKET = re.compile(r"unix:.+|fd://[0-9]+")
-_SEVERAL_HOSTS = re.compile(r"(\w[\w+]*://(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(.*)", re.DOTALL)
 _HOST_AND_PORT = re.compile(r"(?!fd:|unix:)(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.-]*):([0-9]{1,5})", re.ASCII)
 
 
@@ -104,67 +103,6 @@ class Settings:
 def _usable_cores() -> int:
     """Counts the cores that this process may use; macOS doesn't tell which."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def parse_url(url: str) -> URL:
-    """Reads a database URL in any of the accepted spellings; ValueError, which shows none of it, for any other.
-
-    Several hosts may stand in it as libpq has them, HOST:PORT,HOST:PORT:
-    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
-    """
-    try:
-        parsed = _read_url(url)
-    except (ArgumentError, ValueError):
-        # The library's text quotes what may be a part of the password.
-        raise ValueError("not a database URL") from None
-    match parsed.drivername:
-        case "sqlite" | "sqlite+aiosqlite" | "sqlite+pysqlite":
-            if not parsed.database or parsed.database == ":memory:":
-                raise ValueError("SQLite needs a file: workers share nothing else")
-            return parsed.set(drivername="sqlite")
-        case "postgres" | "postgresql" | "postgresql+psycopg" | "postgresql+asyncpg":
-            return _with_password_in_its_place(parsed.set(drivername="postgresql+psycopg"))
-    raise ValueError("only sqlite:// and postgresql:// are supported")
-
-
-def _read_url(url: str) -> URL:
-    """Reads a URL with SQLAlchemy, which takes several hosts as parameters only."""
-    several = _SEVERAL_HOSTS.fullmatch(url)
-    if several is None:
-        return make_url(url)
-    before, hosts, after = several.groups()
-    parts = [re.fullmatch(r"(\[[^]]*\]|[^:]*)(?::([0-9]*))?", each) for each in hosts.split(",")]
-    if not all(parts):
-        raise ValueError
-    names, ports = zip(*(part.groups("") for part in parts if part), strict=True)
-    query = {"host": ",".join(name.strip("[]") for name in names)}
-    if any(ports):
-        query["port"] = ",".join(ports)
-    return make_url(before + after).update_query_dict(query)
-
-
-def has_several_hosts(url: URL) -> bool:
-    """Tells whether a URL names several servers, among which ``target_session_attrs`` chooses."""
-    host = url.query.get("host", "")
-    return len(host) > 1 if isinstance(host, tuple) else "," in host
-
-
-def _with_password_in_its_place(url: URL) -> URL:
-    """Moves a password from the parameters, where libpq allows it, to the place where it is hidden in any text."""
-    password = url.query.get("password")
-    if not isinstance(password, str):
-        return url
-    return url.difference_update_query(["password"]).set(password=password)
-
-
-def _is_sqlite(url: URL) -> bool:
-    return url.drivername == "sqlite"
-
-
-def masked_url(url: URL) -> str:
-    """Writes a database URL as it may be shown: without any password."""
-    hidden = {name: "***" for name in url.query if "password" in name}  # such as libpq's sslpassword
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def environment() -> dict[str, str]:
@@ -289,7 +227,7 @@ class _Reader:
         if url is not None and has_several_hosts(url):
             # Without it libpq takes the first that answers, be it a replica, to which nothing can be written.
             return url.update_query_dict({"target_session_attrs": "read-write", **url.query})
-        if url is not None and (not _is_sqlite(url) or Path(url.database or "").is_absolute()):
+        if url is not None and (not is_sqlite(url) or Path(url.database or "").is_absolute()):
             return url
         folder = self._data_folder(is_default=url is None)
         if folder is None:
@@ -331,16 +269,16 @@ class _Reader:
         url = self._database_url(name)
         if url is None:
             return None
-        if _is_sqlite(url):
+        if is_sqlite(url):
             self._problems.append(f"{name}: only postgresql:// is supported, as SQLite has no replica")
-        elif _is_sqlite(database_url):
+        elif is_sqlite(database_url):
             self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql:// too")
         return url
 
     def _require_sync_replica(self, database_url: URL) -> bool:
         name = "REQUIRE_SYNC_REPLICA"
         is_required = self._choice(name, "false", ("TRUE", "FALSE")) == "TRUE"
-        if is_required and _is_sqlite(database_url):
+        if is_required and is_sqlite(database_url):
             self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql://, as SQLite has no replica")
         return is_required
 

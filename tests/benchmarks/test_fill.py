@@ -14,8 +14,8 @@ from benchmarks.fill import ABSENT_WORD, COMMON_WORD, fill, rows
 from tests.support.messages import as_sent, message
 from tests.support.postgresql import fresh_database
 from tests.support.stored import is_intact, opened, stored_ids
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import MessageFilter, MessageQuery
-from webhook_service.settings import parse_url
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.counts import count_all, count_differences
 from webhook_service.storage.queries.messages import encode_message, insert_messages

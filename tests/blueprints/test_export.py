@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from tests.support.messages import MOMENT, as_sent, message
 from tests.support.processes import environment, run_cli
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery, Order, Position
 from webhook_service.schemas.export_formats import defuse
 from webhook_service.schemas.messages import message_cursors
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.batches import BATCH

@@ -17,7 +17,7 @@ from tests.support.processes import ROOT
 from tests.support.prometheus import FILES, HOW_TO_ENABLE, Monitoring, is_installed
 from tests.support.server import Server
 from tests.support.waiting import wait_until
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 
 RULES = [rule for group in yaml.safe_load((FILES / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
 ALERTS = [rule["alert"] for rule in RULES if "alert" in rule]

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, text
 from tests.support.messages import MOMENT, message
 from tests.support.migrating import engine, insert, migrate_to
 from tests.support.processes import environment, run_cli
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message, MessageFilter
 from webhook_service.domain.statistics import Interval
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.counts import count_between, count_differences, read_timeline

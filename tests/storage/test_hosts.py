@@ -17,8 +17,9 @@ from tests.support.postgresql import HOW_TO_ENABLE, PostgresqlServer, administra
 from tests.support.processes import environment, run_cli
 from tests.support.server import Server
 from tests.support.stored import accept, opened, stored_ids
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
-from webhook_service.settings import Settings, parse_url
+from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.patience import PING_PATIENCE

@@ -9,7 +9,7 @@ import pytest
 from tests.support.load import Load
 from tests.support.postgresql import administration
 from tests.support.server import Server
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage import migrate as migrating
 from webhook_service.storage.migrate import migrate, newest_migration
 

@@ -16,10 +16,10 @@ from sqlalchemy import URL, text
 from tests.support.messages import as_sent, message
 from tests.support.migrating import engine, insert, migrate_to
 from tests.support.processes import BIN, ROOT, environment
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import QuarantineSize
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import DestinationRow
 from webhook_service.storage.migrate import migrate, newest_migration

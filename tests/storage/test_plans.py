@@ -13,9 +13,9 @@ from sqlalchemy import Connection, event, text
 
 from tests.support.messages import MOMENT, message
 from tests.support.postgresql import fresh_database
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position
 from webhook_service.domain.statistics import Interval
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.counts import read_timeline
 from webhook_service.storage.queries.deletion import TABLES

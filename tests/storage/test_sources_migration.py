@@ -3,11 +3,11 @@
 from tests.support.messages import message
 from tests.support.migrating import engine, insert, migrate_to
 from tests.support.stored import opened
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import Quarantined, QuarantineSize
 from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery
 from webhook_service.domain.results import Outcome
-from webhook_service.settings import parse_url
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
 from webhook_service.storage.queries.pages import read_page

@@ -14,7 +14,7 @@ from tests.support.processes import environment, run_cli
 from tests.support.server import Server
 from tests.support.stored import stored_ids
 from tests.support.waiting import wait_until
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.replication import NO_SYNC_REPLICA
 

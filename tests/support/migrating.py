@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.migrate import MIGRATIONS
 
 
