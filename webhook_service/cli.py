@@ -11,9 +11,11 @@ from webhook_service.commands.demo import demo
 from webhook_service.commands.export import export
 from webhook_service.commands.forward import forward
 from webhook_service.commands.import_ import import_
+from webhook_service.commands.listen import listen
 from webhook_service.commands.migrate import migrate
 from webhook_service.commands.prune import erase, prune
 from webhook_service.commands.quarantine import quarantine
+from webhook_service.commands.resend import resend
 from webhook_service.commands.send import send
 from webhook_service.commands.serve import serve
 from webhook_service.commands.sources import sources
@@ -62,7 +64,7 @@ def _add_options(command: click.Command) -> None:
 
 
 for command in (
-    *(serve, migrate, forward, send, demo, backup, export, import_),
+    *(serve, migrate, forward, listen, resend, send, demo, backup, export, import_),
     *(prune, erase, stats, sources, quarantine, config),
 ):
     main.add_command(command)

@@ -1,5 +1,6 @@
 """A DATABASE_URL with several hosts: whichever of them is the primary is written to."""
 
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,12 +67,20 @@ def test_the_primary_is_found_whichever_host_is_named_first(
         assert content["message_id"] in stored_ids(primary.url)
 
 
-def test_the_commands_find_it_too(primary: PostgresqlServer, replica: PostgresqlServer) -> None:
+def test_the_commands_find_it_too(
+    primary: PostgresqlServer, replica: PostgresqlServer, postgresql_programs: Path
+) -> None:
     environ = environment(url_of(replica, primary))
 
     for command in (("migrate",), ("config", "check"), ("stats", "verify"), ("prune", "--older-than", "90d")):
         finished = run_cli(*command, environ=environ)
         assert finished.returncode == 0, finished.stderr
+    dump = subprocess.run(
+        [postgresql_programs / "pg_dump", "--schema-only", url_of(replica, primary, target_session_attrs="read-write")],
+        capture_output=True,
+        check=False,
+    )
+    assert (dump.returncode, b"CREATE TABLE public.messages" in dump.stdout) == (0, True), dump.stderr
 
 
 def test_a_host_that_says_nothing_is_waited_for_once(primary: PostgresqlServer, replica: PostgresqlServer) -> None:

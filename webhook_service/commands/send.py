@@ -4,10 +4,10 @@ import sys
 from signal import SIGINT
 
 import click
-import urllib3
 
 from webhook_service.commands.failures import plain_failures
 from webhook_service.commands.sending import NO_ANSWER, Load, Samples, Summary, send_all
+from webhook_service.commands.urls import check_url
 from webhook_service.domain.sources import NATIVE
 from webhook_service.domain.spelling import nearest
 from webhook_service.providers.declared import CannotSign
@@ -16,20 +16,8 @@ from webhook_service.providers.source import Source
 from webhook_service.settings import Settings, SettingsInvalid
 
 
-def _check_url(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
-    if url is None:
-        return None
-    try:
-        parts = urllib3.util.parse_url(url)
-    except urllib3.exceptions.LocationParseError:
-        raise click.BadParameter(f"{url} is no URL; one is http://127.0.0.1:8000") from None
-    if parts.scheme not in {"http", "https"} or not parts.host:
-        raise click.BadParameter(f"{url} is not a whole URL: http:// or https:// stands before the host")
-    return url.rstrip("/")
-
-
 @click.command()
-@click.option("--url", callback=_check_url, help="Base URL of the service.  [default: the address in BIND]")
+@click.option("--url", callback=check_url, help="Base URL of the service.  [default: the address in BIND]")
 @click.option(
     "--source",
     "--provider",

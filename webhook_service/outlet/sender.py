@@ -56,9 +56,12 @@ class Sender:
 
     def push(self, message: StoredMessage) -> Attempt:
         """Pushes a message once."""
+        return self.send(message.message_id, body_of(message))
+
+    def send(self, message_id: str, body: bytes) -> Attempt:
+        """Pushes once what a message is as bytes."""
         now, began = datetime.now(UTC), time.monotonic()
-        body = body_of(message)
-        headers = self._signer.headers(message.message_id, body, now)
+        headers = self._signer.headers(message_id, body, now)
         try:
             answer = self._exchange(body, headers, began + self._target.timeouts.total)
         except _PUSH_FAILED as error:

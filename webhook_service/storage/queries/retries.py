@@ -92,9 +92,12 @@ def find_waiting(
 
 
 def find_senders_elsewhere(connection: Connection, consumer_id: int, before: int, own: Iterable[str]) -> set[str]:
-    """Reads the senders of the messages in stretches before an id that are not among one's own leases."""
+    """Reads the senders of the messages in stretches before an id that are not among one's own leases.
+
+    What was never given since somebody asked for it again has no place in the order, and may be much.
+    """
     is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
-    others = or_(StretchRow.token.is_(None), StretchRow.token.not_in(list(own)))
+    others = or_(StretchRow.token.not_in(list(own)), StretchRow.token.is_(None) & (StretchRow.attempt > 0))
     found = (
         select(MessageRow.sender)
         .join_from(StretchRow, MessageRow, is_within)
