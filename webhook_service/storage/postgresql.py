@@ -19,6 +19,7 @@ from webhook_service.storage.hosts import for_readers
 from webhook_service.storage.outage import Outage
 from webhook_service.storage.patience import Connector, Patience, is_pooled
 from webhook_service.storage.schema_version import refuse_other_schema
+from webhook_service.storage.timelines import go_on_in_own_places, see_to_places
 from webhook_service.storage.writing import Transaction, Turn
 
 # Any number that no other program on the database takes: "webhooks" in ASCII.
@@ -194,6 +195,8 @@ def _engine(
     event.listen(engine, "do_connect", Connector(server, patience, is_reader=read_only, timeout=timeout))
     event.listen(engine, "connect", partial(refuse_other_schema, server))
     event.listen(engine, "begin", partial(begin or _set_up, settings))
+    if begin is _take_turn:
+        event.listen(engine, "connect", lambda connection, _entry: see_to_places(TAKE_TURN, connection))
     return engine
 
 
@@ -219,6 +222,9 @@ def _begin(settings: Settings, connection: Connection) -> None:
 def _take_turn(settings: Settings, connection: Connection) -> None:
     _begin(settings, connection)
     connection.execute(_wait_for_turn)
+    if is_pooled(connection.connection):
+        driver: Any = connection.connection.driver_connection
+        go_on_in_own_places(driver)  # the pooler may have come to a new primary since the last transaction
 
 
 def _set_up(settings: Settings, connection: Connection) -> None:
