@@ -87,8 +87,11 @@ def rename_message(row: Row) -> Row:
 
     The same message gets the same ID each time, so it is stored once.
     """
-    *words, received_at = (row[column] for column in _COMPARED)
-    said = json.dumps([word for word in words if word != received_at])
+    said_of = dict(zip(COMPARED, (row[column] for column in _COMPARED), strict=True))
+    received_at = said_of.pop("received_at")
+    if said_of["provider"] is None:  # which goes without saying
+        del said_of["provider"]
+    said = json.dumps([word for word in said_of.values() if word != received_at])
     digest = blake2s(said.encode(), digest_size=RENAMED_DIGEST).hexdigest()
     return (f"{str(row[0])[: MESSAGE_ID_MAX - len(digest) - 1]}~{digest}", *row[1:])
 
