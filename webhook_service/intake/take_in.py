@@ -219,7 +219,7 @@ def _quarantined(provider: Provider, delivery: Delivery, invalid: PayloadInvalid
         provider=provider.name,
         raw=delivery.raw,
         headers=headers,
-        target=delivery.target,
+        target=provider.kept_target(delivery.target),
         reason=invalid.reason.value,
         problems=invalid.errors,
         received_at=delivery.received_at,

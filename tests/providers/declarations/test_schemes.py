@@ -76,6 +76,17 @@ def test_a_token_is_compared_wherever_it_stands(place: dict[str, str], headers: 
     assert verdict(made(verify, "new"), delivery_of(BODY, {})) == "missing_signature"
 
 
+def test_a_token_that_is_sent_along_is_kept_nowhere_but_in_the_body() -> None:
+    in_query = made({"scheme": "token", "signature": {"query": "token"}}, "s3cret")
+    in_field = made({"scheme": "token", "signature": {"field": "auth.token"}}, "s3cret")
+    item = b'{"id": "1", "from": "a", "to": "b", "at": "2026-03-01T12:00:00Z", "auth": {"token": "s3cret"}, "n": 1}'
+
+    (message,) = in_field.parse(delivery_of(item, {})).messages
+
+    assert in_query.kept_target("/webhook/x?token=s3cret&a=b") == "/webhook/x"
+    assert message.extra == {"n": 1}
+
+
 @pytest.mark.parametrize("token", ["ne", "new ", "neww", "NEW", "é", "new,new"])
 def test_any_other_token_is_refused(token: str) -> None:
     own = made({"scheme": "token", "signature": {"header": "X-Token"}}, "new")
