@@ -75,6 +75,10 @@ class Provider(ABC):
         Takes the same time whichever it is.
         """
 
+    def kept_target(self, target: str) -> str:
+        """Returns the path and query of a delivery as they are kept in quarantine, with no secret in them."""
+        return target
+
     @abstractmethod
     def parse(self, delivery: Delivery) -> Contents:
         """Returns the items of a delivery; PayloadInvalid when it can't be understood, and nothing else for any bytes.

@@ -127,6 +127,11 @@ def _check_headers(table: Table | None, rules: Rules, payload: Payload) -> None:
         table.report("", "reads the header of the signature, which is never kept")
 
 
+def _sent_secret(rules: Rules) -> str | None:
+    """Returns the field in which a provider sends the secret itself, which no message may keep."""
+    return rules.signature.field[0] if rules.scheme == "token" and rules.signature.field else None
+
+
 class Declared(Provider):
     """A provider by its declaration.
 
@@ -143,12 +148,15 @@ class Declared(Provider):
         self.accepts_unreadable = declaration.accepts_unreadable
         self.kept_headers = (*Provider.kept_headers, *declaration.payload.headers())
         self._scheme = declaration.scheme(secrets)
-        self._reader = Reader(declaration.payload, declaration.name)
+        self._reader = Reader(declaration.payload, declaration.name, hidden=_sent_secret(declaration.rules))
         self._checks = [each for each in declaration.handshakes if each.when is not None]
         self._signing_key = signing_key
 
     def verify(self, delivery: Delivery) -> str:
         return self._scheme.verify(delivery)
+
+    def kept_target(self, target: str) -> str:
+        return target.partition("?")[0] if self.declaration.rules.signature.query else target
 
     def parse(self, delivery: Delivery) -> Contents:
         scope = self._reader.scope(delivery)

@@ -27,8 +27,8 @@ from webhook_service.web.logs import lines_in_one_write
 ANSWERED_WITHIN = 4.0  # seconds from its arrival in which a delivery is tried to be stored
 MAX_ROUND = 128  # deliveries that are taken in together
 # Of them, those that are slow to verify: 16 signatures by a public key take 2 to 3 ms, and 128 would hold up the others
-# for 20 (python -m benchmarks.verifying). A pool of threads could not do it sooner, since the library keeps the
-# interpreter's lock.
+# for 20 (python -m benchmarks.verifying). A pool of threads would do no more of them, since there is a worker for each
+# processor.
 MAX_SLOW = 16
 # Seconds that the main thread waits for a round, so that the two don't compete for the interpreter. Most rounds take
 # less; in a longer one, such as one that waits for the database, the main thread goes back to its sockets.

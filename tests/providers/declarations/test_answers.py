@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.declared import SECRET, declared
@@ -38,27 +38,40 @@ def test_what_is_no_challenge_is_no_handshake(challenge: Any) -> None:
     assert answer_to(declared({"handshake": ECHO}), {"type": "check", "challenge": challenge}) is None
 
 
-@pytest.mark.parametrize("challenge", ["{hmac:challenge}", '"}', "{challenge}", "\\", "\ud800"])
-def test_a_challenge_is_put_into_json_as_a_value(challenge: str) -> None:
+def test_the_hmac_of_a_challenge_is_put_wherever_the_answer_wants_it() -> None:
     answer = {"json": {"plain": "{challenge}", "signed": ["{hmac:challenge}"], "all": "sha256={hmac:challenge}"}}
     own = declared({"handshake": {"query": "c", "answer": answer}})
 
-    answered = own.handshake({"c": challenge})
+    answered = own.handshake({"c": "Zm9v_-1="})
 
-    signature = hmac.digest(SECRET.encode(), challenge.encode("utf-8", "replace"), "sha256").hex()
+    signature = hmac.digest(SECRET.encode(), b"Zm9v_-1=", "sha256").hex()
     assert answered is not None
-    assert json.loads(answered.body) == {"plain": challenge, "signed": [signature], "all": f"sha256={signature}"}
+    assert json.loads(answered.body) == {"plain": "Zm9v_-1=", "signed": [signature], "all": f"sha256={signature}"}
+
+
+@pytest.mark.parametrize(
+    "content", ['{"id": 1}', "id=m-1&from=a", "id=m-1", "1772366400.{}", "é", "", "a" * 300, "a\n"]
+)
+def test_nobody_gets_a_delivery_signed_by_having_it_checked(content: str) -> None:
+    by_get = declared({"handshake": {"query": "c", "answer": {"text": "{hmac:challenge}"}}})
+    by_post = declared({"handshake": {**ECHO, "answer": {"text": "{hmac:challenge}"}}})
+
+    assert by_get.handshake({"c": content}) is None
+    assert answer_to(by_post, {"type": "check", "challenge": content}) is None
 
 
 @given(challenge=st.text(max_size=50))
+@settings(deadline=None)
 def test_a_challenge_is_never_read_as_a_template(challenge: str) -> None:
-    own = declared({"handshake": {"query": "c", "answer": {"text": "<{challenge}>{hmac:challenge}"}}})
+    in_text = declared({"handshake": {"query": "c", "answer": {"text": "<{challenge}>"}}})
+    in_json = declared({"handshake": {"query": "c", "answer": {"json": {"plain": "{challenge}"}}}})
 
-    answered = own.handshake({"c": challenge})
+    text, value = in_text.handshake({"c": challenge}), in_json.handshake({"c": challenge})
 
-    raw = challenge.encode("utf-8", "replace")
-    assert answered is not None
-    assert answered.body == b"<" + raw + b">" + hmac.digest(SECRET.encode(), raw, "sha256").hex().encode()
+    assert text is not None
+    assert value is not None
+    assert text.body == b"<" + challenge.encode("utf-8", "replace") + b">"
+    assert json.loads(value.body) == {"plain": challenge}
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,12 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"payload": {"from": 'headers."X-Signature"'}}, "payload"),
         ({"payload": {"from": 'headers."x-signature"'}}, "payload"),
         ({"payload": {"message_id": {"header": "x-SIGNATURE"}}}, "payload"),
+        ({"payload": {"from": "item.x || sum(body.list[].n)"}}, "payload.from"),
+        ({"payload": {"from": "[item.x, body.list[*].n]"}}, "payload.from"),
+        ({"payload": {"from": "[item.x, body.list[?n == `1`]]"}}, "payload.from"),
+        ({"payload": {"from": "join('', [item.x, to_string(body.list)])"}}, "payload.from"),
+        ({"payload": {"from": "contains(body.list, item.x)"}}, "payload.from"),
+        ({"payload": {"from": "[item.x, body | keys(@)]"}}, "payload.from"),
         ({"payload": {"items": "item.list"}}, "payload.items"),
         ({"payload": {"phone_numbers": "yes"}}, "payload.phone_numbers"),
         ({"handshake": []}, "handshake"),
@@ -159,6 +165,20 @@ def test_a_token_that_says_nothing_of_the_body_has_to_be_wanted() -> None:
     assert places({"verify": {"claims": {"url_sha256": "u", "body_sha256": "b"}}}, table) == [
         "verify.claims.url_sha256"
     ]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "item.to || body.to",
+        "not_null(item.to, body.account.name, 'nobody')",
+        "join('.', [item.id, body.list[0].id])",
+        "item.list[*].n | [0] || body.n",
+        "sum(body.list[].n)",
+    ],
+)
+def test_plain_fields_of_the_body_may_stand_beside_the_item(expression: str) -> None:
+    assert places({"payload": {"from": expression}}) == []
 
 
 def test_a_header_that_is_signed_by_its_name_covers_the_timestamp() -> None:

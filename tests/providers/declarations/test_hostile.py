@@ -113,6 +113,8 @@ def test_a_key_is_never_taken_from_the_token(header: dict[str, Any]) -> None:
         ({"iat": True}, "malformed_timestamp"),
         ({"iat": "soon"}, "malformed_timestamp"),
         ({"iat": None}, "missing_timestamp"),
+        ({"iat": None, "exp": NOW + 60}, "missing_timestamp"),
+        ({"iat": None, "nbf": NOW - 301}, "stale_timestamp"),
         ({"exp": NOW - 301}, "stale_timestamp"),
         ({"nbf": NOW + 301}, "stale_timestamp"),
     ],

@@ -1,6 +1,7 @@
 """What a provider wants to see: the ``answer`` to a delivery, and to a ``handshake``, which checks the address."""
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json import dumps
@@ -15,6 +16,9 @@ CHALLENGE = "{challenge}"
 HMAC = "{hmac:challenge}"
 
 _CHALLENGE_MAX = 4096  # characters
+# What is signed for whoever asks. It is no JSON object and no form with a field and a value, so that nobody gets a
+# delivery signed by having it "checked".
+_SIGNED_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,256}={0,2}")
 _STATUSES = (200, 299)
 _TEXT = "text/plain; charset=utf-8"
 _JSON = "application/json"
@@ -67,7 +71,7 @@ class Handshake:
     def answer_query(self, parameters: Mapping[str, str], signer: "Signer") -> Acknowledgement | None:
         """Answers a GET; None when this is not the check, or the token is another one."""
         challenge = parameters.get(self.query or "")
-        if challenge is None or len(challenge) > _CHALLENGE_MAX:
+        if challenge is None:
             return None
         if self.token_query is not None:
             token = parameters.get(self.token_query, "").encode("utf-8", "replace")
@@ -75,7 +79,7 @@ class Handshake:
                 return None
         if any(parameters.get(name) != value for name, value in self.expect):
             return None
-        return self.answer.filled(challenge, signer.sign(challenge) if self.answer.needs_hmac else "")
+        return self._answer(challenge, signer)
 
     def answer_delivery(self, scope: Mapping[str, Any], signer: "Signer") -> Acknowledgement | None:
         """Answers a delivery that is this check; None for any other."""
@@ -87,9 +91,14 @@ class Handshake:
             challenge = self.challenge.search(scope) if self.challenge else ""
         except ExpressionFailed:
             return None
-        if not isinstance(challenge, str) or len(challenge) > _CHALLENGE_MAX:
+        return self._answer(challenge, signer) if isinstance(challenge, str) else None
+
+    def _answer(self, challenge: str, signer: "Signer") -> Acknowledgement | None:
+        if not self.answer.needs_hmac:
+            return self.answer.filled(challenge, "") if len(challenge) <= _CHALLENGE_MAX else None
+        if not _SIGNED_CHALLENGE.fullmatch(challenge):
             return None
-        return self.answer.filled(challenge, signer.sign(challenge) if self.answer.needs_hmac else "")
+        return self.answer.filled(challenge, signer.sign(challenge))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ class Signer:
 
     def sign(self, challenge: str) -> str:
         """Returns the signature of a challenge, encoded."""
-        return encode(hmac.digest(self.key, challenge.encode("utf-8", "replace"), self.algorithm), self.encoding)
+        return encode(hmac.digest(self.key, challenge.encode(), self.algorithm), self.encoding)
 
 
 def read_answer(table: Table | None, *, of_handshake: bool = False) -> Answer:

@@ -18,9 +18,11 @@ from webhook_service.providers.declarations.tables import Table
 ROOTS = ("item", "body", "headers")
 _LONGEST = 500  # characters
 _DEEPEST = 20
-_SCOPES = frozenset(
-    {"subexpression", "index_expression", "pipe", "projection", "value_projection", "filter_projection"}
-)
+_PROJECTIONS = frozenset({"projection", "value_projection", "filter_projection"})
+_SCOPES = _PROJECTIONS | {"subexpression", "index_expression", "pipe"}
+_LOOKUPS = frozenset({"field", "subexpression", "index_expression", "pipe"})
+_WALKS = _PROJECTIONS | {"flatten", "function_expression"}
+_CHEAP_FUNCTIONS = frozenset({"not_null", "type"})
 
 
 class ExpressionFailed(Exception):
@@ -79,6 +81,10 @@ def _compile(table: Table, key: str, text: str, roots: tuple[str, ...]) -> Expre
     if not used <= set(roots):
         table.report(key, f"begins with a name that is none of {', '.join(roots)}; a bare name means {roots[0]}.NAME")
         return None
+    if {"item", "body"} <= used and _walks_body(node):
+        # It would be walked through for each item, so that a delivery could cost the square of its size.
+        table.report(key, "walks through body for each item: read no more than plain fields of body beside item")
+        return None
     headers = set(_header_names(node))
     if None in headers:
         table.report(key, 'a header is written headers."Its-Name"')
@@ -112,6 +118,24 @@ def _roots(node: Mapping[str, Any]) -> Iterator[str]:
         for child in children:
             if isinstance(child, dict):
                 yield from _roots(child)
+
+
+def _walks_body(node: Mapping[str, Any]) -> bool:
+    """Tells whether a list or an object of the body is walked through, and not just looked up by name."""
+    kind, children = node["type"], [child for child in node["children"] if isinstance(child, dict)]
+    if kind in _PROJECTIONS or kind == "flatten":
+        return "body" in _roots(children[0])
+    if kind == "function_expression" and node["value"] not in _CHEAP_FUNCTIONS:
+        return any(child["type"] in _LOOKUPS and "body" in _roots(child) for child in children) or any(
+            map(_walks_body, children)
+        )
+    if kind in _SCOPES:
+        return _walks_body(children[0]) or ("body" in _roots(children[0]) and any(map(_walks, children[1:])))
+    return any(map(_walks_body, children))
+
+
+def _walks(node: Mapping[str, Any]) -> bool:
+    return node["type"] in _WALKS or any(_walks(child) for child in node["children"] if isinstance(child, dict))
 
 
 def _header_names(node: Mapping[str, Any]) -> Iterator[str | None]:

@@ -66,15 +66,17 @@ class Payload:
 
 
 class Reader:
-    """Reads deliveries to messages of a provider."""
+    """Reads deliveries to messages of a provider, which keep nothing of the field ``hidden``."""
 
-    def __init__(self, payload: Payload, provider: str) -> None:
+    def __init__(self, payload: Payload, provider: str, hidden: str | None = None) -> None:
         self._payload = payload
         self._provider = provider
         self._headers = payload.headers()
         # What does not depend on the item is looked for once a delivery, however many items it has.
         self._constant = {each for each in payload.expressions() if "item" not in each.roots}
         self._mapped = {each.name for each in payload.expressions() if each.name is not None}
+        if hidden is not None:
+            self._mapped.add(hidden)
         self._address: Callable[[str], str] = phone_number if payload.phone_numbers else str
 
     def scope(self, delivery: Delivery) -> Scope:
