@@ -4,6 +4,9 @@ BIN := $(VENV)/bin
 COMPOSE := docker compose
 COMPOSE_POSTGRES := $(COMPOSE) -f docker-compose.yml -f deploy/compose.postgres.yml
 UP_OPTIONS := --build --detach --wait
+# Until nginx has found the app.
+REACHED := exec -T nginx curl --silent --fail --max-time 5 --retry 60 --retry-delay 1 --retry-all-errors --noproxy '*' \
+  --output /dev/null http://127.0.0.1:8080/health/live
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -91,13 +94,13 @@ screenshots: install-dev ## Take the pictures of the dashboard anew (needs Chrom
 up: ## Serve from containers on port 8000, SQLite in a volume
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN
 	@deploy/write-secret-files.sh .env secrets
-	@$(COMPOSE) up $(UP_OPTIONS) || { $(COMPOSE) logs --tail 20; exit 1; }
+	@$(COMPOSE) up $(UP_OPTIONS) && $(COMPOSE) $(REACHED) || { $(COMPOSE) logs --tail 20; exit 1; }
 	@deploy/print-next-steps.sh .env
 
 up-postgres: ## The same on PostgreSQL
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN POSTGRES_PASSWORD
 	@deploy/write-secret-files.sh .env secrets
-	@$(COMPOSE_POSTGRES) up $(UP_OPTIONS) || { $(COMPOSE_POSTGRES) logs --tail 20; exit 1; }
+	@$(COMPOSE_POSTGRES) up $(UP_OPTIONS) && $(COMPOSE_POSTGRES) $(REACHED) || { $(COMPOSE_POSTGRES) logs --tail 20; exit 1; }
 	@deploy/print-next-steps.sh .env
 
 rolling-restart: ## Replace the app's containers by new ones while deliveries go on
