@@ -10,7 +10,7 @@ REACHED := exec -T nginx curl --silent --fail --max-time 5 --retry 60 --retry-de
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test newcomer faults attack fuzz test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres rolling-restart logs down destroy
+.PHONY: help install install-dev run test newcomer faults attack fuzz test-containers fuzz-contract bench bench-report bench-reads bench-nodes lint format lock vendor screenshots up up-postgres rolling-restart logs down destroy
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,6 +68,9 @@ bench-report: install-dev ## Put what bench wrote down into docs/performance.md 
 
 bench-reads: install-dev ## What reads cost, by number stored (BENCH='--messages 10000,100000 --databases sqlite')
 	@$(BIN)/python -m benchmarks.reads $(BENCH)
+
+bench-nodes: install-dev ## What a batch costs PostgreSQL, and what 1, 2 and 4 nodes do (needs wrk)
+	@$(BIN)/python -m benchmarks.nodes $(BENCH)
 
 lint: install-dev ## ruff and mypy
 	@$(BIN)/ruff check .
