@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 COMPOSE := docker compose
 COMPOSE_POSTGRES := $(COMPOSE) -f docker-compose.yml -f deploy/compose.postgres.yml
 UP_OPTIONS := --build --detach --wait
+# Until nginx has found the app.
+REACHED := exec -T nginx curl --silent --fail --max-time 5 --retry 60 --retry-delay 1 --retry-all-errors --noproxy '*' \
+  --output /dev/null http://127.0.0.1:8080/health/live
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges provider-pages test-ha test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres up-ha down-ha rolling-restart logs down destroy
+.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges provider-pages test-ha test-containers fuzz-contract bench bench-report bench-reads bench-nodes lint format lock vendor screenshots up up-postgres up-ha down-ha rolling-restart logs down destroy
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -88,6 +91,9 @@ bench-report: install-dev ## Put what bench wrote down into docs/performance.md 
 bench-reads: install-dev ## What reads cost, by number stored (BENCH='--messages 10000,100000 --databases sqlite')
 	@$(BIN)/python -m benchmarks.reads $(BENCH)
 
+bench-nodes: install-dev ## What a batch costs PostgreSQL, and what 1, 2 and 4 nodes do (needs wrk)
+	@$(BIN)/python -m benchmarks.nodes $(BENCH)
+
 lint: install-dev ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -120,13 +126,13 @@ screenshots: install-dev ## Take the pictures of the dashboard anew (needs Chrom
 up: ## Serve from containers on port 8000, SQLite in a volume
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN
 	@deploy/write-secret-files.sh .env secrets
-	@$(COMPOSE) up $(UP_OPTIONS) || { $(COMPOSE) logs --tail 20; exit 1; }
+	@$(COMPOSE) up $(UP_OPTIONS) && $(COMPOSE) $(REACHED) || { $(COMPOSE) logs --tail 20; exit 1; }
 	@deploy/print-next-steps.sh .env
 
 up-postgres: ## The same on PostgreSQL
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN POSTGRES_PASSWORD
 	@deploy/write-secret-files.sh .env secrets
-	@$(COMPOSE_POSTGRES) up $(UP_OPTIONS) || { $(COMPOSE_POSTGRES) logs --tail 20; exit 1; }
+	@$(COMPOSE_POSTGRES) up $(UP_OPTIONS) && $(COMPOSE_POSTGRES) $(REACHED) || { $(COMPOSE_POSTGRES) logs --tail 20; exit 1; }
 	@deploy/print-next-steps.sh .env
 
 COMPOSE_HA := $(COMPOSE) -f deploy/ha/compose.yml

@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -42,7 +43,7 @@ def migrate(url: URL, tell: Tell = lambda _line: None) -> None:
             _migrate_postgresql(url)
     except (DBAPIError, OSError) as error:
         raise StorageUnavailable("the database is not available", str(error)) from error
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise StorageUnavailable("the database is of a newer release", str(error)) from error
 
 
