@@ -29,8 +29,8 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import (
     end_of_window,
     find_consumer,
-    find_ids,
     find_ids_of,
+    measure_ids,
     move_handed,
     read_now,
     read_stretch,
@@ -192,19 +192,21 @@ def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Str
     set aside as a dead letter.
     """
     transaction, consumer = locked.transaction, locked.consumer
-    ids = find_ids(transaction, consumer.options.filter, free.after, free.last, LEASE_MAX + 1)
-    number = min(limit, len(ids))
+    wanted = consumer.options.filter
+    left, last = measure_ids(transaction, wanted, free.after, free.last, LEASE_MAX + 1)
+    number = min(limit, left)
     if free.attempt >= consumer.options.max_attempts:
-        if len(ids) == 1:
+        if left == 1:
             reason = free.reason or f"not acknowledged in {free.attempt} attempts"
-            keep_dead_letters(transaction, consumer, [Death(ids[0], reason)], locked.now)
-        number = min(limit, len(ids) // 2)
+            keep_dead_letters(transaction, consumer, [Death(last, reason)], locked.now)
+        number = min(limit, left // 2)
         free = replace(free, attempt=consumer.options.max_attempts - 1)  # one more for each half
     if not number:
         delete_stretch(transaction, free)
         return None
-    last = ids[number - 1] if number < len(ids) else free.last
-    if last < free.last:
+    last = free.last
+    if number < left:
+        _, last = measure_ids(transaction, wanted, free.after, free.last, number)
         insert_stretches(transaction, consumer, [replace(free, after=last, token=None)])
     given = replace(lent, id=free.id, after=free.after, last=last, attempt=free.attempt + 1, reason=free.reason)
     change_stretch(transaction, consumer, given)
@@ -216,10 +218,11 @@ def _give_next(locked: Locked, limit: int, lent: Stretch) -> Stretch | None:
     transaction, consumer = locked.transaction, locked.consumer
     wanted = consumer.options.filter
     end = end_of_window(transaction, consumer.handed) if wanted.conditions() else ROW_ID_MAX
-    ids = find_ids(transaction, wanted, consumer.handed, end, limit)
-    if not ids:
+    number, last = measure_ids(transaction, wanted, consumer.handed, end, limit)
+    if not number:
         return None
-    last = ids[-1] if len(ids) == limit or end == ROW_ID_MAX else end
+    if number < limit and end != ROW_ID_MAX:
+        last = end
     given = replace(lent, after=consumer.handed, last=last, attempt=1)
     insert_stretches(transaction, consumer, [given])
     move_handed(transaction, consumer, last)

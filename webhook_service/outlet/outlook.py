@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from webhook_service.domain.consumers import Consumer
-from webhook_service.storage.queries.consumers import end_of_window, find_ids
+from webhook_service.storage.queries.consumers import end_of_window, measure_ids
 from webhook_service.storage.queries.messages import newest_place
 from webhook_service.storage.queries.stretches import find_free, list_held
 from webhook_service.storage.writing import Transaction
@@ -46,9 +46,9 @@ def _look_ahead(snapshot: Transaction, consumer: Consumer, newest: int) -> Outlo
         if passed_over >= newest:
             break
         end = end_of_window(snapshot, passed_over)
-        found = find_ids(snapshot, consumer.options.filter, passed_over, end, 1)
-        if found:
-            return Outlook(is_worth_a_try=True, passed_over=_worth_noting(consumer, found[0] - 1))
+        number, first = measure_ids(snapshot, consumer.options.filter, passed_over, end, 1)
+        if number:
+            return Outlook(is_worth_a_try=True, passed_over=_worth_noting(consumer, first - 1))
         passed_over = end
     noted = _worth_noting(consumer, passed_over)
     return Outlook(is_worth_a_try=noted is not None, passed_over=noted)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
 from webhook_service.domain.consumers import Consumer, ConsumerKind, ConsumerOptions, FeedFilter, Lag
 from webhook_service.domain.limits import LAG_MAX
@@ -26,6 +26,22 @@ _consumers = select(
     ConsumerRow.handed,
     ConsumerRow.created_at,
 )
+# Statements with parameters are made once: to make one takes SQLAlchemy longer than SQLite takes to execute it.
+_named = _consumers.where(ConsumerRow.kind == bindparam("kind"), ConsumerRow.name == bindparam("name"))
+# SQLite's writers take turns, so it has no such lock and SQLAlchemy leaves it out there.
+_to_change = _named.with_for_update()
+_move = update(ConsumerRow).where(ConsumerRow.id == bindparam("consumer"))
+_within = (MessageRow.id > bindparam("after"), MessageRow.id <= bindparam("last"))
+_ids = select(MessageRow.id).where(*_within).order_by(MessageRow.id).limit(bindparam("most"))
+_stretch = SELECT_MESSAGES.where(*_within).order_by(MessageRow.id)
+
+
+def _measured(ids: Select[int]) -> Select[int, int | None]:
+    counted = ids.subquery()
+    return select(func.count(), func.max(counted.c.id))
+
+
+_ids_measured = _measured(_ids)
 
 
 def read_now(connection: Connection) -> datetime:
@@ -37,9 +53,7 @@ def read_now(connection: Connection) -> datetime:
 
 def find_consumer(connection: Connection, kind: ConsumerKind, name: str, *, lock: bool = False) -> Consumer | None:
     """Reads a consumer. With ``lock``, no other transaction changes it or what it was given before this one ends."""
-    wanted = _consumers.where(ConsumerRow.kind == kind.value, ConsumerRow.name == name)
-    # SQLite's writers take turns, so it has no such lock and SQLAlchemy leaves it out there.
-    row = connection.execute(wanted.with_for_update() if lock else wanted).one_or_none()
+    row = connection.execute(_to_change if lock else _named, {"kind": kind.value, "name": name}).one_or_none()
     return None if row is None else _consumer(*row)
 
 
@@ -92,7 +106,7 @@ def delete_consumer(transaction: Transaction, consumer: Consumer) -> None:
 
 def move_handed(transaction: Transaction, consumer: Consumer, handed: int) -> None:
     """Notes the id up to which the feed was given to a consumer."""
-    transaction.execute(update(ConsumerRow).where(ConsumerRow.id == consumer.id).values(handed=handed))
+    transaction.execute(_move, {"consumer": consumer.id, "handed": handed})
 
 
 def read_place(connection: Connection, consumer: Consumer) -> int:
@@ -112,10 +126,14 @@ def end_of_window(connection: Connection, after: int, size: int = WINDOW) -> int
     return connection.scalar(last) or max(after, newest_place(connection))
 
 
-def find_ids(connection: Connection, wanted: FeedFilter, after: int, last: int, limit: int) -> Sequence[int]:
-    """Reads the first ``limit`` ids above ``after`` and up to ``last`` of messages that pass a filter."""
-    found = select(MessageRow.id).where(*_within(after, last), *_conditions(wanted))
-    return connection.scalars(found.order_by(MessageRow.id).limit(limit)).all()
+def measure_ids(connection: Connection, wanted: FeedFilter, after: int, last: int, most: int) -> tuple[int, int]:
+    """Counts the messages above ``after`` and up to ``last`` that pass a filter, up to ``most`` of them.
+
+    Returns the number, and the id of the last that was counted: ``after`` where there is none.
+    """
+    counted = _ids_measured if not wanted.conditions() else _measured(_ids.where(*_conditions(wanted)))
+    number, end = connection.execute(counted, {"after": after, "last": last, "most": most}).one()
+    return number, after if end is None else end
 
 
 def find_ids_of(
@@ -123,9 +141,9 @@ def find_ids_of(
 ) -> dict[str, int]:
     """Reads the ids of those of the messages with these IDs that are above ``after`` and up to ``last``, by ID."""
     found = select(MessageRow.message_id, MessageRow.id).where(
-        MessageRow.message_id.in_(message_ids), *_within(after, last), *_conditions(wanted)
+        MessageRow.message_id.in_(message_ids), *_within, *_conditions(wanted)
     )
-    return {row[0]: row[1] for row in connection.execute(found)}
+    return {row[0]: row[1] for row in connection.execute(found, {"after": after, "last": last})}
 
 
 def find_id_at(connection: Connection, moment: datetime) -> int | None:
@@ -146,8 +164,8 @@ def find_id_of(connection: Connection, message_id: str) -> int | None:
 
 def read_stretch(connection: Connection, wanted: FeedFilter, after: int, last: int) -> list[StoredMessage]:
     """Reads the messages with an id above ``after`` and up to ``last`` that pass a filter, in stored order."""
-    stretch = SELECT_MESSAGES.where(*_within(after, last), *_conditions(wanted)).order_by(MessageRow.id)
-    return to_messages(connection.execute(stretch))
+    stretch = _stretch.where(*_conditions(wanted)) if wanted.conditions() else _stretch
+    return to_messages(connection.execute(stretch, {"after": after, "last": last}))
 
 
 def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
@@ -157,7 +175,7 @@ def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
     """
     end = end_of_window(connection, consumer.handed, LAG_WINDOW)
     rest = select(MessageRow.id, MessageRow.received_at).where(
-        *_within(consumer.handed, end), *_conditions(consumer.options.filter)
+        MessageRow.id > consumer.handed, MessageRow.id <= end, *_conditions(consumer.options.filter)
     )
     parts = (_given(consumer), rest)
     messages = sum(_count(connection, part) for part in parts)
@@ -183,10 +201,6 @@ def _count(connection: Connection, messages: Select[int, datetime]) -> int:
 def _first(connection: Connection, messages: Select[int, datetime]) -> datetime | None:
     row = connection.execute(messages.order_by(MessageRow.id).limit(1)).one_or_none()
     return None if row is None else row[1]
-
-
-def _within(after: int, last: int) -> list[ColumnElement[bool]]:
-    return [MessageRow.id > after, MessageRow.id <= last]
 
 
 def _conditions(wanted: FeedFilter) -> list[ColumnElement[bool]]:

