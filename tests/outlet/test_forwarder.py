@@ -308,3 +308,21 @@ def test_a_forwarder_that_stops_records_what_was_under_way(database: Database, r
         wait_until(lambda: len(receiver.received) == 50, "the others")
 
     assert receiver.ids() == names(1, 50)
+
+
+def test_what_a_dead_forwarder_left_is_taken_even_by_those_whose_hands_are_full(
+    database: Database, receiver: Receiver
+) -> None:
+    target = destination(receiver)
+    dying = Forwarder(database, [target], lease_seconds=1)
+    dying.declare()
+    store_of(database, "+491", *names(1, 20))
+    receiver.answer = hang
+    dying.turn()  # it takes a stretch, and is never heard of again
+    store_of(database, "+491", *names(21, 500))
+    receiver.answer = accept
+    with forwarding(database, target, lease_seconds=1), forwarding(database, target, lease_seconds=1):
+        wait_until(lambda: set(names(1, 500)) <= set(receiver.ids()), "all messages")
+
+    came = list(dict.fromkeys(receiver.ids()))
+    assert came == names(1, 500)

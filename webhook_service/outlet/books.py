@@ -27,7 +27,7 @@ from webhook_service.storage.queries.retries import (
     take_due,
     wake_retries,
 )
-from webhook_service.storage.queries.stretches import change_stretch, delete_stretch, find_lease
+from webhook_service.storage.queries.stretches import change_stretch, delete_stretch, find_free, find_lease
 
 CLAIMED_AHEAD = timedelta(seconds=1)
 ATTEMPTS_KEPT = 100  # of a message: the latest
@@ -54,7 +54,7 @@ class Books:
         self._renew()
         if before.state is DestinationState.PAUSED and self.standing.state is DestinationState.ACTIVE:
             wake_retries(self.locked.transaction, self.locked.consumer.id, self.locked.now)
-        taken = self._take() if takes and self.desk.room > 0 else Taken()
+        taken = self._take() if takes else Taken()
         if self.standing != before:
             save_standing(self.locked.transaction, self.locked.consumer.id, self.standing)
         return taken
@@ -157,11 +157,19 @@ class Books:
             return self._take_probe()
         limit = self._limit()
         if limit <= 0:
-            return Taken()
+            return self._take_earlier()
         until = now + timedelta(seconds=self.desk.lease_seconds)
         retries = take_due(self.locked.transaction, self.locked.consumer.id, now, until, limit)
         stretch = self._give(limit - len(retries))
         return Taken(stretch, retries, self._claim(len(retries), stretch))
+
+    def _take_earlier(self) -> Taken:
+        """Takes a stretch that another forwarder has left, for what is pending may wait for it."""
+        room = self.desk.room_for_earlier if self.desk.pending else 0
+        transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
+        if room <= 0 or find_free(transaction, consumer, now) is None:
+            return Taken()
+        return Taken(self._give(room))
 
     def _take_probe(self) -> Taken:
         """Takes one message to find out whether the destination is back; meanwhile nobody else does."""

@@ -67,7 +67,15 @@ class Desk:
     @property
     def room(self) -> int:
         """How many jobs more may be taken."""
-        return max(AHEAD, 2 * self.destination.concurrency) - self.lanes.jobs - len(self.pending)
+        return self._most - self.lanes.jobs - len(self.pending)
+
+    @property
+    def room_for_earlier(self) -> int:
+        """How many jobs more may be taken of stretches that a forwarder which died has left.
+
+        What is pending may wait for just these, so it takes no room of theirs.
+        """
+        return self._most - self.lanes.jobs
 
     @property
     def is_empty(self) -> bool:
@@ -178,6 +186,10 @@ class Desk:
             self.outcomes.append(outcome)
             if outcome.job.held is not None:
                 outcome.job.held.finish(outcome.job.message.id)
+
+    @property
+    def _most(self) -> int:
+        return max(AHEAD, 2 * self.destination.concurrency)
 
     def _good_for(self) -> float:
         """Returns the seconds in which a push may begin so that it is over before the lease is."""

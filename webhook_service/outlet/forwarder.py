@@ -194,7 +194,8 @@ class Forwarder:
 
 def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool) -> Plan:
     standing = view.standings.get(desk.name, Standing())
-    if desk.room <= 0 or standing.state is DestinationState.DISABLED or standing.is_held(view.now):
+    may_take = desk.room > 0 or (desk.pending and looks_closer)
+    if not may_take or standing.state is DestinationState.DISABLED or standing.is_held(view.now):
         return Plan(desk, takes=False)
     if desk.outcomes:
         return Plan(desk, takes=True)  # there is something to write anyway, and it may be what others wait for
