@@ -67,13 +67,16 @@ def test_a_leader_that_is_lost_costs_503_for_a_failover_and_nothing_else(
         whole = monotonic() - began
         load.wait_for_every_sender(200, times=5)
     follower.wait_for(load.acknowledged())
+    unconfirmed = set(follower.seen) - set(stored_ids(cluster.leader().url))
 
     print(
         f"\n{fault}: promoted after {promoted:.1f} s, no 200 for {load.longest_outage():.1f} s, "
-        f"slowest answer {load.slowest():.1f} s, whole after {whole:.1f} s, {len(load.acknowledged())} acknowledged"
+        f"slowest answer {load.slowest():.1f} s, whole after {whole:.1f} s, {len(load.acknowledged())} acknowledged, "
+        f"{len(unconfirmed)} seen so far that no leader kept"
     )
     assert missing == set()
     assert lost(load, cluster.leader()) == set()
+    assert unconfirmed.isdisjoint(load.acknowledged())
     assert load.statuses() <= {200, 503}
     assert load.longest_outage() < FAILOVER
     assert load.slowest() < SLOWEST
