@@ -25,7 +25,7 @@ from webhook_service.intake.take_in import Intake
 from webhook_service.serving.connection import Connection
 from webhook_service.serving.framing import MAX_WHOLE, Arrived, Kind
 from webhook_service.serving.rounds import Answer, Rounds
-from webhook_service.serving.worker import InboxWorker
+from webhook_service.serving.worker import STOP_LINGER, InboxWorker
 from webhook_service.storage.database import Database
 
 OK = b'{"status":"ok"}'
@@ -403,6 +403,17 @@ def test_a_signal_to_quit_interrupts_nothing_however_often_it_comes() -> None:
         assert worker.tpool.submit(int).result() == 0
         worker.tpool.shutdown()
         worker.method_queue.close()
+
+
+def test_a_connection_whose_answer_was_begun_before_a_stop_is_not_kept_for_long_after_it() -> None:
+    with _worker_that_answers(b"") as worker, _connection_with(worker, b"") as connection:
+        worker.poller = selectors.DefaultSelector()
+        worker._connections[connection] = None  # as if it had been accepted
+        worker.alive = False
+
+        worker._release(connection, keep=True)
+
+        assert connection.deadline <= time.monotonic() + STOP_LINGER
 
 
 @contextmanager

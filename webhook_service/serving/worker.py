@@ -226,6 +226,8 @@ class InboxWorker(HoldingWorker):
                 self._connections.pop(connection, None)
                 connection.resume()
                 self._connections[connection] = None
+                if not self.alive:  # since its answer was begun, which therefore did not end the connection
+                    connection.deadline = monotonic() + STOP_LINGER
             else:
                 connection.linger()
         except OSError:
