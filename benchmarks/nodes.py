@@ -27,8 +27,8 @@ from psycopg.abc import Query
 from benchmarks.load import MOST_A_SECOND, need_wrk, write_deliveries, wrk
 from benchmarks.postgresql import postgresql
 from benchmarks.servers import migrate, server
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries import insert
 from webhook_service.storage.queries.messages import encode_message, insert_messages

@@ -17,8 +17,8 @@ from tests.support.receivers import Received, Receiver, accept, answer
 from tests.support.server import Server
 from tests.support.stored import stored_ids
 from tests.support.waiting import wait_until
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.outlet.desk import AHEAD
-from webhook_service.settings import parse_url
 from webhook_service.storage.migrate import migrate
 
 IN_HAND = AHEAD + 20  # messages that a forwarder may have pushed, or be pushing, and not written down

@@ -235,7 +235,7 @@ def _quarantined(source: Source, delivery: Delivery, invalid: PayloadInvalid) ->
         source=source.name,
         raw=delivery.raw,
         headers=headers,
-        target=provider.kept_target(delivery.target),
+        target=source.provider.kept_target(delivery.target),
         reason=invalid.reason.value,
         problems=invalid.errors,
         received_at=delivery.received_at,

@@ -15,7 +15,7 @@ from webhook_service.outlet.breaker import GONE, judge
 from webhook_service.outlet.desk import Desk, Pace, Taken
 from webhook_service.outlet.lanes import Held, Job
 from webhook_service.outlet.leases import Locked, give
-from webhook_service.storage.queries.consumers import find_ids
+from webhook_service.storage.queries.consumers import measure_ids
 from webhook_service.storage.queries.dead_letters import keep_dead_letters
 from webhook_service.storage.queries.destinations import read_standing, save_standing
 from webhook_service.storage.queries.retries import (
@@ -198,7 +198,7 @@ class Books:
         number = retries
         if stretch is not None:
             wanted = self.locked.consumer.options.filter
-            number += len(find_ids(self.locked.transaction, wanted, stretch.after, stretch.last, self.desk.room))
+            number += measure_ids(self.locked.transaction, wanted, stretch.after, stretch.last, self.desk.room)[0]
         begin = max(now, self.standing.next_slot or now)
         self.standing = replace(self.standing, next_slot=begin + timedelta(seconds=number / rate))
         return Pace(time.monotonic() + (begin - now).total_seconds(), 1 / rate)

@@ -27,7 +27,6 @@ from webhook_service.domain.limits import LEASE_MAX, ROW_ID_MAX
 from webhook_service.outlet.outlook import look
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import (
-    end_of_window,
     find_consumer,
     find_ids_of,
     measure_ids,
@@ -36,6 +35,7 @@ from webhook_service.storage.queries.consumers import (
     read_stretch,
 )
 from webhook_service.storage.queries.dead_letters import keep_dead_letters
+from webhook_service.storage.queries.messages import end_of_window
 from webhook_service.storage.queries.stretches import (
     change_stretch,
     delete_stretch,

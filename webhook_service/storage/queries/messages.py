@@ -33,7 +33,7 @@ _COLUMNS = (
 )
 _KEY = _COLUMNS[:1]
 _COMPARED = tuple(_COLUMNS.index(name) for name in COMPARED)
-STRETCH = 20_000  # messages of the feed that are looked through for one answer
+WINDOW = 10_000  # messages of the feed that are looked at, by one statement, for those that pass a filter
 RENAMED_DIGEST = 8  # bytes
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
@@ -129,20 +129,24 @@ def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMess
 def read_feed_of(connection: Connection, source: str | None, after: int, limit: int) -> tuple[list[StoredMessage], int]:
     """Reads the feed as ``read_feed`` does, of one source if that is given, and returns the place that was reached too.
 
-    For one source it looks through a stretch that is bounded, so that no answer takes longer for a source that sends
-    little. The stretch may hold no message of it and yet end before the feed does.
+    For one source it looks through a window of the feed, so that no answer takes longer for a source that sends
+    little. The window may hold no message of it and yet end before the feed does.
     """
     if source is None:
         messages = read_feed(connection, after, limit)
         return messages, messages[-1].id if messages else after
-    # Counted by messages, since ids skip: after a promotion by as much as timelines.PLACES.
-    last = select(MessageRow.id).where(MessageRow.id > after).order_by(MessageRow.id).offset(STRETCH - 1).limit(1)
-    end = connection.scalar(last) or newest_place(connection)
+    end = end_of_window(connection, after)
     # Behind the function, or a database may take all messages of the source from its index to sort them.
     is_of_source = func.coalesce(MessageRow.source, "") == source
-    in_stretch = SELECT_MESSAGES.where(MessageRow.id > after, MessageRow.id <= end, is_of_source)
-    messages = to_messages(connection.execute(in_stretch.order_by(MessageRow.id).limit(limit)))
-    return messages, messages[-1].id if len(messages) == limit else max(after, end)
+    in_window = SELECT_MESSAGES.where(MessageRow.id > after, MessageRow.id <= end, is_of_source)
+    messages = to_messages(connection.execute(in_window.order_by(MessageRow.id).limit(limit)))
+    return messages, messages[-1].id if len(messages) == limit else end
+
+
+def end_of_window(connection: Connection, after: int, size: int = WINDOW) -> int:
+    """Reads the id of the last of ``size`` messages after an id, or of the newest where there are fewer."""
+    last = select(MessageRow.id).where(MessageRow.id > after).order_by(MessageRow.id).limit(1).offset(size - 1)
+    return connection.scalar(last) or max(after, newest_place(connection))
 
 
 def newest_place(connection: Connection) -> int:
