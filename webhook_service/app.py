@@ -54,13 +54,7 @@ def create_app(
     ``find_users`` finds the users who may have made a request from this machine.
     """
     settings = settings or Settings.from_env(providers=known_providers)
-    database = Database(
-        settings.database_url,
-        pool_size=settings.threads,
-        read_url=settings.read_database_url,
-        quarantine_max_bytes=settings.quarantine_max_bytes,
-        require_sync_replica=settings.require_sync_replica,
-    )
+    database = _database(settings)
     sources = settings.sources(known_providers)
     intake = Intake(sources, database, max_body_bytes=settings.max_body_bytes)
 
@@ -85,6 +79,16 @@ def create_app(
         app.register_blueprint(blueprint)
     init_dashboard(app, database, intake, sessions, destinations)
     return app
+
+
+def _database(settings: Settings) -> Database:
+    return Database(
+        settings.database_url,
+        pool_size=settings.threads,
+        read_url=settings.read_database_url,
+        quarantine_max_bytes=settings.quarantine_max_bytes,
+        require_sync_replica=settings.require_sync_replica,
+    )
 
 
 def _blueprints(
