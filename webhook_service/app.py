@@ -63,7 +63,7 @@ def create_app(
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
 
-    app.extensions[INTAKE] = intake
+    app.extensions |= {INTAKE: intake, LOOKOUT: Lookout(database)}
     init_logs(app)
     Metrics(
         app,
@@ -75,8 +75,7 @@ def create_app(
     sessions = Sessions(settings.api_token, settings.admin_token)
     access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
     init_access(app, access)
-    lookout = app.extensions[LOOKOUT] = Lookout(database)
-    waiting = Waiting(lookout, most_threads=max(1, settings.threads // 2))
+    waiting = Waiting(app.extensions[LOOKOUT], most_threads=max(1, settings.threads // 2))
     for blueprint in _blueprints(database, intake, waiting):
         app.register_blueprint(blueprint)
     init_dashboard(app, database, intake, sessions)

@@ -10,6 +10,7 @@ import orjson
 from flask import Flask, request, url_for
 
 from webhook_service.dashboard.assets import asset_pages, asset_path
+from webhook_service.dashboard.consumers import consumer_pages
 from webhook_service.dashboard.home import home_pages
 from webhook_service.dashboard.messages import message_pages
 from webhook_service.dashboard.overview import overview_pages
@@ -45,6 +46,7 @@ def init_dashboard(app: Flask, database: Database, intake: Intake, sessions: Ses
         message_pages(database, sorted(intake.providers)),
         overview_pages(database),
         quarantine_pages(database, intake),
+        consumer_pages(database),
         setup_pages(database, intake.providers),
     ):
         app.register_blueprint(pages)

@@ -68,9 +68,8 @@ class Metrics:
             registry=registry,
         )
         self._deliveries = counter("webhook_requests_total", "Deliveries, by result.", ["provider", "result"])
-        self._items = counter(
-            "webhook_items_total", "Items of accepted deliveries, by outcome.", ["provider", "kind", "outcome"]
-        )
+        items = "Items of accepted deliveries, by outcome."
+        self._items = counter("webhook_items_total", items, ["provider", "kind", "outcome"])
         self._refusals = counter(
             "webhook_refusals_total", "Deliveries refused or not understood, by reason.", ["provider", "reason"]
         )
@@ -78,8 +77,8 @@ class Metrics:
         gauge = partial(Gauge, labelnames=["provider"], registry=registry, multiprocess_mode="mostrecent")
         self._quarantined = gauge("quarantine_deliveries", "Deliveries in quarantine.")
         self._quarantined_bytes = gauge("quarantine_bytes", "Bytes that the deliveries in quarantine take.")
-        STDOUT.on_drop = counter("log_lines_dropped_total", "Lines of the log that nobody read in time.").inc
         self._providers = tuple(providers)
+        STDOUT.on_drop = counter("log_lines_dropped_total", "Lines of the log that nobody read in time.").inc
         self._read_quarantine_sizes = read_quarantine_sizes
         _Exposed(
             app,
