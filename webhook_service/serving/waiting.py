@@ -19,7 +19,7 @@ from webhook_service.serving.connection import Connection, State
 
 TICK = 0.05  # seconds between two looks at whose time is up
 # Seconds between two looks for messages. However much is stored meanwhile, those who wait cost no more.
-SHORTEST_LOOK = 0.02
+SHORTEST_LOOK = 0.05
 LONGEST_LOOK = 0.5  # seconds; a lease that expires is announced by nobody
 WAVE = 16  # requests that are served again at a time, so that others get their turn between them
 IDLE = 60.0  # seconds for which the connection to the database is kept with nobody waiting
