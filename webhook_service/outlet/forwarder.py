@@ -18,7 +18,7 @@ from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.limits import ATTEMPTS_MAX, LEASES_MAX
 from webhook_service.outlet.books import Books
 from webhook_service.outlet.consumers import Consumers
-from webhook_service.outlet.desk import Desk, Taken
+from webhook_service.outlet.desk import RENEWED_AFTER, Desk, Taken
 from webhook_service.outlet.leases import Locked, pass_over
 from webhook_service.outlet.outlook import look
 from webhook_service.storage.database import Database
@@ -209,4 +209,6 @@ def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool
 
 def _has_to_renew(desk: Desk) -> bool:
     now = time.monotonic()
-    return any(not held.left or now - held.extended >= desk.lease_seconds / 3 for held in desk.held.values())
+    return any(
+        not held.left or now - held.extended >= desk.lease_seconds * RENEWED_AFTER for held in desk.held.values()
+    )
