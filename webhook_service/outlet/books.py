@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from webhook_service.domain.consumers import Death, Stretch
 from webhook_service.domain.destinations import Attempt, DestinationState, On410, PushOrder, Retry, Standing
 from webhook_service.outlet.backoff import retry_delay
-from webhook_service.outlet.breaker import GONE, judge
+from webhook_service.outlet.breaker import GONE, fail, succeed
 from webhook_service.outlet.desk import RENEWED_AFTER, Desk, Pace, Taken
 from webhook_service.outlet.lanes import Held, Job
 from webhook_service.outlet.leases import Locked, give
@@ -69,14 +69,19 @@ class Books:
 
     def _record(self) -> None:
         waiting: list[tuple[Job, Attempt | None]] = []
+        accepted: list[Attempt] = []  # in a row
         for outcome in self.desk.outcomes:
             job, attempt = outcome.job, outcome.attempt
-            if attempt is not None:
-                self.standing = judge(self.standing, attempt, self.desk.destination.on_410, self.locked.now)
+            if attempt is not None and attempt.accepted:
+                accepted.append(attempt)
+            elif attempt is not None:
+                before, accepted = succeed(self.standing, accepted), []
+                self.standing = fail(before, attempt, self.desk.destination.on_410, self.locked.now)
             if job.retry is not None:
                 self._record_retry(job.retry, attempt)
             elif attempt is None or not attempt.accepted:
                 waiting.append((job, attempt))
+        self.standing = succeed(self.standing, accepted)
         if waiting:
             self._add_waiting(waiting)
 

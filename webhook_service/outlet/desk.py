@@ -15,7 +15,7 @@ from webhook_service.storage.queries.retries import find_senders_elsewhere, find
 from webhook_service.storage.writing import Transaction
 
 RENEWED_AFTER = 1 / 6  # of the time of a lease; well before the time until which a push may begin
-AHEAD = 100  # jobs that wait for a thread, so that none is idle between two looks at the database
+AHEAD = 200  # jobs that wait for a thread, so that none is idle between two looks at the database
 
 _log = logging.getLogger(__name__)
 
