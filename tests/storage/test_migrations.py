@@ -28,9 +28,18 @@ from webhook_service.storage.queries.pages import list_messages
 from webhook_service.storage.queries.quarantine import keep, read_sizes
 from webhook_service.storage.schema_version import SCHEMA_VERSION
 
+_NEWER = (
+    "DROP TABLE activity",
+    "ALTER TABLE messages DROP COLUMN is_test",
+    "DROP INDEX ix_messages_type_ts_message_id",
+    "DROP INDEX ix_quarantine_reason_id",
+)
 UNDONE_ON = {
-    "sqlite": ("DROP TRIGGER measure_kept_delivery", "DROP TRIGGER measure_gone_delivery"),
-    "postgresql": ("DROP FUNCTION measure_quarantine CASCADE",),
+    "sqlite": (*_NEWER, "DROP TRIGGER measure_kept_delivery", "DROP TRIGGER measure_gone_delivery"),
+    "postgresql": (
+        *_NEWER,
+        "DROP FUNCTION measure_quarantine CASCADE",
+    ),
 }
 NOT_THERE = "the database file is missing or can't be opened"
 

@@ -37,7 +37,7 @@ def webhook_blueprint(intake: Intake) -> Blueprint:
     """Routes for the configured providers."""
     blueprint = GuardedBlueprint("webhook", __name__, guard=Guard.OPEN)
     providers = intake.providers
-    diagnosing = Diagnosing(providers)
+    diagnosing = Diagnosing(providers, intake.counting.note_hint)
 
     @blueprint.post("/webhook")
     def receive_native() -> Response:
@@ -77,12 +77,14 @@ def _receive(provider: Provider, intake: Intake, diagnosing: Diagnosing) -> Resp
         try:
             raw = _read_body(request)
         except BodyTooLarge as refusal:
-            return _respond(Verdict.refused(provider.name, refusal), provider.acknowledgement)
+            verdict = Verdict.refused(provider.name, refusal)
+            intake.counting.count([verdict])
+            return _respond(verdict, provider.acknowledgement)
         delivery = read_delivery(request.environ, provider.name, raw)
         (verdict,) = intake.take_in([delivery])
     if verdict.result is Result.INVALID_SIGNATURE:
         diagnosing.consider(
-            provider.name,
+            verdict,
             lambda: delivery or read_delivery(request.environ, provider.name, request.get_data(cache=False)),
             request.request_id,
         )

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,7 +39,7 @@ class Age(click.ParamType[timedelta]):
 def prune(age: timedelta, dry_run: bool) -> None:  # a flag of the command line
     """Delete what is older than an age, while deliveries go on."""
     before = datetime.now(UTC) - age
-    _delete_all(lambda kept, _snapshot: kept.before(before), dry_run=dry_run)
+    _delete_all(TABLES, lambda kept, _snapshot: kept.before(before), dry_run=dry_run)
 
 
 @click.command()
@@ -47,18 +47,21 @@ def prune(age: timedelta, dry_run: bool) -> None:  # a flag of the command line
 @click.option("--dry-run", is_flag=True, help="Only say how much would go.")
 def erase(number: str, dry_run: bool) -> None:  # a flag of the command line
     """Delete every trace of one person: what they sent and what was sent to them."""
-    found = _delete_all(lambda kept, snapshot: kept.about(snapshot, number), dry_run=dry_run)
+    of_persons = {what: kept for what, kept in TABLES.items() if kept.find_about}
+    found = _delete_all(of_persons, lambda kept, snapshot: kept.about(snapshot, number), dry_run=dry_run)
     if not found["messages"] and not found["receipts"]:
         click.echo(f"No message and no receipt has exactly {number!r} as its sender or recipient.", err=True)
         if re.fullmatch(r"(00)?[1-9][0-9]{5,14}", number):
             click.echo(f"Most providers write it with a plus: --number +{number.removeprefix('00')}", err=True)
 
 
-def _delete_all(choose: Callable[[Kept, Transaction], list[Doomed]], *, dry_run: bool) -> Counter[str]:
+def _delete_all(
+    tables: Mapping[str, Kept], choose: Callable[[Kept, Transaction], list[Doomed]], *, dry_run: bool
+) -> Counter[str]:
     """Deletes what is chosen of each table, or only says how much it is; returns how much, by table."""
     found: Counter[str] = Counter()
     with plain_failures(), open_database() as database:
-        for what, kept in TABLES.items():
+        for what, kept in tables.items():
             with database.long_snapshot() as snapshot:
                 doomed = choose(kept, snapshot)
                 number = found[what] = sum(part.count(snapshot) for part in doomed)

@@ -3,6 +3,7 @@
 MESSAGE_ID_MAX = 255
 ADDRESS_MAX = 255  # of a sender or recipient: a phone number, or a name or ID of the provider's own
 PROVIDER_MAX = 32
+SOURCE_MAX = 64  # of a source's name
 WORD_MAX = 64  # of a type, a status or a reason
 TEXT_MAX = 4096  # of the text in a native payload
 SEARCH_MAX = 1000  # of a search, which has to fit into the first line of a request

@@ -15,6 +15,7 @@ from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.secrets import SecretAge
 from webhook_service.domain.verdicts import Outcomes, Verdict
 from webhook_service.intake.commit import PATIENCE, Amplified, Writes, commit
+from webhook_service.intake.counting import Counting
 from webhook_service.providers.base import Provider
 from webhook_service.storage.database import Database
 
@@ -32,12 +33,14 @@ _log = logging.getLogger(__name__)
 class Intake:
     """Takes in the deliveries of the configured providers, which are given by name.
 
-    ``max_body_bytes`` is the limit that whoever reads a body holds it to.
+    ``max_body_bytes`` is the limit that whoever reads a body holds it to. ``counting`` counts what becomes of
+    deliveries.
     """
 
     def __init__(self, providers: Mapping[str, Provider], database: Database, *, max_body_bytes: int) -> None:
         self.providers = providers
         self.max_body_bytes = max_body_bytes
+        self.counting = Counting(database)
         self._database = database
 
     def take_in(self, deliveries: Sequence[Delivery], patience: float = PATIENCE) -> list[Verdict]:
@@ -48,7 +51,11 @@ class Intake:
         """
         examined = [_examine(self.providers[delivery.provider], delivery) for delivery in deliveries]
         stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
-        return [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+        verdicts = [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+        self.counting.count(
+            verdict for delivery, verdict in zip(deliveries, verdicts, strict=True) if delivery.came_just_now
+        )
+        return verdicts
 
     def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:
@@ -183,8 +190,9 @@ def _authentic(
     else:
         writes = Writes.of(
             contents,
-            quarantined=_quarantined(provider, delivery, invalid) if invalid else None,
-            keep_for=partial(_quarantined_for, provider, delivery, invalid),
+            quarantined=_quarantined(provider, delivery, invalid) if invalid and not delivery.is_test else None,
+            keep_for=None if delivery.is_test else partial(_quarantined_for, provider, delivery, invalid),
+            is_test=delivery.is_test,
             most_characters=MOST_STORED * len(delivery.raw) + STORED_ANYWAY,
         )
     return _Authentic(provider, delivery, secret, writes, invalid)

@@ -54,6 +54,7 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._long: deque[Connection] = deque()  # those whose long requests wait for a thread
         self._long_slots = max(1, self.cfg.threads // 2)
         self._max_body_bytes = 0
+        self._intake: Any = None
         self._rounds: Rounds | None = None
         self._next_inspection = 0.0
         self._next_warning = 0.0
@@ -67,6 +68,7 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if self.cfg.is_ssl or intake is None:
             super().run()
             return
+        self._intake = intake
         self._rounds = Rounds(self, intake, notify=partial(self.method_queue.defer, self._collect))
         self._rounds.start()
         self._max_body_bytes = intake.max_body_bytes
@@ -299,6 +301,7 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         while self._connections and monotonic() < now + self._patience():
             self._next_inspection = 0
             self._serve_what_arrives(timeout=0.1)
+        self._intake.counting.stop()
         self.log.info("Worker exiting (pid: %s)", self.pid)
         # An orderly end would wait for the threads of the pool, which may wait for clients or for the database.
         os._exit(0)

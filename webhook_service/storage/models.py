@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     ColumnElement,
     DateTime,
     Dialect,
@@ -22,11 +23,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     cast,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, WORD_MAX
+from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, SOURCE_MAX, WORD_MAX
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -35,6 +37,10 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+IS_NO_TEXT = "type <> 'text'"
+"""The condition of the index of types. Texts, which most messages are, are not in it and cost nothing."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -81,7 +87,10 @@ def read_columns(row: type[Base], names: Iterable[str]) -> list[ColumnElement[An
 
 
 class MessageRow(Base):
-    """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads."""
+    """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads.
+
+    ``is_test`` is null for all but a test message.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -90,6 +99,7 @@ class MessageRow(Base):
         Index(None, "sender", "ts", "message_id"),
         Index(None, "recipient", "ts", "message_id"),
         Index(None, "provider", "ts", "message_id"),
+        Index(None, "type", "ts", "message_id", sqlite_where=text(IS_NO_TEXT), postgresql_where=text(IS_NO_TEXT)),
         {"sqlite_autoincrement": True},
     )
 
@@ -104,6 +114,7 @@ class MessageRow(Base):
     type: Mapped[str] = mapped_column(bytewise(WORD_MAX))
     extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    is_test: Mapped[bool | None] = mapped_column(Boolean)
 
 
 class ReceiptRow(Base):
@@ -134,7 +145,11 @@ class QuarantineRow(Base):
     """One authentic delivery that could not be understood; ``count`` says how often it came."""
 
     __tablename__ = "quarantine"
-    __table_args__ = (UniqueConstraint("provider", "body_sha256"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        UniqueConstraint("provider", "body_sha256"),
+        Index(None, "reason", "id"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = _growing_id()
     provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
@@ -158,6 +173,22 @@ class QuarantineSizeRow(Base):
     provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX), primary_key=True)
     deliveries: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class ActivityRow(Base):
+    """How many deliveries of a source had one outcome in the hour that begins at ``hour``, and the latest of them."""
+
+    __tablename__ = "activity"
+    __table_args__ = (UniqueConstraint("source", "outcome", "hour"), Index(None, "hour"))
+
+    id: Mapped[int] = _growing_id()
+    source: Mapped[str] = mapped_column(bytewise(SOURCE_MAX))
+    outcome: Mapped[str] = mapped_column(bytewise(WORD_MAX))
+    hour: Mapped[datetime] = mapped_column(UtcDateTime)
+    count: Mapped[int] = mapped_column(BigInteger)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_reason: Mapped[str | None] = mapped_column(bytewise(WORD_MAX))
+    last_hint: Mapped[str | None] = mapped_column(bytewise(WORD_MAX))
 
 
 class SenderCountRow(Base):

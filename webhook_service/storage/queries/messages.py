@@ -7,7 +7,7 @@ from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, func, select, update
 from sqlalchemy import Row as ResultRow
 
 from webhook_service.domain.limits import MESSAGE_ID_MAX
@@ -16,7 +16,7 @@ from webhook_service.domain.results import Outcome
 from webhook_service.storage.models import MessageRow, read_columns
 from webhook_service.storage.queries.conflicts import COMPARED, find_different
 from webhook_service.storage.queries.insert import Row, insert_new, rows_in_a_statement, timestamp_value
-from webhook_service.storage.writing import Executor
+from webhook_service.storage.writing import Executor, Transaction
 
 _table = cast("Table", MessageRow.__table__)
 _COLUMNS = (
@@ -36,6 +36,8 @@ _COMPARED = tuple(_COLUMNS.index(name) for name in COMPARED)
 RENAMED_DIGEST = 8  # bytes
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
+FOR_PROGRAMS = MessageRow.is_test.is_(None)
+"""The condition of whatever gives messages to programs, such as the feed: none of them is a test message."""
 
 
 def encode_message(message: Message) -> Row:
@@ -103,12 +105,28 @@ def find_message(connection: Connection, message_id: str) -> StoredMessage | Non
 def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMessage]:
     """Reads the first ``limit`` messages that were stored after the one with the id ``after``; 0 is before the first.
 
+    Test messages are left out.
+
     Writers take turns, each for a whole transaction: on SQLite there is one writer, on PostgreSQL an advisory lock. Ids
     are assigned within a turn, so they become visible in ascending order, whatever the number of nodes, and no message
     with a smaller id appears after a larger one was read.
     """
-    page = SELECT_MESSAGES.where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
+    page = SELECT_MESSAGES.where(MessageRow.id > after, FOR_PROGRAMS).order_by(MessageRow.id).limit(limit)
     return to_messages(connection.execute(page))
+
+
+def mark_as_test(transaction: Transaction, message_ids: Sequence[str]) -> None:
+    """Marks messages that this transaction has stored as test messages."""
+    transaction.execute(update(MessageRow).where(MessageRow.message_id.in_(message_ids)).values(is_test=True))
+
+
+def read_newest(connection: Connection, after: int, limit: int) -> list[StoredMessage]:
+    """Reads the newest messages that were stored after the one with the id ``after``, test messages too, newest first.
+
+    There may be more than these when there are ``limit`` of them.
+    """
+    newest = SELECT_MESSAGES.where(MessageRow.id > after).order_by(MessageRow.id.desc()).limit(limit)
+    return to_messages(connection.execute(newest))
 
 
 def newest_place(connection: Connection) -> int:
