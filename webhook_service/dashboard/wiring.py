@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from flask import Flask, request, url_for
 
+from webhook_service.dashboard.advice import advise
 from webhook_service.dashboard.assets import asset_pages, asset_path
 from webhook_service.dashboard.home import home_pages
 from webhook_service.dashboard.messages import message_pages
@@ -36,6 +37,7 @@ def init_dashboard(app: Flask, database: Database, intake: Intake, sessions: Ses
         form_token=sessions.form_token,
         FORM_TOKEN=FORM_TOKEN,
         FAILURES=FAILURES,
+        advise=advise,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for pages in (
@@ -43,9 +45,9 @@ def init_dashboard(app: Flask, database: Database, intake: Intake, sessions: Ses
         home_pages(database),
         sign_in_pages(sessions),
         message_pages(database, sorted(intake.providers)),
-        overview_pages(database),
+        overview_pages(database, sorted(intake.providers)),
         quarantine_pages(database, intake),
-        setup_pages(database, intake.providers),
+        setup_pages(database, intake),
     ):
         app.register_blueprint(pages)
 
