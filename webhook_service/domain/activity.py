@@ -14,10 +14,10 @@ class DeliveryOutcome(StrEnum):
 
     UNAVAILABLE = "unavailable"
     """It could not be stored at the moment."""
-    QUARANTINED = "quarantined"
-    """It was kept whole, since a part of it or all of it was not understood."""
     CONFLICT = "conflict"
-    """Another message has the ID of one of its messages; it was kept whole."""
+    """Nothing of it was new, and another message has the ID of one of its messages; it was kept whole."""
+    QUARANTINED = "quarantined"
+    """It was kept whole, since a part of it or all of it was not understood, or not stored under its ID."""
     REFUSED = "refused"
     """Nothing of it was kept: its signature was wrong, or its body too large."""
     CREATED = "created"
@@ -63,17 +63,18 @@ class SourceActivity:
         return max(self.last_at, key=lambda outcome: self.last_at[outcome], default=None)
 
 
+_OF_RESULTS = {
+    Result.UNAVAILABLE: DeliveryOutcome.UNAVAILABLE,
+    Result.CONFLICT: DeliveryOutcome.CONFLICT,
+    Result.INVALID_SIGNATURE: DeliveryOutcome.REFUSED,
+    Result.VALIDATION_ERROR: DeliveryOutcome.REFUSED,
+    Result.CREATED: DeliveryOutcome.CREATED,
+    Result.DUPLICATE: DeliveryOutcome.DUPLICATE,
+}
+
+
 def outcome_of(verdict: Verdict) -> DeliveryOutcome:
     """Returns what a verdict says of its delivery as a whole."""
-    match verdict.result:
-        case Result.UNAVAILABLE:
-            return DeliveryOutcome.UNAVAILABLE
-        case Result.CONFLICT:
-            return DeliveryOutcome.CONFLICT
-        case _ if verdict.quarantined:
-            return DeliveryOutcome.QUARANTINED
-        case Result.CREATED:
-            return DeliveryOutcome.CREATED
-        case Result.DUPLICATE:
-            return DeliveryOutcome.DUPLICATE
-    return DeliveryOutcome.REFUSED
+    if verdict.quarantined and verdict.result is not Result.CONFLICT:
+        return DeliveryOutcome.QUARANTINED
+    return _OF_RESULTS[verdict.result]
