@@ -92,14 +92,8 @@ def message_pages(database: Database, providers: Collection[str]) -> Pages:
 
     @pages.get("/dashboard/export")
     def export() -> Response:
-        filters = load_filters(request.query_string)
-        if filters.query is None:
-            raise QueryInvalid(filters.errors)
         form = ExportFormat.CSV if request.args.get("format") == ExportFormat.CSV.value else ExportFormat.NDJSON
-        batches = begin_batches(database, filters.query.filter, None)
-        response = Response(chain([form.header], map(form.lines, batches)), content_type=form.content_type)
-        response.headers["Content-Disposition"] = f'attachment; filename="messages.{form.value}"'
-        return response
+        return _export(database, load_filters(request.query_string), form)
 
     return pages
 
@@ -121,6 +115,15 @@ def _open(database: Database, message_id: str) -> Opened:
         conflicts = find_conflicts(snapshot, message_id, CONFLICTS_EXAMINED)
     in_order = sorted(receipts, key=lambda receipt: (receipt.ts, receipt.id))
     return Opened(message_id, message, in_order, statuses_by_recipient(receipts), conflicts)
+
+
+def _export(database: Database, filters: Filters, form: ExportFormat) -> Response:
+    if filters.query is None:
+        raise QueryInvalid(filters.errors)
+    batches = begin_batches(database, filters.query.filter, None)
+    response = Response(chain([form.header], map(form.lines, batches)), content_type=form.content_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="messages.{form.value}"'
+    return response
 
 
 def _of_feed(query_string: bytes) -> bytes:

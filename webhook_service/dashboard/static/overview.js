@@ -36,7 +36,7 @@ function draw(data, names) {
   const chart = new uPlot(options, [data.starts, ...names.map((name) => (name === "messages" ? data[name] : data[name].map((count) => count || null)))], holder);
   chart.over.addEventListener("click", () => {
     const { idx } = chart.cursor;
-    if (idx !== null && !chart.select.width) open(holder.dataset.messages, data.starts[idx], data.starts[idx] + data.length);
+    if (idx !== null && !chart.select.width) lead(holder.dataset.messages, data.starts[idx], data.starts[idx] + data.length);
   });
   return chart;
 }
@@ -58,10 +58,11 @@ function zoom(chart, data) {
   const first = chart.posToIdx(chart.select.left);
   const last = chart.posToIdx(chart.select.left + chart.select.width);
   const [since, until] = [data.starts[first], data.starts[last] + data.length];
-  open(holder.dataset.overview, since, until, until - since <= HOURS_SHOWN ? "hour" : "day");
+  lead(holder.dataset.overview, since, until, until - since <= HOURS_SHOWN ? "hour" : "day");
 }
 
-function open(path, since, until, interval) {
+// Leads to a page with a range of time for its filter.
+function lead(path, since, until, interval) {
   const url = new URL(path, location.href);
   url.searchParams.set("since", moment(since));
   url.searchParams.set("until", moment(until));
