@@ -129,8 +129,9 @@ function firstPage() {
 // Shows the first page anew, and for a moment which of its messages were not there.
 async function renew() {
   const url = firstPage();
-  const response = await fetch(url, { headers: { Accept: "text/html", "HX-Request": "true", "HX-Target": "rows" }, cache: "no-store" });
-  if (!response.ok) return announce();
+  const headers = { Accept: "text/html", "HX-Request": "true" };
+  const response = await fetch(url, { headers, cache: "no-store" }).catch(() => null); // away: announced, to be tried again
+  if (!response?.ok) return announce();
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("#list");
   const known = new Set(rows().map((row) => row.href));
   list.replaceChildren(...fresh.childNodes);
