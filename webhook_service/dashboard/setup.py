@@ -8,8 +8,9 @@ from flask import abort, render_template, request
 from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order
+from webhook_service.domain.sources import Setup
 from webhook_service.intake.take_in import Intake
-from webhook_service.intake.testing import send_test_message
+from webhook_service.intake.testing import can_be_tested, send_test_message
 from webhook_service.providers.guides import setup_of
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
@@ -56,10 +57,7 @@ def setup_pages(database: Database, intake: Intake) -> Pages:
         return _show_list()
 
     def _show_list(tested: str = "", result: TestResult | None = None) -> str:
-        cards = [
-            (_progress(database, name), setup_of(source.provider), _address(source), command(name))
-            for name, source in sources.items()
-        ]
+        cards = [(_progress(database, name), *_instructions(source)) for name, source in sources.items()]
         kinds = {source.provider.name for source in sources.values()}
         missing = [provider for provider in PROVIDERS if provider.name not in kinds]
         return render_template("setup/list.html", cards=cards, missing=missing, tested=tested, result=result)
@@ -73,7 +71,7 @@ def setup_pages(database: Database, intake: Intake) -> Pages:
 
     @pages.post("/dashboard/setup/<name>/test")
     def send_test(name: str) -> str:
-        if name not in sources:
+        if name not in sources or not can_be_tested(sources[name]):
             abort(404)
         message_id, verdict = send_test_message(intake, sources[name])
         result = TestResult(message_id, None if verdict.accepted else verdict.detail or verdict.reason)
@@ -88,6 +86,11 @@ def command(name: str) -> str:
     """Returns the command that sends one test message as a source would."""
     chosen = "" if name == Native.name else f"--source {name} "
     return f"webhook-service send {chosen}--url {request.host_url.rstrip('/')}"
+
+
+def _instructions(source: Source) -> tuple[Setup, str, str, bool]:
+    """Returns what to enter, the address, the command that sends a message, and if a test message can be signed."""
+    return setup_of(source.provider), _address(source), command(source.name), can_be_tested(source)
 
 
 def _address(source: Source) -> str:
