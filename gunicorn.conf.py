@@ -7,7 +7,6 @@ from webhook_service.web.logs import logging_config
 server = Server.from_env()
 
 bind = server.settings.bind
-reuse_port = server.reuse_port
 workers = server.settings.workers
 worker_class = "webhook_service.serving.worker.InboxWorker"
 threads = server.settings.threads
@@ -25,4 +24,7 @@ logconfig_dict = logging_config(server.settings.log_level)
 
 on_starting = server.on_starting
 when_ready = server.when_ready
+on_reload = server.on_reload
 pre_fork = server.pre_fork
+post_fork = server.post_fork
+post_worker_init = server.post_worker_init

@@ -3,7 +3,7 @@
 .venv/bin/python -m benchmarks.quick service view node --rounds 3 --seconds 4 --connections 16
 
 A subject is `service`, `view` (on gunicorn's own gthread), `node`, or an app of benchmarks/apps as MODULE:APP, which
-runs with the service's gunicorn settings. The last one is what the others are compared with.
+runs on gthread with the service's gunicorn settings. The last one is what the others are compared with.
 """
 
 import argparse
@@ -28,7 +28,9 @@ def start(subject: str, database: Path, threads: int) -> AbstractContextManager[
             sys.exit(str(missing))
     url = f"sqlite:///{database}"
     migrate(url)
-    return server("wsgi:app" if subject == "service" else subject, url, threads=threads)
+    if subject == "service":
+        return server("wsgi:app", url, threads=threads)
+    return server(subject, url, threads=threads, worker_class="gthread")
 
 
 def show(subject: str, measured: Measured) -> str:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 
 # Wakes those who wait for messages, in the transaction that stores them. Listeners are told once a transaction.
 POSTGRESQL_TRIGGERS = (

@@ -1,4 +1,4 @@
-"""Signals: every stop ends soon and in order, and a reload is refused."""
+"""Signals: every stop ends soon and in order."""
 
 import os
 import signal
@@ -71,15 +71,3 @@ def test_workers_whose_arbiter_was_killed_end_and_free_the_address(sqlite_url: s
         server.start()
         server.wait_until_it_answers()
         assert server.deliver(payload()).status == 200
-
-
-def test_a_reload_is_refused_in_words_and_costs_no_request(sqlite_url: str) -> None:
-    with Server(sqlite_url) as server, server.connect(), Load(server) as load:
-        workers = server.worker_pids()
-
-        server.process.send_signal(signal.SIGHUP)
-
-        wait_until(lambda: "SIGHUP is ignored" in server.output(), "the line")
-        load.wait_for_every_sender(200)
-        assert server.worker_pids() == workers
-    assert load.statuses() == {200}

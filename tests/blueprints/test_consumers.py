@@ -341,9 +341,9 @@ def test_the_metrics_tell_how_far_consumers_are_behind(crm: FlaskClient, databas
 
     told = crm.get("/metrics").get_data(as_text=True)
 
-    assert 'consumer_lag_messages{consumer="crm",kind="consumer"} 2.0' in told
-    assert 'consumer_dead_letters{consumer="crm",kind="consumer"} 1.0' in told
-    assert 'consumer_lag_seconds{consumer="crm",kind="consumer"}' in told
+    assert 'consumer_lag_messages{consumer="crm"} 2.0' in told
+    assert 'consumer_dead_letters{consumer="crm"} 1.0' in told
+    assert 'consumer_lag_seconds{consumer="crm"}' in told
     crm.delete("/consumers/crm")
     assert 'consumer="crm"' not in crm.get("/metrics").get_data(as_text=True)
 

@@ -14,8 +14,8 @@ from sqlalchemy import delete
 
 from tests.support.consumers import Clock, Desk, ids, store
 from tests.support.stored import empty
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.consumers import BEGINNING, NOW, DeadLetterFilter, Lease, LeaseEnded
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.models import MessageRow
 

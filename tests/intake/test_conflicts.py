@@ -1,6 +1,6 @@
 """A second, different message under an ID is no repetition: it is kept, told, and overwrites nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -15,15 +15,19 @@ from tests.support.messages import MOMENT, message
 from tests.support.stored import accept, opened
 from tests.support.whatsapp import a_message, a_value, of_values, post
 from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.errors import ConnectionLost, StorageBusy, StorageUnavailable
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.secrets import Secrets
-from webhook_service.intake.commit import Writes, commit
+from webhook_service.intake.commit import Writes, _settle, commit
 from webhook_service.providers.native import Native
 from webhook_service.providers.twilio import Twilio
 from webhook_service.providers.whatsapp import WhatsApp
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.conflicts import find_different
+from webhook_service.storage.queries.insert import Row
 from webhook_service.storage.queries.messages import find_message
+from webhook_service.storage.writing import Executor
 
 CREATED, DUPLICATE, CONFLICT = Outcome.CREATED, Outcome.DUPLICATE, Outcome.CONFLICT
 FIRST = payload(message_id="m-1")
@@ -115,6 +119,39 @@ def test_two_messages_under_one_id_in_one_round_are_told_apart(database: Databas
     assert outcomes == [(CREATED,), (DUPLICATE,), (CONFLICT,), (DUPLICATE,), (CREATED,)]
 
 
+def test_a_message_that_was_deleted_while_another_was_compared_with_it_leaves_its_id_free(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(database, Contents((message("m-1"),)))
+
+    def delete_first(executor: Executor, rows: Sequence[Row]) -> Iterator[tuple[int, bool]]:
+        executor.exec_driver_sql("DELETE FROM messages WHERE message_id = 'm-1'", ())
+        return find_different(executor, rows)
+
+    monkeypatch.setattr("webhook_service.storage.queries.messages.find_different", delete_first)
+    outcomes = accept(database, Contents((message("m-1", text="Goodbye"), message("m-2"))))
+
+    assert outcomes.messages == (CREATED, CREATED)
+
+
+@pytest.mark.parametrize("failure", [StorageBusy, ConnectionLost])
+def test_what_was_created_before_conflicts_could_be_settled_is_told_as_created(
+    failure: type[StorageUnavailable], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(database, Contents((message("m-1"),)))
+    failures = [failure("away for a moment")]
+
+    def settle(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return _settle(*arguments)
+
+    monkeypatch.setattr("webhook_service.intake.commit._settle", settle)
+    outcomes = accept(database, Contents((message("m-1", text="Goodbye"), message("m-2"))))
+
+    assert outcomes.messages == (CONFLICT, CREATED)
+
+
 def test_more_repetitions_than_a_statement_takes_are_all_compared(database: Database) -> None:
     many = [message(f"m-{number}") for number in range(8_000)]
     accept(database, Contents(tuple(many)))
@@ -149,9 +186,9 @@ def test_a_conflict_is_acknowledged_kept_counted_and_overwrites_nothing(client: 
     assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
     assert (entry["reason"], entry["problems"], entry["count"]) == ("id_conflict", {"m-1": ["id_conflict"]}, 1)
     assert client.get("/messages/m-1").get_json()["text"] == "Hello"
-    assert 'webhook_items_total{kind="message",outcome="conflict",provider="native"} 1.0' in metrics
-    assert 'webhook_requests_total{provider="native",result="conflict"} 1.0' in metrics
-    assert 'webhook_refusals_total{provider="native",reason="id_conflict"} 1.0' in metrics
+    assert 'webhook_items_total{kind="message",outcome="conflict",provider="native",source="native"} 1.0' in metrics
+    assert 'webhook_requests_total{provider="native",result="conflict",source="native"} 1.0' in metrics
+    assert 'webhook_refusals_total{provider="native",reason="id_conflict",source="native"} 1.0' in metrics
 
 
 def test_a_conflict_that_comes_again_counts_up(client: FlaskClient) -> None:

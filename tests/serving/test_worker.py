@@ -25,7 +25,7 @@ from webhook_service.intake.take_in import Intake
 from webhook_service.serving.connection import Connection
 from webhook_service.serving.framing import MAX_WHOLE, Arrived, Kind
 from webhook_service.serving.rounds import Answer, Rounds
-from webhook_service.serving.worker import InboxWorker
+from webhook_service.serving.worker import STOP_LINGER, InboxWorker
 from webhook_service.storage.database import Database
 
 OK = b'{"status":"ok"}'
@@ -42,6 +42,10 @@ INCOMPLETE = {
     "a head": HEAD + b"Content-Length: 70\r\n\r\n",
     "half a body": HEAD + b"Content-Length: 3\r\n\r\n{}",
     "half the body of another request": b"PUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\n{}",
+}
+EXPORTS = {
+    "of all": b"GET /export HTTP/1.1\r\nHost: a\r\n\r\n",
+    "of some": b"GET /export?from=%2B49 HTTP/1.1\r\nHost: a\r\n\r\n",
 }
 OTHERS = {
     "without a length": HEAD + b"Host: a\r\n\r\n",
@@ -60,6 +64,7 @@ LONG = {
 KINDS = [
     *(pytest.param(sent, Kind.DELIVERY, id=name) for name, sent in DELIVERIES.items()),
     *(pytest.param(sent, Kind.INCOMPLETE, id=name) for name, sent in INCOMPLETE.items()),
+    *(pytest.param(sent, Kind.EXPORT, id=name) for name, sent in EXPORTS.items()),
     *(pytest.param(sent, Kind.OTHER, id=name) for name, sent in OTHERS.items()),
     *(pytest.param(sent, Kind.LONG, id=name) for name, sent in LONG.items()),
 ]
@@ -389,7 +394,6 @@ def test_a_thread_of_rounds_that_fails_takes_its_worker_along(monkeypatch: pytes
 def test_a_signal_to_quit_interrupts_nothing_however_often_it_comes() -> None:
     with _worker_that_answers(b"") as worker:
         worker.method_queue.init()
-        worker._rounds = cast("Rounds", object())  # as if it were running
         worker.tpool = worker.get_thread_pool()
 
         for _ in range(3):
@@ -399,6 +403,17 @@ def test_a_signal_to_quit_interrupts_nothing_however_often_it_comes() -> None:
         assert worker.tpool.submit(int).result() == 0
         worker.tpool.shutdown()
         worker.method_queue.close()
+
+
+def test_a_connection_whose_answer_was_begun_before_a_stop_is_not_kept_for_long_after_it() -> None:
+    with _worker_that_answers(b"") as worker, _connection_with(worker, b"") as connection:
+        worker.poller = selectors.DefaultSelector()
+        worker._connections[connection] = None  # as if it had been accepted
+        worker.alive = False
+
+        worker._release(connection, keep=True)
+
+        assert connection.deadline <= time.monotonic() + STOP_LINGER
 
 
 @contextmanager

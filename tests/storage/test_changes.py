@@ -3,7 +3,7 @@
 import time
 
 from tests.support.consumers import store
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.database import Database
 
 PATIENCE = 30.0

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +25,12 @@ STOP_PATIENCE = 45.0  # seconds: longer than gunicorn's graceful_timeout
 class Server:
     """The service with two workers on a database that is migrated already; as a context, from ready to gone.
 
-    ``settings`` are environment variables that replace the defaults of the tests.
+    ``command`` is a program of this environment with its arguments; ``settings`` are environment variables that replace
+    the defaults of the tests.
     """
 
-    def __init__(self, database_url: str, **settings: str) -> None:
+    def __init__(self, database_url: str, command: Sequence[str] = ("gunicorn", "wsgi:app"), **settings: str) -> None:
+        self._command = command
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = environment(
@@ -67,7 +69,11 @@ class Server:
         """Starts the process without waiting for it to serve."""
         with self._stdout.open("ab") as stdout, self._stderr.open("ab") as stderr:
             self._process = subprocess.Popen(
-                [BIN / "gunicorn", "wsgi:app"], cwd=ROOT, env=self.environ, stdout=stdout, stderr=stderr
+                [BIN / self._command[0], *self._command[1:]],
+                cwd=ROOT,
+                env=self.environ,
+                stdout=stdout,
+                stderr=stderr,
             )
 
     def wait_until_it_answers(self) -> None:
@@ -148,7 +154,7 @@ class Server:
     def _answers(self) -> bool:
         if self.process.poll() is not None:
             raise RuntimeError(f"the server ended with {self.process.returncode}\n{self.output()}")
-        if len(self.worker_pids()) < int(self.environ["WEB_CONCURRENCY"]):
+        if len(self.worker_pids()) < int(self.environ.get("WEB_CONCURRENCY", 1)):
             return False
         try:
             return self.get("/health/live").status == 200

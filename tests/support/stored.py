@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 from sqlalchemy import delete, select, text
 
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.verdicts import Outcomes
 from webhook_service.intake.commit import Writes, commit
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.models import ConsumerRow, MessageRow, QuarantineRow, ReceiptRow
 

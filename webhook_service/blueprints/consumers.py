@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from webhook_service.domain.consumers import ConsumerKind
-from webhook_service.outlet.consumers import Consumers, ConsumerState
+from webhook_service.domain.consumers import ConsumerKind, ConsumerState
+from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.leases import Leases
 from webhook_service.outlet.lookout import ForConsumer
 from webhook_service.outlet.waiting import Waiting
@@ -75,7 +75,7 @@ def leases_blueprint(database: Database, waiting: Waiting) -> Blueprint:
         query = load_lease_query(request.query_string)
         given = waiting.for_some(
             lambda: leases.lease(name, limit=query.limit, seconds=query.seconds),
-            ForConsumer(ConsumerKind.CONSUMER, name),
+            lambda: ForConsumer(ConsumerKind.CONSUMER, name),
             query.wait,
         )
         return Response(status=204) if given is None else jsonify(present_lease(given))

@@ -42,7 +42,7 @@ SHARED: dict[str, dict[str, Any]] = {
     ),
     "Forbidden": json(ErrorSchema, "Not from there, or not with `API_TOKEN` where there is an `ADMIN_TOKEN`."),
     "NotFound": json(ErrorSchema, "There is no such thing."),
-    "NotConfigured": json(ErrorSchema, "The provider is not configured."),
+    "NotConfigured": json(ErrorSchema, "No source of this name is configured."),
     "TooLarge": json(ErrorSchema, "The body is over `MAX_BODY_BYTES`."),
     "UriTooLong": json(ErrorSchema, "The first line of the request, with path and query, is over 4,094 bytes."),
     "InvalidPayload": json(
@@ -53,6 +53,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "LeaseEnded": json(
         ErrorSchema, "The lease has no messages any more: they were acknowledged, refused, or given again."
     ),
+    "Declared": json(ErrorSchema, "The file of configuration declares it, so it can't be forgotten."),
     "TooMany": json(ErrorSchema, "There are as many as there may be."),
     "InternalError": json(ErrorSchema, "An error of the service's own; the log has it."),
     "Unavailable": json(ErrorSchema, "It can't be done now: try again.", "Retry-After"),

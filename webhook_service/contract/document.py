@@ -33,7 +33,18 @@ _SECURITY = {
     "Basic": {"type": "http", "scheme": "basic", "description": "Any user; `API_TOKEN` is the password."},
 }
 _SENT = "What providers send"
-_TAGS = ("Deliveries", "Messages", "Consumers", "Totals", "Quarantine", "Health and metrics", "Contract", _SENT)
+_TAGS = (
+    "Deliveries",
+    "Messages",
+    "Sources",
+    "Consumers",
+    "Destinations",
+    "Totals",
+    "Quarantine",
+    "Health and metrics",
+    "Contract",
+    _SENT,
+)
 
 
 def make_document(base_path: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 MESSAGE_ID_MAX = 255
 ADDRESS_MAX = 255  # of a sender or recipient: a phone number, or a name or ID of the provider's own
 PROVIDER_MAX = 32
+SOURCE_MAX = 32
 WORD_MAX = 64  # of a type, a status or a reason
 CONSUMER_NAME_MAX = 64
 TOKEN_MAX = 32  # that names a lease
@@ -11,7 +12,7 @@ SEARCH_MAX = 1000  # of a search, which has to fit into the first line of a requ
 
 ROW_ID_MAX = 2**63 - 1  # what both databases take for an integer
 
-QUARANTINE_MAX_BYTES = 2**30  # that a provider's deliveries in quarantine may take, unless set
+QUARANTINE_MAX_BYTES = 2**30  # that a source's deliveries in quarantine may take, unless set
 PROBLEMS_MAX = 100  # that are named of a delivery
 
 PAGE_DEFAULT = 50  # items of a list
@@ -30,3 +31,4 @@ LEASE_SECONDS_DEFAULT = 30
 LEASE_SECONDS_MAX = 12 * 60 * 60
 LAG_MAX = 10_000  # messages that are counted of a consumer's lag
 DEAD_REASON_MAX = 1000
+CONCURRENCY_MAX = 256  # pushes at once of a forwarder to one destination

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from math import inf
 from time import monotonic
+from typing import TypeVar
 
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import ConnectionLost, RowRefused, StorageBusy
@@ -21,6 +22,7 @@ from webhook_service.storage.queries.messages import (
 )
 from webhook_service.storage.queries.quarantine import keep, release
 from webhook_service.storage.queries.receipts import encode_receipt, insert_receipts
+from webhook_service.storage.queries.replication import await_replicas
 from webhook_service.storage.writing import Executor, Transaction
 
 # Seconds that a commit waits for other writers. A delivery waits for at most two commits, the one under way when it
@@ -66,6 +68,7 @@ class Writes:
     def of(
         cls,
         contents: Contents,
+        source: str | None = None,
         *,
         quarantined: Quarantined | None = None,
         released: int | None = None,
@@ -73,10 +76,13 @@ class Writes:
         rename: bool = False,
         most_characters: float = inf,
     ) -> "Writes":
-        """Encodes the items, which needs no transaction; Amplified when they have more than ``most_characters``."""
+        """Encodes the items of a source's delivery, which needs no transaction.
+
+        Amplified when they have more than ``most_characters``.
+        """
         room = _Room(most_characters)
-        messages = [room.take(encode_message(message)) for message in contents.messages]
-        receipts = [room.take(encode_receipt(receipt)) for receipt in contents.receipts]
+        messages = [room.take(encode_message(message, source)) for message in contents.messages]
+        receipts = [room.take(encode_receipt(receipt, source)) for receipt in contents.receipts]
         return cls(messages, receipts, quarantined, released, keep_for, rename)
 
     def in_conflict(self, outcomes: Outcomes) -> list[str]:
@@ -94,6 +100,8 @@ class Writes:
 WriteResult = Outcomes | RowRefused
 """The result for an writes: the outcome of each item, or the refusal of the database, which then stored none of it."""
 
+Stored = TypeVar("Stored")
+
 
 def commit(database: Database, batch: Sequence[Writes], patience: float = PATIENCE) -> list[WriteResult]:
     """Stores a batch in one transaction, and returns what became of each when it is on disk.
@@ -103,39 +111,50 @@ def commit(database: Database, batch: Sequence[Writes], patience: float = PATIEN
     Raises StorageUnavailable when it is not known that they are stored.
     """
     deadline = monotonic() + patience
+    try:
+        if not _fit_in_one_statement(batch):
+            return _retried(deadline, lambda: _store_in_transaction(database, batch, deadline))
+        outcomes = _retried(deadline, lambda: _store_by_one_statement(database, batch, deadline))
+        if not any(Outcome.CONFLICT in each.messages for each in outcomes):
+            return [*outcomes]
+        return _retried(deadline, lambda: _settle_in_transaction(database, batch, outcomes, deadline))
+    except RowRefused:
+        return _retried(deadline, lambda: _store_apart(database, batch, deadline))
+
+
+def _retried(deadline: float, attempt: Callable[[], Stored]) -> Stored:
+    """Attempts to store something until other writers leave room for it, and once more on a new connection."""
+    is_lost = False
     while True:
         try:
-            return _try_to_commit(database, batch, deadline)
+            return attempt()
         except StorageBusy:
             # Each attempt gives the turn back, so that other processes can write while this one waits.
             if monotonic() > deadline:
                 raise
+        except ConnectionLost:
+            # The database may have been restarted since the connection was made. What that transaction may have stored
+            # after all is a duplicate now.
+            if is_lost or monotonic() > deadline:
+                raise
+            is_lost = True
 
 
-def _try_to_commit(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
-    try:
-        return _store_together(database, batch, deadline)
-    except ConnectionLost:
-        # The database may have been restarted since the connection was made: once more on a new one. What that
-        # transaction may have stored after all is a duplicate now.
-        if monotonic() > deadline:
-            raise
-        return _store_together(database, batch, deadline)
-    except RowRefused:
-        return _store_apart(database, batch, deadline)
+def _store_by_one_statement(database: Database, batch: Sequence[Writes], deadline: float) -> list[Outcomes]:
+    with database.writing(_left(deadline)) as turn, turn.autocommit() as executor:
+        return _store_messages(executor, batch)
 
 
-def _store_together(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
-    with database.writing(_left(deadline)) as turn:
-        if _fit_in_one_statement(batch):
-            with turn.autocommit() as executor:
-                outcomes = _store_messages(executor, batch)
-            if not any(Outcome.CONFLICT in each.messages for each in outcomes):
-                return [*outcomes]
-            with turn.transaction() as transaction:
-                return _settle(database, transaction, batch, outcomes)
-        with turn.transaction() as transaction:
-            return _store(database, transaction, batch)
+def _settle_in_transaction(
+    database: Database, batch: Sequence[Writes], outcomes: Sequence[Outcomes], deadline: float
+) -> list[WriteResult]:
+    with database.transaction(_left(deadline)) as transaction:
+        return _settle(database, transaction, batch, outcomes)
+
+
+def _store_in_transaction(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
+    with database.transaction(_left(deadline)) as transaction:
+        return _store(database, transaction, batch)
 
 
 def _store_apart(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
@@ -163,7 +182,9 @@ def _fit_in_one_statement(batch: Sequence[Writes]) -> bool:
 
 def _store_messages(executor: Executor, batch: Sequence[Writes]) -> list[Outcomes]:
     outcomes = iter(insert_messages(executor, list(chain.from_iterable(writes.messages for writes in batch))))
-    return [Outcomes(tuple(islice(outcomes, len(writes.messages)))) for writes in batch]
+    stored = [Outcomes(tuple(islice(outcomes, len(writes.messages)))) for writes in batch]
+    _confirm(executor, stored)
+    return stored
 
 
 def _store(database: Database, transaction: Transaction, batch: Sequence[Writes]) -> list[WriteResult]:
@@ -173,7 +194,14 @@ def _store(database: Database, transaction: Transaction, batch: Sequence[Writes]
         Outcomes(tuple(islice(messages, len(writes.messages))), tuple(islice(receipts, len(writes.receipts))))
         for writes in batch
     ]
+    _confirm(transaction, outcomes)
     return _settle(database, transaction, batch, outcomes)
+
+
+def _confirm(executor: Executor, outcomes: Sequence[Outcomes]) -> None:
+    """Has what was there already confirmed by the replicas, as a commit does that stores something."""
+    if not any(Outcome.CREATED in each.all() for each in outcomes):
+        await_replicas(executor)
 
 
 def _settle(

@@ -1,7 +1,6 @@
 """Consumers: making, changing, moving and describing them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from webhook_service.domain.consumers import (
@@ -11,7 +10,7 @@ from webhook_service.domain.consumers import (
     ConsumerKind,
     ConsumerNotFound,
     ConsumerOptions,
-    Lag,
+    ConsumerState,
     MessageNotFound,
     Start,
     TooManyConsumers,
@@ -37,18 +36,18 @@ from webhook_service.storage.queries.stretches import count_leases, delete_stret
 from webhook_service.storage.writing import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerState:
-    """A consumer and how it is doing.
-
-    ``place`` is the id up to which it has acknowledged all that it gets; ``leases`` have not expired.
-    """
-
-    consumer: Consumer
-    place: int
-    lag: Lag
-    leases: int
-    dead_letters: int
+def find_start(snapshot: Transaction, start: Start) -> int:
+    """Finds the id after which a reader begins. Raises MessageNotFound when it can't."""
+    match start:
+        case datetime():
+            first = find_id_at(snapshot, start)
+            return newest_place(snapshot) if first is None else first - 1
+        case str():
+            first = find_id_of(snapshot, start)
+            if first is None:
+                raise MessageNotFound
+            return first - 1
+    return newest_place(snapshot) if start is NOW else 0
 
 
 class Consumers:
@@ -117,18 +116,8 @@ class Consumers:
         )
 
     def _find_start(self, start: Start) -> int:
-        """Finds the id after which a consumer begins."""
         with self._database.long_snapshot() as snapshot:
-            match start:
-                case datetime():
-                    first = find_id_at(snapshot, start)
-                    return newest_place(snapshot) if first is None else first - 1
-                case str():
-                    first = find_id_of(snapshot, start)
-                    if first is None:
-                        raise MessageNotFound
-                    return first - 1
-            return newest_place(snapshot) if start is NOW else 0
+            return find_start(snapshot, start)
 
     def _found(self, consumer: Consumer | None) -> Consumer:
         if consumer is None:

@@ -51,12 +51,12 @@ class DeadLetters:
                 return 0
             ids = take_dead_letters(transaction, consumer, since=since, most=AT_ONCE, only=only)
             now = self._read_now(transaction)
-            again = [Stretch(0, after, last, 0, None, now, now, None) for after, last in _runs(sorted(ids))]
+            again = [Stretch(0, after, last, 0, None, now, now, None) for after, last in runs(sorted(ids))]
             insert_stretches(transaction, consumer, again)
         return len(ids)
 
 
-def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+def runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yields the stretches that have these ids and no other, each as the id before it and its last."""
     first = last = None
     for each in ids:

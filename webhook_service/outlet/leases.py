@@ -27,7 +27,6 @@ from webhook_service.domain.limits import LEASE_MAX, ROW_ID_MAX
 from webhook_service.outlet.outlook import look
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import (
-    end_of_window,
     find_consumer,
     find_ids_of,
     measure_ids,
@@ -36,6 +35,7 @@ from webhook_service.storage.queries.consumers import (
     read_stretch,
 )
 from webhook_service.storage.queries.dead_letters import keep_dead_letters
+from webhook_service.storage.queries.messages import end_of_window
 from webhook_service.storage.queries.stretches import (
     change_stretch,
     delete_stretch,
@@ -82,8 +82,8 @@ class Leases:
                 return None
             with self._locked(name) as locked:
                 if outlook.passed_over and locked.consumer.handed == consumer.handed:
-                    locked = _pass_over(locked, outlook.passed_over)
-                given = _give(locked, limit, timedelta(seconds=seconds))
+                    locked = pass_over(locked, outlook.passed_over)
+                given = give(locked, limit, timedelta(seconds=seconds))
             if given is not None:
                 return self._read(locked.consumer, given)
         return None
@@ -151,12 +151,12 @@ def _found_lease(locked: Locked, token: str) -> Stretch:
     return stretch
 
 
-def _pass_over(locked: Locked, passed_over: int) -> Locked:
+def pass_over(locked: Locked, passed_over: int) -> Locked:
     move_handed(locked.transaction, locked.consumer, passed_over)
     return replace(locked, consumer=replace(locked.consumer, handed=passed_over))
 
 
-def _give(locked: Locked, limit: int, duration: timedelta) -> Stretch | None:
+def give(locked: Locked, limit: int, duration: timedelta) -> Stretch | None:
     """Gives the oldest free stretch, or else the next of the feed; None when there is neither, or no lease is left."""
     if len(_still_held(locked)) >= locked.consumer.options.max_leases:
         return None

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from webhook_service.domain.consumers import Consumer
-from webhook_service.storage.queries.consumers import end_of_window, measure_ids
-from webhook_service.storage.queries.messages import newest_place
+from webhook_service.storage.queries.consumers import measure_ids
+from webhook_service.storage.queries.messages import end_of_window, newest_place
 from webhook_service.storage.queries.stretches import find_free, list_held
 from webhook_service.storage.writing import Transaction
 

@@ -15,6 +15,8 @@ from webhook_service.outlet.lookout import Lookout, Question
 PAUSE = 0.05  # seconds between two looks of a thread that waits
 
 Found = TypeVar("Found")
+Ask = Callable[[], Question]
+"""Makes the question that the last read left open."""
 
 _this_thread = threading.local()
 
@@ -47,7 +49,7 @@ class Waiting:
         self._lookout = lookout
         self._room = threading.BoundedSemaphore(most_threads)
 
-    def for_some(self, read: Callable[[], Found | None], question: Question, seconds: float) -> Found | None:
+    def for_some(self, read: Callable[[], Found | None], ask: Ask, seconds: float) -> Found | None:
         """Reads until there is something, for so many seconds at most; None when there is nothing.
 
         Raises HeldBack, which the server expects.
@@ -57,20 +59,20 @@ class Waiting:
             return found
         hold: Hold | None = getattr(_this_thread, "hold", None)
         if hold is None:
-            return self._wait_here(read, question, time.monotonic() + seconds)
+            return self._wait_here(read, ask, time.monotonic() + seconds)
         until = time.monotonic() + seconds if hold.until is None else hold.until
         if time.monotonic() < until:
-            raise HeldBack(question, until)
+            raise HeldBack(ask(), until)
         return None
 
-    def _wait_here(self, read: Callable[[], Found | None], question: Question, until: float) -> Found | None:
+    def _wait_here(self, read: Callable[[], Found | None], ask: Ask, until: float) -> Found | None:
         if not self._room.acquire(blocking=False):
             return None
         try:
             found = None
             while found is None and (left := until - time.monotonic()) > 0:
                 time.sleep(min(PAUSE, left))
-                if self._lookout.find_answered([question]):
+                if self._lookout.find_answered([ask()]):
                     found = read()
             return found
         finally:

@@ -1,6 +1,8 @@
 """A client's connection, as the thread that owns the sockets sees it."""
 
 from enum import Enum, auto
+from http import HTTPStatus
+from math import inf
 from socket import MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_WR, socket
 from time import monotonic, perf_counter
 from typing import Any
@@ -24,8 +26,8 @@ class State(Enum):
 
     READING = auto()  # it waits for a request
     BUSY = auto()  # its request is in a round or in the pool
-    QUEUED = auto()  # its request is too long to wait for here, and waits for a thread of the pool
-    LONG = auto()  # its request is in the pool, where the rest of it is read
+    QUEUED = auto()  # its request, or the answer, is long, and it waits for a thread of the pool
+    LONG = auto()  # its request is in the pool, where the rest of it is read, or a long answer sent
     HELD = auto()  # its answer is held back
     LINGERING = auto()  # its last answer is sent, and it waits for the client to close
     CLOSED = auto()
@@ -47,6 +49,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.waits_since = monotonic()
         self.deadline = self.waits_since + self._keepalive
         self._drained = 0
+        self.refusal: HTTPStatus | None = None  # which it is answered with, whatever has arrived
         self.held: Any = None  # what serving.waiting knows of a request whose answer is held back
 
     def receive(self) -> bool:
@@ -75,26 +78,31 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.parser.unreader.unread(self.arrived.take())
 
     def queue(self) -> None:
-        """Has a request wait for a thread that reads the rest of it."""
+        """Has a long request wait for a thread."""
         self.state = State.QUEUED
         self.deadline = monotonic() + MAX_QUEUED
 
     def begin_long(self, most: int) -> None:
-        """Does the same with a request of which the rest is still to come; ``most`` is the largest that is taken."""
-        length = min(self.arrived.length() or most, most)
+        """Does the same with a long request; of one that is still to come, ``most`` is the largest that is taken."""
+        seconds = MAX_DELAY + min(self.arrived.length() or most, most) / LEAST_RATE
+        self.deadline = inf if self.arrived.kind() is Kind.EXPORT else monotonic() + seconds
         self.begin()
         self.state = State.LONG
-        self.deadline = monotonic() + MAX_DELAY + length / LEAST_RATE
+
+    def refuse(self, status: HTTPStatus) -> None:
+        """Has a thread of the pool answer the request with a status, as it won't be served."""
+        self.refusal = status
+        self.begin()
 
     def end_request(self) -> None:
         """Has the thread that reads the rest of a request see its end, as its time is up. Raises OSError."""
-        self.deadline = float("inf")
+        self.deadline = inf
         self.sock.shutdown(SHUT_RD)
 
     def hold(self) -> None:
         """Waits for an answer that is held back."""
         self.state = State.HELD
-        self.deadline = float("inf")
+        self.deadline = inf
 
     def is_abandoned(self) -> bool:
         """Tells whether the client has closed its side while its answer is held back."""

@@ -10,6 +10,7 @@ MAX_WHOLE = 64 * 1024
 """The largest request, in bytes with its head, that is waited for until it is whole."""
 
 _DELIVERY = re.compile(rb"POST /webhook[/? ]")
+_EXPORT = re.compile(rb"GET /export[? ]")
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 _HAS_BODY = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:", re.IGNORECASE)
@@ -23,6 +24,7 @@ class Kind(Enum):
     DELIVERY = auto()  # a whole delivery
     OTHER = auto()  # a whole request of another kind
     LONG = auto()  # one that is too large or too odd to wait for
+    EXPORT = auto()  # a whole request whose answer is as long as what is stored
 
 
 class Arrived:
@@ -64,7 +66,9 @@ class Arrived:
     def _kind_by_head(self, end: int) -> Kind:
         length = _LENGTH.search(self._bytes, 0, end)
         if length is None:
-            return Kind.LONG if _HAS_BODY.search(self._bytes, 0, end) else Kind.OTHER
+            if _HAS_BODY.search(self._bytes, 0, end):
+                return Kind.LONG
+            return Kind.EXPORT if _EXPORT.match(self._bytes) else Kind.OTHER
         if _UNKNOWN_LENGTH.search(self._bytes, 0, end):
             return Kind.LONG
         self._whole = end + int(length[1])

@@ -11,6 +11,7 @@ import stat
 import sys
 import tempfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 SETTING = "PROMETHEUS_MULTIPROC_DIR"
@@ -38,10 +39,11 @@ class MetricsDirectory:
         atexit.register(self.remove)
 
     @classmethod
+    @cache
     def make(cls) -> "MetricsDirectory":
         """Makes the directory, and has prometheus_client use it, which looks for it when it is imported.
 
-        Exits with a message when it can't be made.
+        One that was made is kept over a reload. Exits with a message when it can't be made.
         """
         given = os.environ.get(SETTING)
         parent = Path(given or SHARED_MEMORY or tempfile.gettempdir())

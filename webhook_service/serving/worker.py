@@ -2,8 +2,7 @@
 
 Its main thread owns the sockets: it accepts, reads what has arrived, and closes, and none of that ever blocks. A whole
 delivery goes to the thread of the rounds, any other request to gunicorn's pool once it is whole, or too large to wait
-for. Over TLS, where bytes are not what they seem, it is gunicorn's own threaded worker, and the view takes deliveries
-in one at a time.
+for. Over TLS, where bytes are not what they seem, ``server.py`` has gunicorn's own threaded worker serve instead.
 """
 
 import errno
@@ -16,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
-from signal import SIGINT, SIGQUIT, SIGTERM
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, signal
 from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
 from time import monotonic
 from typing import Any
@@ -41,6 +40,7 @@ CLOSED_AT_ONCE = 16  # connections, when files run out: what serves a request ma
 WARNING_PAUSE = 60.0  # seconds between two lines that say that no more connections can be opened
 
 _SERVED = {State.BUSY, State.LONG}
+_LONG = {Kind.LONG, Kind.EXPORT}
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -54,7 +54,6 @@ class InboxWorker(HoldingWorker):
         self._long: deque[Connection] = deque()  # those whose long requests wait for a thread
         self._long_slots = max(1, self.cfg.threads // 2)
         self._max_body_bytes = 0
-        self._rounds: Rounds | None = None
         self._next_inspection = 0.0
         self._next_warning = 0.0
         self._accepts_again = 0.0  # of monotonic
@@ -63,10 +62,7 @@ class InboxWorker(HoldingWorker):
 
     def run(self) -> None:
         """Serves until the worker is told to stop."""
-        intake = getattr(self.wsgi, "extensions", {}).get(INTAKE)
-        if self.cfg.is_ssl or intake is None:
-            super().run()
-            return
+        intake = self.wsgi.extensions[INTAKE]
         self._rounds = Rounds(self, intake, notify=partial(self.method_queue.defer, self._collect))
         self._rounds.start()
         lookout = self.wsgi.extensions[LOOKOUT]
@@ -86,11 +82,13 @@ class InboxWorker(HoldingWorker):
             if signals.get_nowait() in {SIGINT, SIGQUIT, SIGTERM}:
                 self.handle_exit(SIGTERM, None)
 
+    def init_signals(self) -> None:
+        """Has the worker ignore SIGHUP, which is the arbiter's, though a terminal that closes sends it to all."""
+        super().init_signals()
+        signal(SIGHUP, SIG_IGN)
+
     def accept(self, listener: socket) -> None:
         """Accepts connections, to read from them when something has arrived."""
-        if self._rounds is None:
-            super().accept(listener)
-            return
         try:
             for _ in range(ACCEPTED_AT_ONCE):
                 sock, client = listener.accept()
@@ -107,21 +105,21 @@ class InboxWorker(HoldingWorker):
 
     def finish_request(self, conn: Any, fs: "Future[object]") -> None:
         """Takes a connection back from the pool."""
-        if self._rounds is None:
-            super().finish_request(conn, fs)
+        with suppress(OSError):  # of a connection that is closed, which is seen when it is used
+            conn.sock.setblocking(False)
+        if conn.state is State.LONG:
+            self._long_slots += 1
+            self._begin_long()
+        if conn.held is None or fs.exception() is not None:
+            self._release(conn, keep=fs.exception() is None and bool(fs.result()))
         else:
-            with suppress(OSError):  # of a connection that is closed, which is seen when it is used
-                conn.sock.setblocking(False)
-            if conn.state is State.LONG:
-                self._long_slots += 1
-                self._begin_long()
-            if conn.held is None or fs.exception() is not None:
-                self._release(conn, keep=fs.exception() is None and bool(fs.result()))
-            else:
-                self.hold(conn)
+            self.hold(conn)
 
     def handle(self, conn: Any) -> object:
         """Serves a connection in a thread of the pool, which no client keeps by standing still."""
+        if conn.refusal is not None:
+            self._answer(conn.refusal, conn.refusal.name, conn.sock, conn.client)
+            return False
         try:
             _end_standstill(conn.sock)
         except OSError as error:  # some systems refuse it on a connection that is closed
@@ -131,8 +129,6 @@ class InboxWorker(HoldingWorker):
 
     def handle_quit(self, _sig: int, _frame: object) -> None:
         """Has the worker stop without waiting for long. It only notes that: a signal may come amid anything."""
-        if self._rounds is None:
-            super().handle_quit(_sig, _frame)
         self._is_hurried = True
         self.handle_exit(SIGTERM, None)
 
@@ -141,8 +137,11 @@ class InboxWorker(HoldingWorker):
         status = status_of(exc)
         if status is HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.error("a request failed", exc_info=exc)
+        self._answer(status, type(exc).__name__, client, addr)
+
+    def _answer(self, status: HTTPStatus, failure: str, sock: Any, client: Any) -> None:
         with suppress(OSError):
-            client.send(answer_unreadable(self.wsgi, status, type(exc).__name__, addr[0] if addr else ""))
+            sock.send(answer_unreadable(self.wsgi, status, failure, client[0] if client else ""))
 
     def is_parent_alive(self) -> bool:
         """Tells whether the arbiter is there; if not, the worker stops."""
@@ -161,7 +160,7 @@ class InboxWorker(HoldingWorker):
 
     def _serve_what_arrives(self, timeout: float = INSPECTION) -> None:
         self.wait_for_and_dispatch_events(0 if self._whole else timeout)
-        if self._whole and self._rounds:
+        if self._whole:
             whole, self._whole = self._whole, []
             self._finish(self._rounds.submit(whole))
         if monotonic() >= self._next_inspection:
@@ -190,7 +189,7 @@ class InboxWorker(HoldingWorker):
         kind = connection.kind()
         if kind is Kind.INCOMPLETE and not (is_all and connection.arrived):
             return False
-        if kind is Kind.LONG:
+        if kind in _LONG:
             self._unwatch(connection)
             connection.queue()
             self._long.append(connection)
@@ -205,7 +204,7 @@ class InboxWorker(HoldingWorker):
         return True
 
     def _begin_long(self) -> None:
-        """Has long requests served by half of the pool at most, so that slow clients leave the rest to others."""
+        """Has half of the pool at most serve long requests, so that clients who send or take slowly leave the rest."""
         while self._long and self._long_slots:
             connection = self._long.popleft()
             if connection.state is State.QUEUED:
@@ -214,8 +213,7 @@ class InboxWorker(HoldingWorker):
                 self.enqueue_req(connection)
 
     def _collect(self) -> None:
-        if self._rounds:
-            self._finish(self._rounds.answered())
+        self._finish(self._rounds.answered())
 
     def _finish(self, answered: Answered) -> None:
         for connection, can_be_kept in answered:
@@ -228,6 +226,8 @@ class InboxWorker(HoldingWorker):
                 self._connections.pop(connection, None)
                 connection.resume()
                 self._connections[connection] = None
+                if not self.alive:  # since its answer was begun, which therefore did not end the connection
+                    connection.deadline = monotonic() + STOP_LINGER
             else:
                 connection.linger()
         except OSError:
@@ -290,9 +290,18 @@ class InboxWorker(HoldingWorker):
             if connection.state is State.LONG:
                 with suppress(OSError):
                     connection.end_request()
+            elif connection.state is State.QUEUED or connection.arrived:
+                self._refuse(connection)
             else:
                 self._close(connection)
         self._next_inspection = now + INSPECTION
+
+    def _refuse(self, connection: Connection) -> None:
+        """Has a request answered whose time is up, by the pool: its client was too slow, unless the server was."""
+        is_late = connection.state is State.READING and self.alive
+        self._unwatch(connection)
+        connection.refuse(HTTPStatus.REQUEST_TIMEOUT if is_late else HTTPStatus.SERVICE_UNAVAILABLE)
+        self.enqueue_req(connection)
 
     def _stop(self) -> None:
         """Answers what is under way, and closes everything else."""
@@ -305,7 +314,10 @@ class InboxWorker(HoldingWorker):
         now = monotonic()
         for connection in tuple(self._connections):
             if connection.state is State.READING:
-                connection.deadline = now + (STOP_LINGER if connection.has_been_used or connection.arrived else 0)
+                # A client that has just come, or was just answered, may be sending a request already.
+                is_known = connection.has_been_used or connection.arrived
+                linger = STOP_LONG if connection.arrived.length() else STOP_LINGER
+                connection.deadline = linger + (now if is_known else connection.waits_since)
             elif connection.state in {State.LONG, State.QUEUED}:
                 connection.deadline = min(connection.deadline, now + STOP_LONG)
         while self._connections and monotonic() < now + self._patience():

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, literal, select
 
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
-from webhook_service.domain.statistics import Age
+from webhook_service.domain.statistics import Age, Space
 from webhook_service.storage.changes import Changes
 from webhook_service.storage.errors import BUSY, translated_errors
 from webhook_service.storage.postgresql import PostgresqlBackend, Replica
@@ -42,6 +42,9 @@ class Backend(Protocol):
     def problem(self) -> str | None:
         """Says what keeps the next message from being stored; None when nothing does."""
 
+    def space(self) -> Space:
+        """Measures the database and what is left on its disk."""
+
     def close(self) -> None:
         """Closes every connection."""
 
@@ -52,7 +55,8 @@ class Backend(Protocol):
 class Database:
     """The database: ``transaction()`` writes, ``snapshot()`` reads, and ``writing()`` gives the turn to write.
 
-    ``quarantine_max_bytes`` is what the deliveries of one provider may take in quarantine.
+    ``quarantine_max_bytes`` is what the deliveries of one provider may take in quarantine. With
+    ``require_sync_replica`` a server that waits for no synchronous replica is worth a warning.
 
     With a ``read_url``, of a PostgreSQL replica, ``snapshot()`` reads there, and all else stays on the primary.
 
@@ -67,8 +71,10 @@ class Database:
         pool_size: int,
         read_url: URL | None = None,
         quarantine_max_bytes: int = QUARANTINE_MAX_BYTES,
+        require_sync_replica: bool = False,
     ) -> None:
         self.quarantine_max_bytes = quarantine_max_bytes
+        self.require_sync_replica = require_sync_replica
         make = SqliteBackend if url.drivername == "sqlite" else PostgresqlBackend
         self._backend: Backend = make(url, pool_size=pool_size)
         self._replica = Replica(read_url, pool_size=pool_size) if read_url else None
@@ -155,6 +161,11 @@ class Database:
         except StorageUnavailable as unavailable:
             return [unavailable.detail]
         return [problem] if problem else []
+
+    def read_space(self) -> Space:
+        """Measures the database and what is left on its disk; StorageUnavailable when it is away."""
+        with translated_errors():
+            return self._backend.space()
 
     def close(self) -> None:
         """Closes every connection."""

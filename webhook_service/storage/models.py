@@ -23,8 +23,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     cast,
+    func,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.types import TypeDecorator
 
 from webhook_service.domain.limits import (
@@ -32,6 +36,7 @@ from webhook_service.domain.limits import (
     CONSUMER_NAME_MAX,
     MESSAGE_ID_MAX,
     PROVIDER_MAX,
+    SOURCE_MAX,
     TOKEN_MAX,
     WORD_MAX,
 )
@@ -74,11 +79,11 @@ def bytewise(length: int) -> String:
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
-def _growing_id() -> Mapped[int]:
+def growing_id() -> Mapped[int]:
     return mapped_column(BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
 
 
-def _consumer_id() -> Mapped[int]:
+def consumer_id() -> Mapped[int]:
     return mapped_column(BigInteger, ForeignKey("consumers.id", ondelete="CASCADE"))
 
 
@@ -86,14 +91,35 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
+def _source() -> Mapped[str]:
+    return mapped_column(bytewise(SOURCE_MAX))
+
+
+def _provider() -> Mapped[str | None]:
+    """Makes the column of a provider's name, which is null where the source is named like its provider."""
+    return mapped_column(bytewise(PROVIDER_MAX))
+
+
 def read_columns(row: type[Base], names: Iterable[str]) -> list[ColumnElement[Any]]:
-    """Returns the columns with these names for a select; one of JSON is read as text instead of being parsed."""
-    columns = [row.__table__.columns[name] for name in names]
-    return [cast(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in columns]
+    """Returns the columns with these names for a select; one of JSON is read as text instead of being parsed.
+
+    A provider that goes without saying is read as the name of the source.
+    """
+    return [_read_column(row.__table__.columns, name) for name in names]
+
+
+def _read_column(columns: ReadOnlyColumnCollection[str, KeyedColumnElement[Any]], name: str) -> ColumnElement[Any]:
+    column = columns[name]
+    if name == "provider":
+        return func.coalesce(column, columns["source"]).label(name)
+    return cast(column, Text).label(name) if isinstance(column.type, JSON) else column
 
 
 class MessageRow(Base):
-    """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads."""
+    """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads.
+
+    docs/decisions/0009 says why ``provider`` is null where the source is named like it.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -101,13 +127,22 @@ class MessageRow(Base):
         Index(None, "ts", "message_id"),
         Index(None, "sender", "ts", "message_id"),
         Index(None, "recipient", "ts", "message_id"),
-        Index(None, "provider", "ts", "message_id"),
+        Index(None, "source", "ts", "message_id"),
+        Index(
+            None,
+            "provider",
+            "ts",
+            "message_id",
+            sqlite_where=text("provider IS NOT NULL"),
+            postgresql_where=text("provider IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = _growing_id()
+    id: Mapped[int] = growing_id()
     message_id: Mapped[str] = mapped_column(bytewise(MESSAGE_ID_MAX))
-    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
+    source: Mapped[str] = _source()
+    provider: Mapped[str | None] = _provider()
     sender: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
     recipient: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
     ts: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -131,9 +166,10 @@ class ReceiptRow(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = _growing_id()
+    id: Mapped[int] = growing_id()
     message_id: Mapped[str] = mapped_column(bytewise(MESSAGE_ID_MAX))
-    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
+    source: Mapped[str] = _source()
+    provider: Mapped[str | None] = _provider()
     status: Mapped[str] = mapped_column(bytewise(WORD_MAX))
     recipient: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
     ts: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -146,10 +182,15 @@ class QuarantineRow(Base):
     """One authentic delivery that could not be understood; ``count`` says how often it came."""
 
     __tablename__ = "quarantine"
-    __table_args__ = (UniqueConstraint("provider", "body_sha256"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        # SQLite can't give a constraint another name, and this one is older than sources.
+        UniqueConstraint("source", "body_sha256", name="uq_quarantine_provider_body_sha256"),
+        {"sqlite_autoincrement": True},
+    )
 
-    id: Mapped[int] = _growing_id()
-    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
+    id: Mapped[int] = growing_id()
+    source: Mapped[str] = _source()
+    provider: Mapped[str | None] = _provider()
     body_sha256: Mapped[str] = mapped_column(bytewise(64))  # hex digits
     raw: Mapped[bytes] = mapped_column(LargeBinary)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)
@@ -162,14 +203,25 @@ class QuarantineRow(Base):
 
 
 class QuarantineSizeRow(Base):
-    """How many deliveries of a provider are in quarantine, and how many bytes they take."""
+    """How many deliveries of a source are in quarantine, and how many bytes they take."""
 
     __tablename__ = "quarantine_sizes"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX), primary_key=True)
+    source: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
     deliveries: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class SecretUseRow(Base):
+    """When a secret of a source, given by its label, last signed a delivery; only of sources with several secrets."""
+
+    __tablename__ = "secret_uses"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    source: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
+    label: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class SenderCountRow(Base):
@@ -212,7 +264,7 @@ class ConsumerRow(Base):
     __tablename__ = "consumers"
     __table_args__ = (UniqueConstraint("kind", "name"), {"sqlite_autoincrement": True})
 
-    id: Mapped[int] = _growing_id()
+    id: Mapped[int] = growing_id()
     kind: Mapped[str] = mapped_column(bytewise(16))
     name: Mapped[str] = mapped_column(bytewise(CONSUMER_NAME_MAX))
     filter: Mapped[dict[str, str]] = mapped_column(JSON)
@@ -237,8 +289,8 @@ class StretchRow(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = _growing_id()
-    consumer_id: Mapped[int] = _consumer_id()
+    id: Mapped[int] = growing_id()
+    consumer_id: Mapped[int] = consumer_id()
     after: Mapped[int] = mapped_column(BigInteger)
     last: Mapped[int] = mapped_column(BigInteger)
     attempt: Mapped[int] = mapped_column(Integer)
@@ -259,8 +311,8 @@ class DeadLetterRow(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = _growing_id()
-    consumer_id: Mapped[int] = _consumer_id()
+    id: Mapped[int] = growing_id()
+    consumer_id: Mapped[int] = consumer_id()
     feed_id: Mapped[int] = mapped_column(BigInteger, ForeignKey(MessageRow.id, ondelete="CASCADE"))
     reason: Mapped[str] = mapped_column(Text)
     attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)

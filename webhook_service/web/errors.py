@@ -3,8 +3,8 @@
 import logging
 from typing import Any
 
-from flask import Flask, Response, abort, jsonify
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException, ServiceUnavailable, default_exceptions
 
 from webhook_service.domain.consumers import (
     ConsumerNotFound,
@@ -13,6 +13,7 @@ from webhook_service.domain.consumers import (
     NotInLease,
     TooManyConsumers,
 )
+from webhook_service.domain.destinations import DestinationDeclared, DestinationNotFound
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.results import Reason, Result
 from webhook_service.domain.verdicts import Verdict
@@ -35,6 +36,8 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(QueryInvalid, _invalid_query)
     app.register_error_handler(BodyInvalid, _invalid_body)
     app.register_error_handler(ConsumerNotFound, lambda _error: error_response(404, "not found"))
+    app.register_error_handler(DestinationNotFound, lambda _error: error_response(404, "not found"))
+    app.register_error_handler(DestinationDeclared, lambda _error: error_response(409, "the destination is declared"))
     app.register_error_handler(LeaseEnded, lambda _error: error_response(409, "the lease has ended"))
     app.register_error_handler(TooManyConsumers, lambda _error: error_response(409, "too many consumers"))
     app.register_error_handler(MessageNotFound, _message_not_found)
@@ -66,7 +69,7 @@ def _refuse_unreadable() -> None:
     if UNREADABLE in request.environ:
         request.url_rule = None
         status, request.failure = request.environ[UNREADABLE]
-        abort(status)
+        raise ServiceUnavailable(retry_after=RETRY_AFTER) if status == 503 else default_exceptions[status]
 
 
 def _storage_unavailable(error: StorageUnavailable) -> Response:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import getrandbits
+from select import PIPE_BUF
 from typing import Any
 
 import orjson
@@ -45,7 +46,18 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[1]:
             line["traceback"] = places_of(record.exc_info[1])
-        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+        return _to_json(line)
+
+
+def _to_json(line: dict[str, Any]) -> str:
+    """Returns a line that a pipe takes whole, among those of other processes: pipe(7)."""
+    text = orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+    excess = len(text.encode()) + len("\n") - PIPE_BUF
+    if excess > 0 and "traceback" in line:
+        # Its end says most. A character takes a byte or more.
+        line = {**line, "traceback": f"…{line['traceback'][excess + len('…'.encode()) :]}"}
+        text = orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+    return text
 
 
 def name_of(error: BaseException) -> str:
@@ -168,7 +180,11 @@ def _write(lines: bytes) -> None:
 
 
 def _delivery_fields(verdict: Verdict) -> dict[str, Any]:
-    fields: dict[str, Any] = {"provider": verdict.provider, "result": verdict.result.value}
+    fields: dict[str, Any] = {
+        "source": verdict.source,
+        "provider": verdict.provider,
+        "result": verdict.result.value,
+    }
     outcomes = verdict.outcomes.all()
     if outcomes:
         fields["message_id"] = verdict.message_id

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain
 
-from webhook_service.domain.errors import StorageBusy
 from webhook_service.storage.queries.insert import SQLITE_PARAMETERS, Row
 from webhook_service.storage.writing import Executor, StatementResult
 
-COMPARED = ("message_id", "provider", "sender", "recipient", "ts", "text", "type", "received_at")
+COMPARED = ("message_id", "source", "provider", "sender", "recipient", "ts", "text", "type", "received_at")
 """The columns of a row for ``find_different``."""
 
 _ROWS_IN_A_STATEMENT = SQLITE_PARAMETERS // (len(COMPARED) + 1)
@@ -23,7 +22,8 @@ _FIND = """
     SELECT offered.place, stored.id IS NULL
     FROM offered LEFT JOIN messages AS stored ON stored.message_id = offered.message_id
     WHERE stored.id IS NULL
-        OR stored.provider <> offered.provider
+        OR stored.source <> offered.source
+        OR coalesce(stored.provider, '') <> coalesce(offered.provider, '')
         OR stored.sender <> offered.sender
         OR stored.recipient <> offered.recipient
         OR stored.type <> offered.type
@@ -32,17 +32,15 @@ _FIND = """
 """
 
 
-def find_different(executor: Executor, rows: Sequence[Row]) -> Iterator[int]:
+def find_different(executor: Executor, rows: Sequence[Row]) -> Iterator[tuple[int, bool]]:
     """Finds the rows that differ from the message that has their ID, by their index in ``rows``.
 
-    Raises StorageBusy when one of those messages was deleted meanwhile, so that its ID is free.
+    Beside each is told if that message was deleted meanwhile, so that the ID is free.
     """
     find = _find_on_postgresql if executor.dialect.name == "postgresql" else _find_on_sqlite
     for start in range(0, len(rows), _ROWS_IN_A_STATEMENT):
         for place, is_gone in find(executor, rows[start : start + _ROWS_IN_A_STATEMENT]):
-            if is_gone:
-                raise StorageBusy("a message was deleted meanwhile")
-            yield start + place
+            yield start + place, bool(is_gone)
 
 
 def _find_on_postgresql(executor: Executor, rows: Sequence[Row]) -> StatementResult:

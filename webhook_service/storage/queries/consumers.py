@@ -9,12 +9,10 @@ from webhook_service.domain.consumers import Consumer, ConsumerKind, ConsumerOpt
 from webhook_service.domain.limits import LAG_MAX
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.storage.models import ConsumerRow, MessageRow, StretchRow, UtcDateTime
-from webhook_service.storage.queries.messages import SELECT_MESSAGES, newest_place, to_messages
+from webhook_service.storage.queries.messages import SELECT_MESSAGES, end_of_window, newest_place, to_messages
 from webhook_service.storage.writing import Transaction
 
-# Messages that are looked at, by one statement, for those that pass a filter.
-WINDOW = 10_000
-LAG_WINDOW = 100_000
+LAG_WINDOW = 100_000  # messages that are looked at, by one statement, to count those that pass a filter
 
 _consumers = select(
     ConsumerRow.id,
@@ -118,12 +116,6 @@ def read_place(connection: Connection, consumer: Consumer) -> int:
 def read_places(connection: Connection) -> dict[str, int]:
     """Reads the place of every consumer and destination, as ``read_place`` does, by ``<kind> <name>``."""
     return {f"{each.kind} {each.name}": read_place(connection, each) for each in list_consumers(connection)}
-
-
-def end_of_window(connection: Connection, after: int, size: int = WINDOW) -> int:
-    """Reads the id of the last of ``size`` messages after an id, or of the newest where there are fewer."""
-    last = select(MessageRow.id).where(MessageRow.id > after).order_by(MessageRow.id).limit(1).offset(size - 1)
-    return connection.scalar(last) or max(after, newest_place(connection))
 
 
 def measure_ids(connection: Connection, wanted: FeedFilter, after: int, last: int, most: int) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from webhook_service.storage.writing import Executor
 _table = cast("Table", MessageRow.__table__)
 _COLUMNS = (
     "message_id",
+    "source",
     "provider",
     "sender",
     "recipient",
@@ -32,16 +33,22 @@ _COLUMNS = (
 )
 _KEY = _COLUMNS[:1]
 _COMPARED = tuple(_COLUMNS.index(name) for name in COMPARED)
+WINDOW = 10_000  # messages of the feed that are looked at, by one statement, for those that pass a filter
 RENAMED_DIGEST = 8  # bytes
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
 
 
-def encode_message(message: Message) -> Row:
-    """Converts a message to a row for ``insert_messages``; all work that needs no transaction is done here."""
+def encode_message(message: Message, source: str | None = None) -> Row:
+    """Converts a message to a row for ``insert_messages``; all work that needs no transaction is done here.
+
+    ``source`` is that of the delivery, for a message that names none itself.
+    """
+    source = message.source or source or message.provider
     return (
         message.message_id,
-        message.provider,
+        source,
+        None if message.provider == source else message.provider,
         message.sender,
         message.recipient,
         timestamp_value(message.ts),
@@ -56,15 +63,21 @@ def encode_message(message: Message) -> Row:
 def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
     """Stores each message whose ID is new; returns the outcome of each, in order.
 
-    Only when an ID is not new is the message that has it compared. Raises StorageBusy when that was deleted meanwhile.
+    Only when an ID is not new is the message that has it compared. If that was deleted meanwhile, the ID is new again.
     """
     outcomes = insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
     if Outcome.DUPLICATE not in outcomes:
         return outcomes
     not_new = [place for place, outcome in enumerate(outcomes) if outcome is Outcome.DUPLICATE]
     compared = [tuple(rows[place][column] for column in _COMPARED) for place in not_new]
-    for index in find_different(executor, compared):
-        outcomes[not_new[index]] = Outcome.CONFLICT
+    free = []
+    for index, is_gone in find_different(executor, compared):
+        if is_gone:
+            free.append(not_new[index])
+        else:
+            outcomes[not_new[index]] = Outcome.CONFLICT
+    for place, outcome in zip(free, insert_messages(executor, [rows[place] for place in free]), strict=True):
+        outcomes[place] = outcome
     return outcomes
 
 
@@ -73,8 +86,11 @@ def rename_message(row: Row) -> Row:
 
     The same message gets the same ID each time, so it is stored once.
     """
-    *words, received_at = (row[column] for column in _COMPARED)
-    said = json.dumps([word for word in words if word != received_at])
+    said_of = dict(zip(COMPARED, (row[column] for column in _COMPARED), strict=True))
+    received_at = said_of.pop("received_at")
+    if said_of["provider"] is None:  # which goes without saying
+        del said_of["provider"]
+    said = json.dumps([word for word in said_of.values() if word != received_at])
     digest = blake2s(said.encode(), digest_size=RENAMED_DIGEST).hexdigest()
     return (f"{str(row[0])[: MESSAGE_ID_MAX - len(digest) - 1]}~{digest}", *row[1:])
 
@@ -108,6 +124,29 @@ def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMess
     """
     page = SELECT_MESSAGES.where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
     return to_messages(connection.execute(page))
+
+
+def read_feed_of(connection: Connection, source: str | None, after: int, limit: int) -> tuple[list[StoredMessage], int]:
+    """Reads the feed as ``read_feed`` does, of one source if that is given, and returns the place that was reached too.
+
+    For one source it looks through a window of the feed, so that no answer takes longer for a source that sends
+    little. The window may hold no message of it and yet end before the feed does.
+    """
+    if source is None:
+        messages = read_feed(connection, after, limit)
+        return messages, messages[-1].id if messages else after
+    end = end_of_window(connection, after)
+    # Behind the function, or a database may take all messages of the source from its index to sort them.
+    is_of_source = func.coalesce(MessageRow.source, "") == source
+    in_window = SELECT_MESSAGES.where(MessageRow.id > after, MessageRow.id <= end, is_of_source)
+    messages = to_messages(connection.execute(in_window.order_by(MessageRow.id).limit(limit)))
+    return messages, messages[-1].id if len(messages) == limit else end
+
+
+def end_of_window(connection: Connection, after: int, size: int = WINDOW) -> int:
+    """Reads the id of the last of ``size`` messages after an id, or of the newest where there are fewer."""
+    last = select(MessageRow.id).where(MessageRow.id > after).order_by(MessageRow.id).limit(1).offset(size - 1)
+    return connection.scalar(last) or max(after, newest_place(connection))
 
 
 def newest_place(connection: Connection) -> int:
