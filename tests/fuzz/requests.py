@@ -41,7 +41,7 @@ ODD_HEADERS = (
     *(b"Authorization: Basic \xff", b"Authorization: Bearer", b"If-None-Match: *", b"Content-Encoding: gzip"),
 )
 METHODS = (b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH", b"TRACE", b"get", b"G", b"PRI")
-UNLIMITED = {"/export"}  # which would send all that is stored again and again
+UNLIMITED = {"/export", "/quarantine/replay"}  # which would go through all that is stored again and again
 
 
 class Requests:

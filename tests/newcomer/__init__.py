@@ -1,1 +1,1 @@
-"""The README from a clean clone, block by block: run by ``make newcomer``."""
+"""The README from a clean clone, block by block, by ``make newcomer``; the blocks of the other pages by tests."""
