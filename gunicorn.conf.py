@@ -27,3 +27,4 @@ when_ready = server.when_ready
 on_reload = server.on_reload
 pre_fork = server.pre_fork
 post_fork = server.post_fork
+post_worker_init = server.post_worker_init

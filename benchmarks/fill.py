@@ -18,7 +18,7 @@ import click
 from sqlalchemy import URL, Connection, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.migrate import upgrade
 from webhook_service.storage.queries.messages import fold
 

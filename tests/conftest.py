@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from tests.support.app import application
 from tests.support.postgresql import HOW_TO_ENABLE, fresh_database, programs, shared_server, stop_shared_server
 from tests.support.server import Server
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
 

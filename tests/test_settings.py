@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import ROOT
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.secrets import Secrets
-from webhook_service.settings import Settings, SettingsInvalid, parse_url
+from webhook_service.settings import Settings, SettingsInvalid
 
 SECRET = "s3cr3t-value"
 
@@ -77,9 +78,48 @@ def test_a_database_url_is_taken_in_every_common_spelling(url: str, driver: str)
 
 
 @pytest.mark.parametrize(
+    ("url", "hosts", "ports"),
+    [
+        ("postgresql://u:p%2C@h1:5432,h2:5433/d", "h1,h2", "5432,5433"),
+        ("postgres://h1,h2:5433,h3/d", "h1,h2,h3", ",5433,"),
+        ("postgresql+psycopg://u@[::1]:5432,[fe80::1%25eth0]/d", "::1,fe80::1%25eth0", "5432,"),
+        ("postgresql://u@/d?host=h1,h2", "h1,h2", None),
+    ],
+)
+def test_a_database_url_may_name_several_hosts_as_libpq_has_them(url: str, hosts: str, ports: str | None) -> None:
+    parsed = Settings.from_env({"DATABASE_URL": url}).database_url
+
+    assert (parsed.query["host"], parsed.query.get("port"), parsed.database) == (hosts, ports, "d")
+    assert parsed.query["target_session_attrs"] == "read-write"
+    assert parsed.password in {None, "p,"}
+
+
+def test_which_of_several_hosts_may_be_said() -> None:
+    url = "postgresql://h1,h2/d?target_session_attrs=primary"
+
+    assert Settings.from_env({"DATABASE_URL": url}).database_url.query["target_session_attrs"] == "primary"
+
+
+def test_a_synchronous_replica_can_only_be_required_of_postgresql() -> None:
+    required = Settings.from_env({"DATABASE_URL": "postgresql://h/d", "REQUIRE_SYNC_REPLICA": "True"})
+
+    assert required.require_sync_replica
+    assert problems(REQUIRE_SYNC_REPLICA="true") == ["REQUIRE_SYNC_REPLICA"]
+    assert problems(DATABASE_URL="postgresql://h/d", REQUIRE_SYNC_REPLICA="maybe") == ["REQUIRE_SYNC_REPLICA"]
+
+
+@pytest.mark.parametrize(
     "url",
     [
-        *("nonsense", "mysql://u:p@h/d", "postgresql://u:p@h:port/d", "sqlite", "://"),
+        *(
+            "nonsense",
+            "postgresql://h1,h2:x/d",
+            "postgresql://h1:1:2,h2/d",
+            "mysql://u:p@h/d",
+            "postgresql://u:p@h:port/d",
+            "sqlite",
+            "://",
+        ),
         *("sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite:///:memory:"),
     ],
 )

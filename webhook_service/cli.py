@@ -9,12 +9,16 @@ from webhook_service.commands.backup import backup
 from webhook_service.commands.config import config
 from webhook_service.commands.demo import demo
 from webhook_service.commands.export import export
+from webhook_service.commands.forward import forward
 from webhook_service.commands.import_ import import_
+from webhook_service.commands.listen import listen
 from webhook_service.commands.migrate import migrate
 from webhook_service.commands.prune import erase, prune
 from webhook_service.commands.quarantine import quarantine
+from webhook_service.commands.resend import resend
 from webhook_service.commands.send import send
 from webhook_service.commands.serve import serve
+from webhook_service.commands.sources import sources
 from webhook_service.commands.stats import stats
 
 
@@ -59,6 +63,9 @@ def _add_options(command: click.Command) -> None:
             _add_options(below)
 
 
-for command in (serve, migrate, send, demo, backup, export, import_, prune, erase, stats, quarantine, config):
+for command in (
+    *(serve, migrate, forward, listen, resend, send, demo, backup, export, import_),
+    *(prune, erase, stats, sources, quarantine, config),
+):
     main.add_command(command)
 _add_options(main)

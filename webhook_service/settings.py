@@ -2,7 +2,7 @@
 
 Every name may stand in the environment or in a file: the one that ``ENV_FILE`` names, or the ``.env`` of a checkout.
 The environment wins, and an empty value means 'not set'. A secret ``NAME`` may instead be the content of the file that
-``NAME_FILE`` names.
+``NAME_FILE`` names. What the file of configuration declares is read along.
 """
 
 import os
@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
+from webhook_service.configuration.database_url import has_several_hosts, is_sqlite, masked_url, parse_url
+from webhook_service.configuration.loading import Configuration, load_configuration
+from webhook_service.configuration.variables import Variables
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
-from webhook_service.domain.secrets import Secrets
+from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
+from webhook_service.providers.source import Source, sources_of_environment
 from webhook_service.shipped import CHECKOUT
 
 DATABASE_FILE = "app.db"
@@ -27,7 +30,6 @@ _NO_DATABASE = URL.create("sqlite", database="/nonexistent")  # stands in for on
 LEAST_THREADS = 2  # of a worker, so that a long request leaves one to others
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-_SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
 _NAMED_SOCKET = re.compile(r"unix:.+|fd://[0-9]+")
 _HOST_AND_PORT = re.compile(r"(?!fd:|unix:)(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.-]*):([0-9]{1,5})", re.ASCII)
 
@@ -42,13 +44,20 @@ class SettingsInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set, with its default. ``provider_secrets`` has the configured providers, by name."""
+    """Everything that can be set, with its default.
+
+    ``provider_secrets`` has the providers that environment variables set up, by name; ``configuration`` is what the
+    file of configuration declares.
+    """
 
     database_url: URL
     read_database_url: URL | None = None
+    require_sync_replica: bool = False
     provider_secrets: Mapping[str, Secrets] = field(default_factory=dict)
     provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    configuration: Configuration = field(default_factory=Configuration)
     api_token: Secrets | None = None
+    admin_token: Secrets | None = None
     log_level: str = "INFO"
     max_body_bytes: int = 3 * 2**20
     quarantine_max_bytes: int = QUARANTINE_MAX_BYTES
@@ -64,13 +73,23 @@ class Settings:
         """Reads the settings that an environment asks for; SettingsInvalid names every one that is wrong."""
         return _Reader(environment() if environ is None else environ).read(providers)
 
+    def sources(self, known: Iterable[type[Provider]] = PROVIDERS) -> dict[str, Source]:
+        """Makes the sources that are set up, by name, ready for deliveries."""
+        of_environment = sources_of_environment(self.provider_secrets, self.provider_options, known)
+        return {**of_environment, **self.configuration.sources}
+
     def masked(self) -> dict[str, object]:
         """Returns the settings in effect, as they may be logged: no secret, no password."""
         return {
             "database_url": masked_url(self.database_url),
             "read_database_url": masked_url(self.read_database_url) if self.read_database_url else "not set",
+            "require_sync_replica": self.require_sync_replica,
             "providers": sorted(self.provider_secrets),
+            "destinations": sorted(self.configuration.destinations),
+            "config_file": str(self.configuration.file or "none"),
+            "sources": sorted({*self.provider_secrets, *self.configuration.sources}),
             "api_token": "set" if self.api_token else "not set",
+            "admin_token": "set" if self.admin_token else "not set",
             "log_level": self.log_level,
             "max_body_bytes": self.max_body_bytes,
             "quarantine_max_bytes": self.quarantine_max_bytes,
@@ -84,41 +103,6 @@ class Settings:
 def _usable_cores() -> int:
     """Counts the cores that this process may use; macOS doesn't tell which."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def parse_url(url: str) -> URL:
-    """Reads a database URL in any of the accepted spellings; ValueError, which shows none of it, for any other."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # The library's text quotes what may be a part of the password.
-        raise ValueError("not a database URL") from None
-    match parsed.drivername:
-        case "sqlite" | "sqlite+aiosqlite" | "sqlite+pysqlite":
-            if not parsed.database or parsed.database == ":memory:":
-                raise ValueError("SQLite needs a file: workers share nothing else")
-            return parsed.set(drivername="sqlite")
-        case "postgres" | "postgresql" | "postgresql+psycopg" | "postgresql+asyncpg":
-            return _with_password_in_its_place(parsed.set(drivername="postgresql+psycopg"))
-    raise ValueError("only sqlite:// and postgresql:// are supported")
-
-
-def _with_password_in_its_place(url: URL) -> URL:
-    """Moves a password from the parameters, where libpq allows it, to the place where it is hidden in any text."""
-    password = url.query.get("password")
-    if not isinstance(password, str):
-        return url
-    return url.difference_update_query(["password"]).set(password=password)
-
-
-def _is_sqlite(url: URL) -> bool:
-    return url.drivername == "sqlite"
-
-
-def masked_url(url: URL) -> str:
-    """Writes a database URL as it may be shown: without any password."""
-    hidden = {name: "***" for name in url.query if "password" in name}  # such as libpq's sslpassword
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def environment() -> dict[str, str]:
@@ -135,12 +119,15 @@ def environment() -> dict[str, str]:
     return {**from_file, **os.environ}
 
 
-class _Reader:
-    """Reads one environment, collecting problems instead of stopping at the first."""
+def _setting_of(of: str, provider: type[Provider]) -> str:
+    """Returns the name of the setting that holds what a problem is of: a secret, by its label, or an option."""
+    if of == SecretAge.CURRENT:
+        return provider.secret_setting
+    return f"{provider.secret_setting}_PREVIOUS" if of == SecretAge.PREVIOUS else of
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._problems: list[str] = []
+
+class _Reader(Variables):
+    """Reads one environment, collecting problems instead of stopping at the first."""
 
     def read(self, providers: Iterable[type[Provider]]) -> Settings:
         secrets, options = self._providers(providers)
@@ -149,21 +136,24 @@ class _Reader:
         settings = Settings(
             database_url=database_url,
             read_database_url=self._read_database_url(database_url),
+            require_sync_replica=self._require_sync_replica(database_url),
             provider_secrets=secrets,
             provider_options=options,
-            api_token=self._secrets("API_TOKEN"),
-            log_level=self._choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
-            max_body_bytes=self._integer("MAX_BODY_BYTES", defaults.max_body_bytes, 1024, 2**30),
-            quarantine_max_bytes=self._integer(
-                "QUARANTINE_MAX_BYTES", defaults.quarantine_max_bytes, 2**20, 10**12 - 1
-            ),
-            trusted_proxies=self._integer("TRUSTED_PROXIES", defaults.trusted_proxies, 0, 16),
+            configuration=self._configuration(providers, secrets),
+            api_token=self.secrets("API_TOKEN"),
+            admin_token=self.secrets("ADMIN_TOKEN"),
+            log_level=self.choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
+            max_body_bytes=self.integer("MAX_BODY_BYTES", defaults.max_body_bytes, 1024, 2**30),
+            quarantine_max_bytes=self.integer("QUARANTINE_MAX_BYTES", defaults.quarantine_max_bytes, 2**20, 10**12 - 1),
+            trusted_proxies=self.integer("TRUSTED_PROXIES", defaults.trusted_proxies, 0, 16),
             bind=self._bind(defaults.bind),
-            workers=self._integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
-            threads=max(LEAST_THREADS, self._integer("GUNICORN_THREADS", defaults.threads, 1, 256)),
+            workers=self.integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
+            threads=max(LEAST_THREADS, self.integer("GUNICORN_THREADS", defaults.threads, 1, 256)),
         )
-        if self._problems:
-            raise SettingsInvalid(self._problems)
+        if settings.admin_token and not settings.api_token:
+            self.problems.append("ADMIN_TOKEN: needs an API_TOKEN, for those who only read")
+        if self.problems:
+            raise SettingsInvalid(self.problems)
         return settings
 
     def _providers(
@@ -172,90 +162,75 @@ class _Reader:
         secrets: dict[str, Secrets] = {}
         options: dict[str, Mapping[str, str]] = {}
         for provider in providers:
-            configured = self._secrets(provider.secret_setting)
+            configured = self.secrets(provider.secret_setting)
             if configured is None:
                 continue
             secrets[provider.name] = configured
             options[provider.name] = self._options(provider)
-            self._problems += provider.problems(configured, options[provider.name])
+            for of, text in provider.problems(configured, options[provider.name]):
+                self.problems.append(f"{_setting_of(of, provider)}: {text}")
         return secrets, options
+
+    def _configuration(self, providers: Iterable[type[Provider]], secrets: Mapping[str, Secrets]) -> Configuration:
+        configured = {provider.name: provider for provider in providers if provider.name in secrets}
+        configuration, problems = load_configuration(self.environ, providers, configured)
+        self.problems += problems
+        return configuration
 
     def _options(self, provider: type[Provider]) -> dict[str, str]:
         options = {}
         for name in provider.option_settings:
-            value = self._secret_text(name)
+            value = self.secret_text(name)
             if value is None:
-                self._problems.append(f"{name}: needed with {provider.secret_setting}")
+                self.problems.append(f"{name}: needed with {provider.secret_setting}")
             else:
                 options[name] = value
         return options
 
-    def _secrets(self, name: str) -> Secrets | None:
-        current = self._secret_text(name)
-        previous = self._secret_text(f"{name}_PREVIOUS")
-        if current is None:
-            if previous is not None:
-                self._problems.append(f"{name}_PREVIOUS: set without {name}")
-            return None
-        return Secrets(current, previous)
-
-    def _secret_text(self, name: str) -> str | None:
-        value, path = self._text(name), self._text(f"{name}_FILE")
-        if path is None:
-            return value
-        if value is not None:
-            self._problems.append(f"{name}: set both by itself and by {name}_FILE")
-            return None
-        try:
-            content = Path(path).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            self._problems.append(f"{name}_FILE: can't be read ({type(error).__name__})")
-            return None
-        if not content:
-            self._problems.append(f"{name}_FILE: the file is empty")
-        return content or None
-
     def _primary_database_url(self) -> URL:
         """Reads DATABASE_URL. A relative path of SQLite is in the folder of data, whatever the current folder is."""
-        problems = len(self._problems)
+        problems = len(self.problems)
         url = self._database_url("DATABASE_URL")
-        if len(self._problems) > problems:
+        if len(self.problems) > problems:
             return _NO_DATABASE
-        if url is not None and (not _is_sqlite(url) or Path(url.database or "").is_absolute()):
+        if url is not None and has_several_hosts(url):
+            # Without it libpq takes the first that answers, be it a replica, to which nothing can be written.
+            return url.update_query_dict({"target_session_attrs": "read-write", **url.query})
+        if url is not None and (not is_sqlite(url) or Path(url.database or "").is_absolute()):
             return url
         folder = self._data_folder(is_default=url is None)
         if folder is None:
             told = "not set" if url is None else f"{url.database} is a relative path"
-            self._problems.append(f"DATABASE_URL: {told}; name a whole path, or a folder by DATA_DIR or --data-dir")
+            self.problems.append(f"DATABASE_URL: {told}; name a whole path, or a folder by DATA_DIR or --data-dir")
             return _NO_DATABASE
         named = url or URL.create("sqlite", database=DATABASE_FILE)
         return named.set(database=str(folder / (named.database or "")))
 
     def _data_folder(self, *, is_default: bool) -> Path | None:
         """Chooses the folder of a relative path: DATA_DIR, else the project's in a checkout."""
-        given = self._text("DATA_DIR")
+        given = self.text("DATA_DIR")
         if given is None:
             return CHECKOUT and (CHECKOUT / CHECKOUT_DATA if is_default else CHECKOUT)
         if not Path(given).is_absolute() and CHECKOUT is None:
-            self._problems.append(f"DATA_DIR: {given} is a relative path")
+            self.problems.append(f"DATA_DIR: {given} is a relative path")
         return (CHECKOUT or Path()) / given
 
     def _bind(self, default: str) -> str:
-        bind = self._text("BIND")
+        bind = self.text("BIND")
         if bind is None or _NAMED_SOCKET.fullmatch(bind):
             return bind or default
         address = _HOST_AND_PORT.fullmatch(bind)
         if address is None or not 1 <= int(address[1]) <= 65535:
-            self._problems.append("BIND: not HOST:PORT, [IPV6]:PORT, unix:PATH or fd://NUMBER")
+            self.problems.append("BIND: not HOST:PORT, [IPV6]:PORT, unix:PATH or fd://NUMBER")
             return default
         return bind
 
     def _database_url(self, name: str) -> URL | None:
-        url = self._secret_text(name)
+        url = self.secret_text(name)
         try:
             return None if url is None else parse_url(url)
         except ValueError as error:
-            self._problems.append(f"{name}: {error}")
+            self.problems.append(f"{name}: {error}")
             return None
 
     def _read_database_url(self, database_url: URL) -> URL | None:
@@ -263,26 +238,15 @@ class _Reader:
         url = self._database_url(name)
         if url is None:
             return None
-        if _is_sqlite(url):
-            self._problems.append(f"{name}: only postgresql:// is supported, as SQLite has no replica")
-        elif _is_sqlite(database_url):
-            self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql:// too")
+        if is_sqlite(url):
+            self.problems.append(f"{name}: only postgresql:// is supported, as SQLite has no replica")
+        elif is_sqlite(database_url):
+            self.problems.append(f"{name}: needs a DATABASE_URL that is postgresql:// too")
         return url
 
-    def _choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        value = (self._text(name) or default).upper()
-        if value not in choices:
-            self._problems.append(f"{name}: not one of {', '.join(choices)}")
-        return value
-
-    def _integer(self, name: str, default: int, least: int, most: int) -> int:
-        value = self._text(name)
-        if value is None:
-            return default
-        if not (_SMALL_NUMBER.fullmatch(value) and least <= int(value) <= most):
-            self._problems.append(f"{name}: not a whole number from {least} to {most}")
-            return default
-        return int(value)
-
-    def _text(self, name: str) -> str | None:
-        return self._environ.get(name, "").strip() or None
+    def _require_sync_replica(self, database_url: URL) -> bool:
+        name = "REQUIRE_SYNC_REPLICA"
+        is_required = self.choice(name, "false", ("TRUE", "FALSE")) == "TRUE"
+        if is_required and is_sqlite(database_url):
+            self.problems.append(f"{name}: needs a DATABASE_URL that is postgresql://, as SQLite has no replica")
+        return is_required

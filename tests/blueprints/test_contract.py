@@ -191,6 +191,7 @@ def test_a_message_is_shown_as_it_was_sent(client: Client) -> None:
     assert listed == {
         **{name: sent[name] for name in ("message_id", "from", "to", "text")},
         "ts": "2025-01-15T10:00:00.500000Z",
+        "source": "native",
         "provider": "native",
         "type": "text",
         "extra": {"campaign": 7},
@@ -249,8 +250,8 @@ def test_bad_parameters_are_422_naming_them(sqlite_client: Client) -> None:
         ("/export?form=%2B1", {"form": ["Unknown parameter. Did you mean 'from'?"]}),
         ("/messages?LIMIT=1", {"LIMIT": ["Unknown parameter. Did you mean 'limit'?"]}),
         ("/receipts?mesage_id=a", {"mesage_id": ["Unknown parameter. Did you mean 'message_id'?"]}),
-        ("/feed?cursor=*", {"cursor": ["Unknown parameter. Known ones: after, limit."]}),
-        ("/quarantine?=1", {"": ["Unknown parameter. Known ones: cursor, limit, reason."]}),
+        ("/feed?cursor=*", {"cursor": ["Unknown parameter. Known ones: after, limit, source."]}),
+        ("/quarantine?=1", {"": ["Unknown parameter. Known ones: cursor, limit, reason, source."]}),
         ("/stats/timeline?intervall=hour", {"intervall": ["Unknown parameter. Did you mean 'interval'?"]}),
         ("/stats?since=2025-01-15T10:00:00Z", {"since": ["Unknown parameter: there are none here."]}),
         ("/messages/a?limit=1", {"limit": ["Unknown parameter: there are none here."]}),

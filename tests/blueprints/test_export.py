@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from tests.support.messages import MOMENT, as_sent, message
 from tests.support.processes import environment, run_cli
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery, Order, Position
 from webhook_service.schemas.export_formats import defuse
 from webhook_service.schemas.messages import message_cursors
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.batches import BATCH
@@ -117,7 +117,7 @@ def test_an_export_is_a_file_to_be_saved(client: FlaskClient) -> None:
     empty, table = client.get("/export"), client.get("/export?format=csv")
 
     assert (empty.data, empty.content_type) == (b"", "application/x-ndjson")
-    assert table.data == b"message_id,from,to,ts,text,provider,type,received_at,extra\r\n"
+    assert table.data == b"message_id,from,to,ts,text,provider,type,received_at,extra,source\r\n"
     assert table.content_type == "text/csv; charset=utf-8; header=present"
     assert table.headers["Content-Disposition"] == 'attachment; filename="messages.csv"'
 

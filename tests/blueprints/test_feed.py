@@ -23,9 +23,9 @@ from tests.support.processes import ROOT
 from tests.support.server import Server
 from tests.support.stored import accept, opened
 from tests.support.waiting import wait_until
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.messages import Message
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.messages import encode_message, insert_messages, read_feed
 

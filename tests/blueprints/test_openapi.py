@@ -44,7 +44,8 @@ def documented_form(rule: Rule) -> set[str]:
     """The paths of the document that a route stands for."""
     if rule.rule == "/webhook/<name>":
         names = [provider.name for provider in PROVIDERS if provider.name != "native"]
-        return {f"/webhook/{name}" for name in names if "POST" in (rule.methods or ()) or name == "whatsapp"}
+        known = {f"/webhook/{name}" for name in names if "POST" in (rule.methods or ()) or name == "whatsapp"}
+        return {*known, "/webhook/{source}"}
     return {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)}
 
 
@@ -105,7 +106,7 @@ def test_every_route_is_documented_and_no_other(sqlite_client: FlaskClient) -> N
 def test_a_read_knows_the_documented_parameters_and_no_other(
     path: str, operation: dict[str, Any], sqlite_client: FlaskClient
 ) -> None:
-    answer = sqlite_client.get(path.replace("{message_id}", "a").replace("{entry_id}", "1") + "?unheard_of=1")
+    answer = sqlite_client.get(path.format(message_id="a", entry_id="1", name="a") + "?unheard_of=1")
 
     (advice,) = answer.get_json()["errors"]["unheard_of"]
     _, _, known = advice.removesuffix(".").partition("Known ones: ")
@@ -131,8 +132,12 @@ def test_every_read_is_for_who_has_the_token_and_nothing_else_is() -> None:
 
 
 def test_the_page_for_people_names_every_call_and_no_other() -> None:
-    named = set(re.findall(r"`(?:GET|POST) (/[^`? ]*)", HTTP_PAGE)) | set(re.findall(r"`(/webhook/\w+)`", HTTP_PAGE))
-    documented = {re.sub(r"{(\w+)}", r"<\1>", path).replace("<entry_id>", "<id>") for path in DOCUMENT["paths"]}
+    named = set(re.findall(r"`(?:GET|POST|PUT|DELETE) (/[^`? ]*)", HTTP_PAGE)) | set(
+        re.findall(r"`(/webhook/\w+)`", HTTP_PAGE)
+    )
+    documented = {
+        re.sub(r"{(\w+)}", r"<\1>", re.sub("{(?:entry|dead_letter)_id}", "{id}", path)) for path in DOCUMENT["paths"]
+    }
 
     assert named == documented
 
@@ -195,8 +200,11 @@ def test_fields_that_may_be_missing_are_there_when_there_is_something_to_say(sql
         for content in resolve(answer).get("content", {}).values()
         for field in optional_fields(content["schema"])
     }
-    # tests/storage/test_replica.py sees age_seconds, test_quarantine_limits.py the warnings.
-    assert optional == {"extra", "error", "age_seconds", "warnings", "created", "duplicate", "conflict"}
+    # test_replica.py sees age_seconds, test_quarantine_limits.py the warnings, test_consumers.py the names.
+    assert optional == {
+        *("extra", "error", "age_seconds", "warnings", "created", "duplicate", "conflict"),
+        *("consumer", "destination"),
+    }
 
 
 def test_providers_payloads_are_webhooks_of_the_document() -> None:

@@ -249,8 +249,8 @@ def test_a_gauge_tells_how_many_there_are(client: FlaskClient) -> None:
 
     metrics = client.get("/metrics").text
 
-    assert 'quarantine_deliveries{provider="native"} 2.0' in metrics
-    assert 'quarantine_deliveries{provider="whatsapp"} 0.0' in metrics
+    assert 'quarantine_deliveries{provider="native",source="native"} 2.0' in metrics
+    assert 'quarantine_deliveries{provider="whatsapp",source="whatsapp"} 0.0' in metrics
 
 
 def test_all_items_of_a_delivery_have_an_outcome_of_their_own(client: FlaskClient) -> None:
@@ -262,9 +262,11 @@ def test_all_items_of_a_delivery_have_an_outcome_of_their_own(client: FlaskClien
     )
 
     metrics = client.get("/metrics").text
-    assert 'webhook_items_total{kind="message",outcome="created",provider="whatsapp"} 2.0' in metrics
-    assert 'webhook_items_total{kind="message",outcome="duplicate",provider="whatsapp"} 1.0' in metrics
-    assert 'webhook_items_total{kind="receipt",outcome="created",provider="whatsapp"} 1.0' in metrics
+    assert 'webhook_items_total{kind="message",outcome="created",provider="whatsapp",source="whatsapp"} 2.0' in metrics
+    assert (
+        'webhook_items_total{kind="message",outcome="duplicate",provider="whatsapp",source="whatsapp"} 1.0' in metrics
+    )
+    assert 'webhook_items_total{kind="receipt",outcome="created",provider="whatsapp",source="whatsapp"} 1.0' in metrics
 
 
 def test_a_delivery_that_is_sent_again_creates_nothing(client: FlaskClient) -> None:
@@ -291,18 +293,23 @@ def test_a_refusal_names_its_reason_in_the_metrics(client: FlaskClient) -> None:
     client.post("/webhook", data=b"{}")
 
     metrics = client.get("/metrics").text
-    assert f'webhook_refusals_total{{provider="native",reason="{Reason.WRONG_SIGNATURE}"}} 1.0' in metrics
-    assert f'webhook_refusals_total{{provider="native",reason="{Reason.MISSING_SIGNATURE}"}} 1.0' in metrics
+    assert (
+        f'webhook_refusals_total{{provider="native",reason="{Reason.WRONG_SIGNATURE}",source="native"}} 1.0' in metrics
+    )
+    assert (
+        f'webhook_refusals_total{{provider="native",reason="{Reason.MISSING_SIGNATURE}",source="native"}} 1.0'
+        in metrics
+    )
 
 
 def test_the_metrics_tell_which_secret_still_signs(database_url: str) -> None:
-    secrets = {Native.name: Secrets("the-new-one", previous=SECRET)}
+    secrets = {Native.name: Secrets("the-new-one", SECRET)}
     with application(database_url, provider_secrets=secrets) as client:
         deliver(client, payload())
 
         metrics = client.get("/metrics").text
 
-    assert 'webhook_signatures_total{provider="native",secret="previous"} 1.0' in metrics
+    assert 'webhook_signatures_total{provider="native",secret="previous",source="native"} 1.0' in metrics
     assert 'secret="current"' not in metrics
 
 

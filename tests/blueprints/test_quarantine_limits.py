@@ -50,8 +50,8 @@ def test_what_has_no_room_in_quarantine_is_to_be_sent_again(client: FlaskClient)
     assert answer.get_json() == {"detail": "the quarantine of native is full"}
     assert answer.headers["Retry-After"] == "5"
     assert len(quarantined(client)) == 1
-    assert 'webhook_refusals_total{provider="native",reason="quarantine_full"} 1.0' in metrics
-    assert 'webhook_requests_total{provider="native",result="unavailable"} 1.0' in metrics
+    assert 'webhook_refusals_total{provider="native",reason="quarantine_full",source="native"} 1.0' in metrics
+    assert 'webhook_requests_total{provider="native",result="unavailable",source="native"} 1.0' in metrics
 
 
 def test_a_full_quarantine_goes_on_counting_what_it_has(client: FlaskClient) -> None:
@@ -73,7 +73,7 @@ def test_a_full_quarantine_stops_no_good_delivery_and_no_good_item(client: Flask
     assert (good.status_code, mixed.status_code, of_other.status_code) == (200, 503, 422)
     assert [entry["provider"] for entry in quarantined(client)] == ["whatsapp", "native"]
     assert client.get("/messages/wamid.2").status_code == 200
-    assert 'webhook_items_total{kind="message",outcome="created",provider="whatsapp"} 2.0' in metrics
+    assert 'webhook_items_total{kind="message",outcome="created",provider="whatsapp",source="whatsapp"} 2.0' in metrics
 
 
 def test_a_conflict_without_room_is_to_be_sent_again(client: FlaskClient) -> None:
@@ -100,7 +100,7 @@ def test_small_variants_without_end_are_bounded_too(client: FlaskClient) -> None
     answers = [deliver(client, b"%d" % number).status_code for number in range(40)]
 
     assert answers == sorted(answers)
-    (held,) = re.findall(r'quarantine_bytes{provider="native"} (.+)', client.get("/metrics").text)
+    (held,) = re.findall(r'quarantine_bytes{provider="native",source="native"} (.+)', client.get("/metrics").text)
     assert 0 < answers.count(422) < 20
     assert 0.9 * ROOM < float(held) < 1.1 * ROOM
 

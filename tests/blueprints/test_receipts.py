@@ -60,8 +60,10 @@ def test_two_statuses_of_one_message_in_one_delivery_are_both_new(client: FlaskC
     post(client, of_values(a_value(statuses=[a_status("wamid.1", "sent"), a_status("wamid.1", "delivered")])))
 
     metrics = client.get("/metrics").text
-    assert 'webhook_items_total{kind="receipt",outcome="created",provider="whatsapp"} 2.0' in metrics
-    assert 'kind="receipt",outcome="duplicate"' not in metrics
+    assert 'webhook_items_total{kind="receipt",outcome="created",provider="whatsapp",source="whatsapp"} 2.0' in metrics
+    assert (
+        'webhook_items_total{kind="receipt",outcome="duplicate",provider="whatsapp",source="whatsapp"} 0.0' in metrics
+    )
 
 
 def test_every_recipient_of_a_message_has_a_receipt(client: FlaskClient) -> None:
@@ -137,5 +139,6 @@ def test_a_batch_of_a_thousand_is_stored_whole(client: FlaskClient) -> None:
     assert response.status_code == 200
     assert client.get("/messages?limit=1").get_json()["total"] == 700
     assert (
-        'webhook_items_total{kind="receipt",outcome="created",provider="whatsapp"} 300.0' in client.get("/metrics").text
+        'webhook_items_total{kind="receipt",outcome="created",provider="whatsapp",source="whatsapp"} 300.0'
+        in client.get("/metrics").text
     )

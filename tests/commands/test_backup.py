@@ -14,8 +14,8 @@ from tests.support.messages import message
 from tests.support.processes import BIN, environment
 from tests.support.stored import is_intact, opened, stored_ids
 from webhook_service.cli import main
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.settings import parse_url
 from webhook_service.storage.backup import PAGES_A_STEP, back_up
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.messages import encode_message, insert_messages

@@ -15,11 +15,11 @@ from sqlalchemy import select
 from tests.support.messages import message
 from tests.support.processes import environment, run_cli
 from tests.support.stored import accept
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.models import QuarantineRow
 from webhook_service.storage.queries.counts import count_differences

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.dashboard.chromium import find_chromium
 from tests.support.processes import ROOT, run_cli
 from tests.support.server import Server
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.migrate import migrate
 
 FOLDER = ROOT / "docs" / "images"

@@ -12,7 +12,7 @@ from webhook_service.domain.receipts import StoredReceipt
 
 def receipt(number: int, status: str, recipient: str = "+4930123456", seconds: int = 0) -> StoredReceipt:
     ts = MOMENT + timedelta(seconds=seconds)
-    return StoredReceipt(number, "m", "whatsapp", status, recipient, ts, ts, None, None)
+    return StoredReceipt(number, "m", "whatsapp", status, recipient, ts, ts, None, None, "whatsapp")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The files for a server without containers: systemd's units, and the site for nginx in front of a real service."""
 
 import configparser
+import re
 import shutil
 import ssl
 import subprocess
@@ -14,7 +15,7 @@ from tests.support.server import Server, free_port
 from tests.support.waiting import wait_until
 
 UNITS = ROOT / "deploy" / "systemd"
-INSTALLED = "/opt/webhook-service/venv/bin/webhook-service"
+INSTALLED = re.compile(r"/opt/webhook-service/venv/bin/(webhook-service|litestream)")
 MOST_EXPOSURE = 2.0  # of systemd-analyze's 0 (safe) to 10
 
 
@@ -26,20 +27,22 @@ def read_unit(file: Path) -> configparser.SectionProxy:
 
 
 def test_each_service_is_hardened_alike() -> None:
-    server, *others = (read_unit(UNITS / f"webhook-service{name}.service") for name in ("", "-prune", "-backup"))
+    names = ("", "-prune", "-backup", "-litestream")
+    server, *others = (read_unit(UNITS / f"webhook-service{name}.service") for name in names)
     hardening = {name: value for name, value in server.items() if name.startswith(("Protect", "Private", "Restrict"))}
 
     assert len(hardening) > 15
     for other in others:
         assert {name: other.get(name) for name in hardening} == hardening
-        assert (other["User"], other["Environment"]) == (server["User"], server["Environment"])
+        assert other["User"] == server["User"]
+        assert other["Environment"] == server["Environment"] or "litestream" in other["ExecStart"]
 
 
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     """Where the machine has systemd's own checker, it finds nothing, and the server little exposed."""
     analyze = shutil.which("systemd-analyze")
     for file in UNITS.iterdir():
-        (tmp_path / file.name).write_text(file.read_text().replace(INSTALLED, "/bin/true"))
+        (tmp_path / file.name).write_text(INSTALLED.sub("/bin/true", file.read_text()))
     if analyze is None:
         assert (tmp_path / "webhook-service.service").exists()
         return
@@ -73,7 +76,7 @@ def test_the_site_for_nginx_ends_tls_in_front_of_the_service(sqlite_url: str, tm
         site = run_cli("config", "nginx", *names, environ=server.environ)
         assert (site.returncode, site.stderr) == (0, "")
         ipv4 = "".join(line for line in site.stdout.splitlines(keepends=True) if "listen [::]" not in line)
-        (tmp_path / "site.conf").write_text(ipv4.replace("listen 443", f"listen {port}"))
+        (tmp_path / "site.conf").write_text(ipv4.replace("listen 443", f"listen 127.0.0.1:{port}"))
         _run_nginx(tmp_path, port, server, certificate)
 
 

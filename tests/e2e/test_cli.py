@@ -11,7 +11,7 @@ from tests.support.deliveries import SECRET
 from tests.support.processes import environment
 from tests.support.server import Server
 from webhook_service.cli import main
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.database import Database
 
 

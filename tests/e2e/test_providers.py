@@ -39,7 +39,7 @@ def handshake(server: Server, token: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("provider", [provider.name for provider in PROVIDERS])
 def test_send_signs_for_every_provider(provider: str, server: Server) -> None:
-    sent = run_cli("send", "--provider", provider, "--message-id", f"sent-{provider}", environ=server.environ)
+    sent = run_cli("send", "--source", provider, "--message-id", f"sent-{provider}", environ=server.environ)
 
     assert (sent.returncode, sent.stdout[:4]) == (0, "200 ")
     assert json.loads(server.get(f"/messages/sent-{provider}").data)["provider"] == provider

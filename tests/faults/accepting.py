@@ -10,9 +10,9 @@ from uuid import uuid4
 
 from tests.support.messages import MOMENT, message
 from tests.support.stored import accept
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.receipts import Receipt
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 
 THREADS = 4

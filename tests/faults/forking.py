@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 from tests.support.messages import message
 from tests.support.stored import accept
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.messages import encode_message, insert_messages
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from tests.support.messages import message
 from tests.support.processes import ROOT
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.messages import encode_message, insert_messages
 

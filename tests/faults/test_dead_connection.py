@@ -11,9 +11,9 @@ from sqlalchemy import make_url, text
 
 from tests.support.messages import message
 from tests.support.stored import accept, stored_ids
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 
 

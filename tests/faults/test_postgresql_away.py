@@ -10,7 +10,7 @@ from tests.support.postgresql import PostgresqlServer, administration
 from tests.support.server import Server
 from tests.support.stored import stored_ids
 from tests.support.waiting import wait_until
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.migrate import migrate
 
 PROMISE = 5.0  # seconds until a delivery that can't be stored is told so

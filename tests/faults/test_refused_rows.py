@@ -8,12 +8,12 @@ from tests.support.deliveries import payload
 from tests.support.messages import message
 from tests.support.postgresql import administration
 from tests.support.stored import opened, stored_ids
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Outcome
 from webhook_service.intake.commit import Writes, commit
-from webhook_service.settings import parse_url
 from webhook_service.storage.queries.messages import MESSAGES_IN_A_STATEMENT
 
 REFUSED = "refused"

@@ -14,7 +14,7 @@ from tests.support.app import application, deliver
 from tests.support.deliveries import payload
 from tests.support.server import Server
 from tests.support.stored import is_intact, stored_ids
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.sqlite import ROOM_TO_WRITE
 

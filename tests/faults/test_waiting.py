@@ -14,7 +14,7 @@ from tests.support.load import Load
 from tests.support.postgresql import administration
 from tests.support.server import Server
 from tests.support.stored import stored_ids
-from webhook_service.settings import parse_url
+from webhook_service.configuration.database_url import parse_url
 
 PROMISE = 5.0  # seconds until a delivery that can't be stored is told so
 

@@ -186,9 +186,9 @@ def test_a_conflict_is_acknowledged_kept_counted_and_overwrites_nothing(client: 
     assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
     assert (entry["reason"], entry["problems"], entry["count"]) == ("id_conflict", {"m-1": ["id_conflict"]}, 1)
     assert client.get("/messages/m-1").get_json()["text"] == "Hello"
-    assert 'webhook_items_total{kind="message",outcome="conflict",provider="native"} 1.0' in metrics
-    assert 'webhook_requests_total{provider="native",result="conflict"} 1.0' in metrics
-    assert 'webhook_refusals_total{provider="native",reason="id_conflict"} 1.0' in metrics
+    assert 'webhook_items_total{kind="message",outcome="conflict",provider="native",source="native"} 1.0' in metrics
+    assert 'webhook_requests_total{provider="native",result="conflict",source="native"} 1.0' in metrics
+    assert 'webhook_refusals_total{provider="native",reason="id_conflict",source="native"} 1.0' in metrics
 
 
 def test_a_conflict_that_comes_again_counts_up(client: FlaskClient) -> None:

@@ -9,6 +9,7 @@ from tests.support.waiting import wait_until
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.intake.diagnosing import Diagnosing
 from webhook_service.providers.base import Provider
+from webhook_service.providers.source import Source
 
 PROCESSOR_SECONDS = 0.01
 
@@ -33,7 +34,7 @@ class Laborious:
 
 def test_of_many_refused_deliveries_few_are_diagnosed_and_none_waits() -> None:
     provider = Laborious()
-    diagnosing = Diagnosing({provider.name: cast("Provider", provider)})
+    diagnosing = Diagnosing({provider.name: Source(provider.name, cast("Provider", provider))})
     read = 0
 
     def delivery() -> Delivery:

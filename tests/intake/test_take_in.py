@@ -17,6 +17,7 @@ from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import delivery_in
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
+from webhook_service.providers.source import Source
 from webhook_service.storage.database import Database
 from webhook_service.web.logs import JsonFormatter
 
@@ -35,7 +36,7 @@ class Broken(Native):
 
     name = "broken"
 
-    def verify(self, delivery: Delivery) -> SecretAge:
+    def verify(self, delivery: Delivery) -> str:
         if b"verify" in delivery.raw:
             raise ZeroDivisionError(delivery.raw)
         if b"diagnose" in delivery.raw:
@@ -64,7 +65,7 @@ def delivery(content: object, provider: str = "native", **headers: str) -> Deliv
 
 def intake(database: Database) -> Intake:
     providers: list[type[Provider]] = [Native, Broken]
-    made = {provider.name: provider(Secrets(SECRET), {}) for provider in providers}
+    made = {provider.name: Source(provider.name, provider(Secrets(SECRET), {})) for provider in providers}
     return Intake(made, database, max_body_bytes=MAX_BODY)
 
 
@@ -173,4 +174,4 @@ def test_only_what_the_view_would_take_in_is_a_delivery_of_a_round(
 ) -> None:
     found = delivery_in({"PATH_INFO": path, "RAW_URI": path, "HTTP_HOST": "inbox.example"}, raw, intake(database))
 
-    assert (found and found.provider) == provider
+    assert (found and found.source) == provider

@@ -21,7 +21,7 @@ NATIVE = Native(Secrets("current", "previous"), {})
 
 
 def delivery(raw: bytes, headers: Mapping[str, str]) -> Delivery:
-    return Delivery(provider="native", raw=raw, headers=headers, target="/webhook", received_at=RECEIVED_AT)
+    return Delivery(source="native", raw=raw, headers=headers, target="/webhook", received_at=RECEIVED_AT)
 
 
 def refusal(raw: bytes, headers: Mapping[str, str]) -> Reason:

@@ -320,7 +320,7 @@ def test_a_surprise_in_any_field_never_fails_otherwise_than_as_an_invalid_payloa
 def test_a_public_url_that_is_no_base_is_reported(url: str) -> None:
     problems = Twilio.problems(Secrets(TOKEN), {"PUBLIC_URL": url})
 
-    assert problems == ["PUBLIC_URL: not the base of this service's URLs, such as https://inbox.example.com"]
+    assert problems == [("PUBLIC_URL", "not the base of this service's URLs, such as https://inbox.example.com")]
 
 
 @pytest.mark.parametrize("url", ["https://x", "http://x:8000/", "https://x/inbox/", "https://[2001:db8::1]:8443"])

@@ -267,7 +267,8 @@ def test_the_handshake_answers_with_the_challenge() -> None:
 
     answer = WHATSAPP.handshake(parameters)
 
-    assert answer == "1158201444"
+    assert answer is not None
+    assert answer.body == b"1158201444"
 
 
 @pytest.mark.parametrize(

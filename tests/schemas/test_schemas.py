@@ -274,6 +274,7 @@ def test_a_message_is_shown_whole(extra: dict[str, Any] | None) -> None:
         type="text",
         received_at=moment.replace(microsecond=0),
         extra=stored,
+        source="shop",
     )
 
     presented = orjson.loads(encode_json(present_message(message)))
@@ -285,6 +286,7 @@ def test_a_message_is_shown_whole(extra: dict[str, Any] | None) -> None:
         "to": "+2",
         "ts": "2025-01-15T10:00:00.120000Z",
         "text": "Hi",
+        "source": "shop",
         "provider": "native",
         "type": "text",
         "received_at": "2025-01-15T10:00:00Z",

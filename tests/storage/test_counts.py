@@ -1,29 +1,26 @@
 """Counts that are kept: exact whatever happens to the messages, and read instead of counted."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, text
 
 from tests.support.messages import MOMENT, message
+from tests.support.migrating import engine, insert, migrate_to
 from tests.support.processes import environment, run_cli
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message, MessageFilter
 from webhook_service.domain.statistics import Interval
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.migrate import MIGRATIONS, migrate
+from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.counts import count_between, count_differences, read_timeline
+from webhook_service.storage.queries.insert import timestamp_value
 from webhook_service.storage.queries.messages import encode_message, insert_messages
 from webhook_service.storage.queries.pages import count_messages
 from webhook_service.storage.queries.stats import read_stats
@@ -32,13 +29,6 @@ EXACT = {"sender_counts": 0, "hour_counts": 0, "totals": 0}
 HOUR, TICK = timedelta(hours=1), timedelta(microseconds=1)
 FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
-
-
-@contextmanager
-def engine(url: str) -> Iterator[Engine]:
-    made = create_engine(parse_url(url), poolclass=NullPool)
-    yield made
-    made.dispose()
 
 
 def store(database: Database, *messages: Message) -> None:
@@ -216,10 +206,10 @@ def test_the_messages_of_an_existing_database_are_counted_when_it_is_migrated(em
     url = parse_url(empty_database_url)
     migrate_to(empty_database_url, "0001")
     with engine(empty_database_url) as made, made.begin() as connection:
-        insert_messages(
-            connection,
-            [encode_message(message(sender=f"+{at % 3}", ts=MOMENT + timedelta(minutes=20 * at))) for at in range(10)],
-        )
+        for at in range(10):
+            ts = timestamp_value(MOMENT + timedelta(minutes=20 * at))
+            same = {"provider": "native", "recipient": "+1", "type": "text", "received_at": ts}
+            insert(connection, "messages", message_id=f"m-{at}", sender=f"+{at % 3}", ts=ts, **same)
 
     migrate(url)
 
@@ -227,16 +217,6 @@ def test_the_messages_of_an_existing_database_are_counted_when_it_is_migrated(em
     assert differences(database) == EXACT
     assert totals(database) == (10, 3, {"+0": 4, "+1": 3, "+2": 3})
     database.close()
-
-
-def migrate_to(url: str, revision: str) -> None:
-    if url.startswith("sqlite"):
-        Path(parse_url(url).database or "").parent.mkdir()
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with engine(url) as made, made.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
 
 
 def test_the_timeline_is_filled_with_zeros(client: FlaskClient, database: Database) -> None:

@@ -11,35 +11,25 @@ import pytest
 from alembic import op
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import URL, Engine, create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import URL, text
 
 from tests.support.messages import as_sent, message
+from tests.support.migrating import engine, insert, migrate_to
 from tests.support.processes import BIN, ROOT, environment
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
-from webhook_service.domain.quarantine import Quarantined, QuarantineSize
-from webhook_service.settings import parse_url
+from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.storage.database import Database
+from webhook_service.storage.destination_models import DestinationRow
 from webhook_service.storage.migrate import migrate, newest_migration
 from webhook_service.storage.models import Base
 from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
 from webhook_service.storage.queries.pages import list_messages
-from webhook_service.storage.queries.quarantine import keep, read_sizes
+from webhook_service.storage.queries.quarantine import read_sizes
 from webhook_service.storage.schema_version import SCHEMA_VERSION
 
-UNDONE_ON = {
-    "sqlite": ("DROP TRIGGER measure_kept_delivery", "DROP TRIGGER measure_gone_delivery"),
-    "postgresql": ("DROP FUNCTION measure_quarantine CASCADE",),
-}
 NOT_THERE = "the database file is missing or can't be opened"
-
-
-@contextmanager
-def engine(url: str) -> Iterator[Engine]:
-    made = create_engine(parse_url(url), poolclass=NullPool)
-    yield made
-    made.dispose()
 
 
 @contextmanager
@@ -84,6 +74,7 @@ def test_the_migrations_make_what_the_models_say(database_url: str) -> None:
         )
 
         assert compare_metadata(context, Base.metadata) == []
+        assert DestinationRow.metadata is Base.metadata
 
 
 def test_the_service_reads_the_newest_migration() -> None:
@@ -257,18 +248,27 @@ def test_the_messages_of_the_fastapi_original_are_taken_over(tmp_path: Path, rec
     assert found == [taken_over]
 
 
-def test_what_is_in_quarantine_already_is_measured(database_url: str) -> None:
-    with opened(parse_url(database_url)) as database, database.transaction() as transaction:
-        for raw in (b"x" * 100, b"y" * 200):
-            keep(transaction, Quarantined("native", raw, {}, "/webhook", "not_json", {}, datetime.now(UTC)))
-    with opened(parse_url(database_url)) as database, database.snapshot() as snapshot:
-        measured = read_sizes(snapshot)
-    with engine(database_url) as made, made.begin() as connection:
-        for statement in (*UNDONE_ON[made.dialect.name], "DROP TABLE quarantine_sizes"):
-            connection.exec_driver_sql(statement)
-    set_version(database_url, "0006")
+def test_what_is_in_quarantine_already_is_measured(empty_database_url: str) -> None:
+    migrate_to(empty_database_url, "0006")
+    with engine(empty_database_url) as made, made.begin() as connection:
+        for number, size in enumerate((100, 200)):
+            moment = "2025-01-15 10:00:00.000000"
+            insert(
+                connection,
+                "quarantine",
+                provider="native",
+                body_sha256=f"{number}" * 64,
+                raw=b"x" * size,
+                headers="{}",
+                target="/webhook",
+                reason="not_json",
+                problems="{}",
+                count=1,
+                first_at=moment,
+                last_at=moment,
+            )
 
-    migrate(parse_url(database_url))
+    migrate(parse_url(empty_database_url))
 
-    with opened(parse_url(database_url)) as database, database.snapshot() as snapshot:
-        assert read_sizes(snapshot) == measured == {"native": QuarantineSize(2, 300 + 2 * (2 + 8 + 1024))}
+    with opened(parse_url(empty_database_url)) as database, database.snapshot() as snapshot:
+        assert read_sizes(snapshot) == {"native": QuarantineSize(2, 300 + 2 * (2 + 8 + 1024))}

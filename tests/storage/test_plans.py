@@ -13,9 +13,9 @@ from sqlalchemy import Connection, event, text
 
 from tests.support.messages import MOMENT, message
 from tests.support.postgresql import fresh_database
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position
 from webhook_service.domain.statistics import Interval
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.counts import read_timeline
 from webhook_service.storage.queries.deletion import TABLES
@@ -107,7 +107,11 @@ def sorts(plan: str) -> bool:
         MessageFilter(sender="+7"),
         MessageFilter(recipient="+7"),
         MessageFilter(provider="twilio"),
+        MessageFilter(provider="whatsapp"),
         MessageFilter(provider="absent"),
+        MessageFilter(source="twilio"),
+        MessageFilter(source="berlin"),
+        MessageFilter(source="berlin", provider="whatsapp"),
         MessageFilter(since=MOMENT + STEP),
         MessageFilter(until=MIDDLE + STEP * 9),
         MessageFilter(sender="+7", since=MOMENT + STEP, until=MIDDLE + STEP * 9),
@@ -117,11 +121,10 @@ def sorts(plan: str) -> bool:
 def test_a_page_is_read_from_an_index(
     wanted: MessageFilter, after: Position | None, order: Order, filled: Database
 ) -> None:
-    (plan,) = plans(filled, lambda snapshot: read_page(snapshot, MessageQuery(wanted, 50, order, after=after)))
-
-    assert not goes_through_the_table(plan), plan
-    assert not sorts(plan), plan
-    assert "Index Scan" in plan or "USING INDEX" in plan, plan
+    for plan in plans(filled, lambda snapshot: read_page(snapshot, MessageQuery(wanted, 50, order, after=after))):
+        assert not goes_through_the_table(plan), plan
+        assert not sorts(plan), plan
+        assert "Index Scan" in plan or "Index Only Scan" in plan or re.search("USING (COVERING )?INDEX", plan), plan
 
 
 @pytest.mark.parametrize("order", Order)

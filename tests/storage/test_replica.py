@@ -25,11 +25,11 @@ from tests.support.server import Server
 from tests.support.stored import accept, opened, stored_ids
 from tests.support.waiting import wait_until
 from webhook_service.cli import main
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
-from webhook_service.settings import parse_url
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.messages import encode_message, insert_messages
 

@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from tests.support.messages import MOMENT, as_sent, message, position
 from tests.support.postgresql import fresh_database
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery, Order
-from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.messages import encode_message, fold, insert_messages
 from webhook_service.storage.queries.pages import STRETCH, count_messages, has_index_for, read_page

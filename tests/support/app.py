@@ -14,11 +14,12 @@ from werkzeug.test import Client, TestResponse
 from tests.support.contract import CheckedClient
 from tests.support.deliveries import SECRET, signed, to_bytes
 from webhook_service.app import create_app
+from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
-from webhook_service.settings import Settings, parse_url
+from webhook_service.settings import Settings
 
 
 @contextmanager

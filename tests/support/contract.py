@@ -17,6 +17,7 @@ from webhook_service.contract.document import make_document
 BASE = "urn:contract"
 JSON_TYPE = "application/json"
 DOCUMENT = make_document("")
+_PATH_PARAMETERS = {"message_id": "(?s:.+)", "entry_id": "[0-9]+", "dead_letter_id": "[0-9]+", "name": "[^/]+"}
 
 
 def resolve(part: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +93,9 @@ class CheckedForwardingClient(Client):
 def find_operation(method: str, path: str) -> dict[str, Any] | None:
     """Returns the operation that answers a path as it was sent; None where the document has none."""
     for template, operation_method, operation in operations():
-        pattern = re.sub(r"\\\{entry_id\\\}", "[0-9]+", re.sub(r"\\\{message_id\\\}", "(?s:.+)", re.escape(template)))
+        pattern = re.escape(template)
+        for name, values in _PATH_PARAMETERS.items():
+            pattern = pattern.replace(re.escape(f"{{{name}}}"), values)
         if operation_method == method.lower() and re.fullmatch(pattern, unquote(path)):
             return operation
     return None

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from itertools import pairwise
 from threading import Event, Thread
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import urllib3
 
@@ -23,19 +24,27 @@ PAUSE_AFTER_FAILURE = 0.05  # likewise
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a sender got: the status, None when the connection broke instead, and the seconds that it took."""
+    """What a sender got: the status, None when the connection broke instead, when, and the seconds that it took."""
 
     sender: int
     content: dict[str, Any]
     status: int | None
     retry_after: str | None
+    at: float
     seconds: float
+
+
+class Receiver(Protocol):
+    """What deliveries can be sent to: a server, or a client of one that is behind a proxy."""
+
+    def deliver(self, content: Any) -> urllib3.BaseHTTPResponse:
+        """Sends a signed delivery."""
 
 
 class Load:
     """Deliveries to these servers in turn, from the block's beginning to its end."""
 
-    def __init__(self, *servers: Server) -> None:
+    def __init__(self, *servers: Receiver) -> None:
         self.answers: list[Answer] = []
         self._servers = servers
         self._stopped = Event()
@@ -84,6 +93,11 @@ class Load:
         """Every status that there was."""
         return {answer.status for answer in self.answers}
 
+    def longest_outage(self) -> float:
+        """The most seconds from one answer of 200 to the next, whoever got them."""
+        stored = sorted(answer.at for answer in self.answers if answer.status == 200)
+        return max(later - earlier for earlier, later in pairwise(stored))
+
     def slowest(self) -> float:
         """The seconds that the slowest answer took."""
         return max(answer.seconds for answer in self.answers)
@@ -97,7 +111,7 @@ class Load:
     def _send(self, sender: int) -> None:
         server = self._servers[sender % len(self._servers)]
         while not self._stopped.is_set():
-            answer = _deliver(server, sender)
+            answer = _deliver(server, sender, payload())
             self.answers.append(answer)
             self._stopped.wait(PAUSE if answer.status == 200 else PAUSE_AFTER_FAILURE)
 
@@ -146,14 +160,16 @@ class Arrivals:
             client.close()
 
 
-def _deliver(server: Server, sender: int) -> Answer:
-    content = payload()
+def _deliver(server: Receiver, sender: int, content: dict[str, Any]) -> Answer:
     begun = monotonic()
     try:
         response = server.deliver(content)
     except urllib3.exceptions.HTTPError:
-        return Answer(sender, content, None, None, monotonic() - begun)
-    return Answer(sender, content, response.status, response.headers.get("Retry-After"), monotonic() - begun)
+        status = retry_after = None
+    else:
+        status, retry_after = response.status, response.headers.get("Retry-After")
+    now = monotonic()
+    return Answer(sender, content, status, retry_after, now, now - begun)
 
 
 def _ids(answers: Iterable[Answer]) -> set[str]:

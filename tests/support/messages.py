@@ -28,6 +28,7 @@ def as_sent(stored: StoredMessage) -> Message:
     """The message that was stored, to be compared with the one that is read."""
     fields = stored._asdict()
     del fields["id"]
+    fields["source"] = None if stored.source == stored.provider else stored.source
     return Message(**{**fields, "extra": None if stored.extra is None else json.loads(stored.extra)})
 
 

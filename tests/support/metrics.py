@@ -20,5 +20,5 @@ def samples(server: Server, name: str) -> dict[Labels, float]:
 
 
 def value(server: Server, name: str, **labels: str) -> float:
-    """The value of one series; 0 when there is none yet."""
-    return samples(server, name).get(frozenset(labels.items()), 0)
+    """The sum of the series that have these labels; 0 when there is none yet."""
+    return sum(value for found, value in samples(server, name).items() if found >= frozenset(labels.items()))

@@ -26,7 +26,7 @@ def delivery_of(
     raw: bytes, headers: Mapping[str, str], *, target: str = "/webhook", received_at: datetime = RECEIVED_AT
 ) -> Delivery:
     """A delivery of these bytes."""
-    return Delivery(provider="", raw=raw, headers=Headers(dict(headers)), target=target, received_at=received_at)
+    return Delivery(source="", raw=raw, headers=Headers(dict(headers)), target=target, received_at=received_at)
 
 
 def delivery_of_sample(sample: Sample) -> Delivery:

@@ -286,7 +286,14 @@ def test_every_route_declares_who_may_call_it(open_client: FlaskClient) -> None:
 
 def test_only_deliveries_health_and_metrics_are_open_to_a_stranger(guarded_client: FlaskClient) -> None:
     app = guarded_client.application
-    values: dict[str, Any] = {"name": "native", "message_id": "a", "entry_id": 1, "version": "a", "digest": "0"}
+    values: dict[str, Any] = {
+        "name": "native",
+        "message_id": "a",
+        "version": "a",
+        "digest": "0",
+        "entry_id": 1,
+        "dead_letter_id": 1,
+    }
     admitted = set()
     for rule in app.url_map.iter_rules():
         with app.test_request_context():

@@ -21,19 +21,23 @@ from webhook_service.storage.queries.quarantine import find_quarantined, list_qu
 from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.errors import error_response
 
+ADMINISTRATIVE = {"drop_": Guard.ADMINS, "replay_many": Guard.ADMINS, "replay_": Guard.ADMINS}
+
 
 def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     """Routes that show the quarantine and empty it."""
-    blueprint = GuardedBlueprint("quarantine", __name__, guard=Guard.READERS, url_prefix="/quarantine")
+    blueprint = GuardedBlueprint(
+        "quarantine", __name__, guard=Guard.READERS, guards=ADMINISTRATIVE, url_prefix="/quarantine"
+    )
 
     @blueprint.get("", strict_slashes=False)
     def list_() -> Response:
         query = load_quarantine_query(request.query_string)
         with database.snapshot() as snapshot:
-            page = list_quarantined(snapshot, after=query.after, limit=query.limit, reason=query.reason)
+            page = list_quarantined(snapshot, **asdict(query))
         return jsonify(
             data=[present_quarantined(summary) for summary in page.items],
-            next_cursor=quarantine_cursors(query.reason).next(page),
+            next_cursor=quarantine_cursors(query.reason, query.source).next(page),
         )
 
     @blueprint.get("/<row_id:entry_id>")
@@ -51,8 +55,8 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     @blueprint.post("/replay")
     def replay_many() -> Response:
         query = load_quarantine_query(request.query_string)
-        replayed, page = replay_page(database, intake, after=query.after, limit=query.limit, reason=query.reason)
-        return jsonify(**asdict(replayed), next_cursor=quarantine_cursors(query.reason).next(page))
+        replayed, page = replay_page(database, intake, **asdict(query))
+        return jsonify(**asdict(replayed), next_cursor=quarantine_cursors(query.reason, query.source).next(page))
 
     @blueprint.post("/<row_id:entry_id>/replay")
     def replay_(entry_id: int) -> Response:
@@ -63,8 +67,8 @@ def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
 
 
 def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> Response:
-    if entry.delivery.provider not in intake.providers:
-        return error_response(409, f"provider {entry.delivery.provider} is not configured")
+    if entry.delivery.source_name not in intake.sources:
+        return error_response(409, f"source {entry.delivery.source_name} is not configured")
     verdict = replay(entry, intake, rename=rename)
     numbers = {outcome.value: verdict.outcomes.all().count(outcome) for outcome in Outcome}
     if verdict.quarantined:

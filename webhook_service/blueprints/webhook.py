@@ -6,26 +6,32 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.errors import BodyTooLarge
 from webhook_service.domain.results import Reason, Result
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.diagnosing import Diagnosing
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, read_delivery
-from webhook_service.providers.base import Acknowledgement, Provider
 from webhook_service.providers.native import Native
+from webhook_service.providers.source import Source
 from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.context import current_request
 from webhook_service.web.errors import refuse
+
+NO_CONTENT = 204
 
 
 class Acknowledged(Response):
     """A provider's acknowledgement. It is sent as it is, without what Werkzeug looks after in any other response."""
 
     def __init__(self, acknowledgement: Acknowledgement) -> None:
-        super().__init__(acknowledgement.body, content_type=acknowledgement.content_type)
+        super().__init__(acknowledgement.body, acknowledgement.status, content_type=acknowledgement.content_type)
         self._body = acknowledgement.body
-        self.headers["Content-Length"] = str(len(acknowledgement.body))
+        if acknowledgement.status == NO_CONTENT:  # which has no length (RFC 9110, section 8.6)
+            del self.headers["Content-Length"]
+        else:
+            self.headers["Content-Length"] = str(len(acknowledgement.body))
 
     def __call__(self, _environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers with the status, the headers and the body that it has."""
@@ -34,65 +40,67 @@ class Acknowledged(Response):
 
 
 def webhook_blueprint(intake: Intake) -> Blueprint:
-    """Routes for the configured providers."""
+    """Routes for the configured sources."""
     blueprint = GuardedBlueprint("webhook", __name__, guard=Guard.OPEN)
-    providers = intake.providers
-    diagnosing = Diagnosing(providers)
+    sources = intake.sources
+    diagnosing = Diagnosing(sources)
 
     @blueprint.post("/webhook")
     def receive_native() -> Response:
-        if Native.name not in providers:
+        if Native.name not in sources:
             no_secret = f"{Native.secret_setting} is not set"
-            return _respond(Verdict.unavailable(Native.name, Reason.NO_SECRET, no_secret), Native.acknowledgement)
-        return _receive(providers[Native.name], intake, diagnosing)
+            verdict = Verdict.unavailable(Native.name, Native.name, Reason.NO_SECRET, no_secret)
+            return _respond(verdict, Native.acknowledgement)
+        return _receive(sources[Native.name], intake, diagnosing)
 
     @blueprint.post("/webhook/<name>")
     def receive(name: str) -> Response:
-        return _receive(_provider(name), intake, diagnosing)
+        return _receive(_source(name), intake, diagnosing)
 
     @blueprint.get("/webhook/<name>")
     def handshake(name: str) -> Response:
-        provider = _provider(name)
+        provider = _source(name).provider
         if not provider.has_handshake():
             raise MethodNotAllowed(["POST", "OPTIONS"])
-        challenge = provider.handshake(request.args)
-        if challenge is None:
+        answer = provider.handshake(request.args)
+        if answer is None:
             abort(403)
-        return Response(challenge, content_type="text/plain; charset=utf-8")
+        return Response(answer.body, answer.status, content_type=answer.content_type)
 
-    def _provider(name: str) -> Provider:
-        if name not in providers or name == Native.name:
+    def _source(name: str) -> Source:
+        if name not in sources or name == Native.name:
             abort(404)
-        return providers[name]
+        return sources[name]
 
     return blueprint
 
 
-def _receive(provider: Provider, intake: Intake, diagnosing: Diagnosing) -> Response:
+def _receive(source: Source, intake: Intake, diagnosing: Diagnosing) -> Response:
     """Answers a delivery, which the worker may have taken in already, with its verdict."""
     request = current_request()
     verdict: Verdict | None = request.environ.get(VERDICT)
     delivery = None
+    acknowledgement = source.provider.acknowledgement
     if verdict is None:
         try:
             raw = _read_body(request)
         except BodyTooLarge as refusal:
-            return _respond(Verdict.refused(provider.name, refusal), provider.acknowledgement)
-        delivery = read_delivery(request.environ, provider.name, raw)
+            return _respond(Verdict.refused(source.name, source.provider.name, refusal), acknowledgement)
+        delivery = read_delivery(request.environ, source.name, raw)
         (verdict,) = intake.take_in([delivery])
     if verdict.result is Result.INVALID_SIGNATURE:
         diagnosing.consider(
-            provider.name,
-            lambda: delivery or read_delivery(request.environ, provider.name, request.get_data(cache=False)),
+            source.name,
+            lambda: delivery or read_delivery(request.environ, source.name, request.get_data(cache=False)),
             request.request_id,
         )
-    return _respond(verdict, provider.acknowledgement)
+    return _respond(verdict, acknowledgement)
 
 
 def _respond(verdict: Verdict, acknowledgement: Acknowledgement) -> Response:
     current_request().verdict = verdict
     if verdict.accepted:
-        return Acknowledged(acknowledgement)
+        return Acknowledged(verdict.answer or acknowledgement)
     return refuse(verdict)
 
 

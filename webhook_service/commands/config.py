@@ -2,9 +2,11 @@
 
 import click
 
-from webhook_service.commands.failures import plain_failures
+from webhook_service.commands.failures import naming, plain_failures
 from webhook_service.commands.nginx import Site, render_site
 from webhook_service.settings import Settings
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.replication import replication_warnings
 
 
 @click.group()
@@ -19,6 +21,20 @@ def check() -> None:
         settings = Settings.from_env()
     for name, value in settings.masked().items():
         click.echo(f"{name}: {', '.join(value) or 'none' if isinstance(value, list) else value}")
+    for warning in _warnings(settings):
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _warnings(settings: Settings) -> list[str]:
+    """Asks the database, only where the settings require something of it."""
+    if not settings.require_sync_replica:
+        return []
+    database = Database(settings.database_url, pool_size=1, require_sync_replica=True)
+    try:
+        with naming(settings.database_url):
+            return replication_warnings(database)
+    finally:
+        database.close()
 
 
 @config.command()

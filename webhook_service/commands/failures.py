@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import click
 from sqlalchemy import URL
 
+from webhook_service.configuration.database_url import masked_url
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.settings import SettingsInvalid, masked_url
+from webhook_service.settings import SettingsInvalid
 
 
 @contextmanager

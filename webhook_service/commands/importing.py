@@ -126,6 +126,7 @@ def _as_message(stored: StoredMessage) -> Message:
     return Message(
         message_id=stored.message_id,
         provider=stored.provider,
+        source=stored.source,
         sender=stored.sender,
         recipient=stored.recipient,
         ts=stored.ts,

@@ -33,6 +33,7 @@ def render_site(settings: Settings, site: Site) -> str:
         "log_format json ": "log_format webhook_service ",
         "access_log /dev/stdout json if=$not_answered_by_app;\n": "",
         "${MAX_BODY_BYTES}": str(settings.max_body_bytes),
+        "${TRUSTED_PROXIES}": str(settings.trusted_proxies),
     }.items():
         if of_the_container not in text:
             raise ValueError(f"{TEMPLATE} has no {of_the_container!r}")

@@ -12,7 +12,8 @@ import click
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.deletion import TABLES, Doomed, Kept, in_batches
+from webhook_service.storage.queries.consumers import read_places
+from webhook_service.storage.queries.deletion import TABLES, Doomed, Kept, count_old, in_batches
 from webhook_service.storage.writing import Transaction
 
 AGE_DIGITS = 5
@@ -35,11 +36,28 @@ class Age(click.ParamType[timedelta]):
 
 @click.command()
 @click.option("--older-than", "age", type=Age(), required=True, help="Such as 36h, 90d or 52w, by their ts.")
+@click.option("--even-unread", is_flag=True, help="Messages that a consumer has not had, too.")
 @click.option("--dry-run", is_flag=True, help="Only say how much would go.")
-def prune(age: timedelta, dry_run: bool) -> None:  # a flag of the command line
+def prune(age: timedelta, even_unread: bool, dry_run: bool) -> None:  # flags of the command line
     """Delete what is older than an age, while deliveries go on."""
     before = datetime.now(UTC) - age
-    _delete_all(lambda kept, _snapshot: kept.before(before), dry_run=dry_run)
+
+    def choose(kept: Kept, snapshot: Transaction) -> list[Doomed]:
+        places = {} if even_unread else read_places(snapshot)
+        return kept.before(before, min(places.values(), default=None))
+
+    _delete_all(choose, dry_run=dry_run)
+    if not even_unread:
+        _tell_what_stays(before)
+
+
+def _tell_what_stays(before: datetime) -> None:
+    """Says which consumers have not had messages that are old enough to go."""
+    with plain_failures(), open_database() as database, database.long_snapshot() as snapshot:
+        for name, place in read_places(snapshot).items():
+            number = count_old(snapshot, before, place)
+            if number:
+                click.echo(f"{number:,} older messages stay, as {name} has not had them: --even-unread", err=True)
 
 
 @click.command()

@@ -12,7 +12,6 @@ from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
 from webhook_service.domain.results import Outcome
 from webhook_service.intake.replaying import drop, replay
 from webhook_service.intake.take_in import Intake
-from webhook_service.providers.registry import configured_providers
 from webhook_service.schemas.quarantine import present_quarantined_whole
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
@@ -26,11 +25,11 @@ def quarantine() -> None:
 
 @quarantine.command("list")
 def list_quarantine() -> None:
-    """One line each: id, provider, why, how often and when it came."""
+    """One line each: id, source, why, how often and when it came."""
     with plain_failures(), open_database() as database:
         for listed in _list_all(database):
             came = map(format_timestamp, (listed.first_at, listed.last_at))
-            click.echo("\t".join((str(listed.id), listed.provider, listed.reason, str(listed.count), *came)))
+            click.echo("\t".join((str(listed.id), listed.source, listed.reason, str(listed.count), *came)))
 
 
 @quarantine.command("show")
@@ -53,8 +52,7 @@ def replay_quarantined(entry_ids: tuple[int, ...], *, rename: bool) -> None:
     stayed = False
     with plain_failures(), open_database() as database:
         settings = Settings.from_env()
-        providers = configured_providers(settings.provider_secrets, settings.provider_options)
-        intake = Intake(providers, database, max_body_bytes=settings.max_body_bytes)
+        intake = Intake(settings.sources(), database, max_body_bytes=settings.max_body_bytes)
         chosen = (_find(database, entry_id) for entry_id in entry_ids) if entry_ids else _read_all(database)
         for entry in chosen:
             click.echo(f"{entry.id}: {_replay(entry, intake, rename=rename)}")
@@ -74,8 +72,8 @@ def drop_quarantined(entry_ids: tuple[int, ...]) -> None:
 
 
 def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> str:
-    if entry.delivery.provider not in intake.providers:
-        return f"provider {entry.delivery.provider} is not configured"
+    if entry.delivery.source_name not in intake.sources:
+        return f"source {entry.delivery.source_name} is not configured"
     verdict = replay(entry, intake, rename=rename)
     outcomes = verdict.outcomes.all()
     stored = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in Outcome)

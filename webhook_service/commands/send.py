@@ -4,37 +4,27 @@ import sys
 from signal import SIGINT
 
 import click
-import urllib3
 
 from webhook_service.commands.failures import plain_failures
 from webhook_service.commands.sending import NO_ANSWER, Load, Samples, Summary, send_all
-from webhook_service.providers.base import Provider
-from webhook_service.providers.native import Native
-from webhook_service.providers.registry import PROVIDERS, configured_providers
+from webhook_service.commands.urls import check_url
+from webhook_service.domain.sources import NATIVE
+from webhook_service.domain.spelling import nearest
+from webhook_service.providers.declared import CannotSign
+from webhook_service.providers.registry import PROVIDERS
+from webhook_service.providers.source import Source
 from webhook_service.settings import Settings, SettingsInvalid
 
 
-def _check_url(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
-    if url is None:
-        return None
-    try:
-        parts = urllib3.util.parse_url(url)
-    except urllib3.exceptions.LocationParseError:
-        raise click.BadParameter(f"{url} is no URL; one is http://127.0.0.1:8000") from None
-    if parts.scheme not in {"http", "https"} or not parts.host:
-        raise click.BadParameter(f"{url} is not a whole URL: http:// or https:// stands before the host")
-    return url.rstrip("/")
-
-
 @click.command()
-@click.option("--url", callback=_check_url, help="Base URL of the service.  [default: the address in BIND]")
+@click.option("--url", callback=check_url, help="Base URL of the service.  [default: the address in BIND]")
 @click.option(
+    "--source",
     "--provider",
-    "provider_name",
-    default=Native.name,
+    "source_name",
+    default=NATIVE,
     show_default=True,
-    type=click.Choice([provider.name for provider in PROVIDERS]),
-    help="Whose deliveries to send.",
+    help="Whose deliveries to send: a provider's that is set up by the environment, or a declared source's.",
 )
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1, 10_000_000), help="Messages to send.")
 @click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 512), help="Connections at once.")
@@ -42,16 +32,17 @@ def _check_url(_context: click.Context, _option: click.Parameter, url: str | Non
 @click.option("--to", "recipient", default="+4930123456", show_default=True, help="Their recipient.")
 @click.option("--text", default="Hello from webhook-service", show_default=True)
 @click.option("--message-id", help="ID of a single message.  [default: a new one for each]")
-def send(url: str | None, provider_name: str, count: int, concurrency: int, **said: str) -> None:
-    """Sign and send messages as a provider would, and tell what came back.
+def send(url: str | None, source_name: str, count: int, concurrency: int, **said: str) -> None:
+    """Sign and send messages as a source would, and tell what came back.
 
-    The secret is the service's own, from the environment or the .env file.
+    The secret is the service's own, from the environment, the .env file or the file of configuration.
     """
     if said["message_id"] is not None and count > 1:
         raise click.UsageError("--message-id names one message: leave out --count")
     with plain_failures():
         settings = Settings.from_env()
-        samples = Samples(_provider(settings, provider_name), **said)
+        samples = Samples(_source(settings, source_name), **said)
+        _check_that_it_can_sign(samples)
     load = Load(url or _own_url(settings.bind), count, concurrency)
     with click.progressbar(length=count, label="Sending", file=sys.stderr, hidden=count == 1) as bar:
         summary = send_all(load, samples, on_answer=lambda: bar.update(1))
@@ -62,12 +53,25 @@ def send(url: str | None, provider_name: str, count: int, concurrency: int, **sa
         raise SystemExit(1)
 
 
-def _provider(settings: Settings, name: str) -> Provider:
-    configured = configured_providers(settings.provider_secrets, settings.provider_options)
-    if name not in configured:
-        needed = next(provider.secret_setting for provider in PROVIDERS if provider.name == name)
-        raise SettingsInvalid([f"{needed}: not set"])
-    return configured[name]
+def _source(settings: Settings, name: str) -> Source:
+    sources = settings.sources()
+    if name in sources:
+        return sources[name]
+    for provider in PROVIDERS:
+        if provider.name == name:
+            raise SettingsInvalid([f"{provider.secret_setting}: not set"])
+    meant = nearest(name, sources)
+    hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sources) or 'none'}"
+    raise click.BadParameter(f"no source is named {name}; {hint}", param_hint="--source")
+
+
+def _check_that_it_can_sign(samples: Samples) -> None:
+    try:
+        next(iter(samples))
+    except CannotSign:
+        name = samples.source.name
+        hint = f"its provider signs with a private key: let signing_key in [sources.{name}] lead to one"
+        raise click.ClickException(f"nothing can be sent as {name}: {hint}") from None
 
 
 def _own_url(bind: str) -> str:

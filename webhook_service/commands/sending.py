@@ -12,7 +12,8 @@ from uuid import uuid4
 import urllib3
 
 from webhook_service.domain.messages import Message
-from webhook_service.providers.base import Provider, Sample
+from webhook_service.providers.base import Sample
+from webhook_service.providers.source import Source
 
 TIMEOUT = 30.0  # seconds to wait for an answer
 NO_ANSWER = "no answer"
@@ -30,7 +31,7 @@ _FAILURES: dict[type[urllib3.exceptions.HTTPError], str] = {
 class Samples:
     """What the deliveries say, and who signs them; ``message_id`` is None for a new one each."""
 
-    provider: Provider
+    source: Source
     sender: str
     recipient: str
     text: str
@@ -42,14 +43,14 @@ class Samples:
             now = datetime.now(UTC)
             message = Message(
                 message_id=self.message_id or f"m-{uuid4()}",
-                provider=self.provider.name,
+                provider=self.source.provider.name,
                 sender=self.sender,
                 recipient=self.recipient,
                 ts=now,
                 received_at=now,
                 text=self.text,
             )
-            yield self.provider.sample(message)
+            yield self.source.sample(message)
 
 
 @dataclass(frozen=True, slots=True)

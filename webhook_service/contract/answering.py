@@ -40,19 +40,26 @@ SHARED: dict[str, dict[str, Any]] = {
     "InvalidSignature": json(
         ErrorSchema, "The signature is missing or wrong. The log says why, the caller is not told."
     ),
-    "Forbidden": json(ErrorSchema, "Not from there."),
+    "Forbidden": json(ErrorSchema, "Not from there, or not with `API_TOKEN` where there is an `ADMIN_TOKEN`."),
     "NotFound": json(ErrorSchema, "There is no such thing."),
-    "NotConfigured": json(ErrorSchema, "The provider is not configured."),
+    "NotConfigured": json(ErrorSchema, "No source of this name is configured."),
     "TooLarge": json(ErrorSchema, "The body is over `MAX_BODY_BYTES`."),
     "UriTooLong": json(ErrorSchema, "The first line of the request, with path and query, is over 4,094 bytes."),
     "InvalidPayload": json(
         InvalidSchema, "The signature is right and the payload is not: it is in quarantine, and `errors` says why."
     ),
     "InvalidQuery": json(InvalidSchema, "A parameter is bad or unknown; `errors` names it."),
+    "InvalidBody": json(InvalidSchema, "The body is not as described; `errors` names the fields."),
+    "LeaseEnded": json(
+        ErrorSchema, "The lease has no messages any more: they were acknowledged, refused, or given again."
+    ),
+    "Declared": json(ErrorSchema, "The file of configuration declares it, so it can't be forgotten."),
+    "TooMany": json(ErrorSchema, "There are as many as there may be."),
     "InternalError": json(ErrorSchema, "An error of the service's own; the log has it."),
     "Unavailable": json(ErrorSchema, "It can't be done now: try again.", "Retry-After"),
 }
 
 EVERY: Answers = {"400": "BadRequest", "414": "UriTooLong", "500": "InternalError"}
 READ: Answers = {**EVERY, "401": "Unauthorized", "422": "InvalidQuery", "503": "Unavailable"}
+CHANGE: Answers = {**EVERY, "401": "Unauthorized", "403": "Forbidden", "413": "TooLarge", "503": "Unavailable"}
 DELIVERY: Answers = {**EVERY, "401": "InvalidSignature", "413": "TooLarge", "503": "Unavailable"}

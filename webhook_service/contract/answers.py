@@ -8,6 +8,7 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 from webhook_service.domain.statistics import Interval
 from webhook_service.schemas.fields import Timestamp
 
+_SOURCE = "The configured sender that it came from."
 _EXTRA = "What the provider sent beside the fields that have a name here."
 
 
@@ -58,6 +59,7 @@ class MessageSchema(AnswerSchema):
     recipient = fields.String(required=True, data_key="to", metadata={"example": "+4930123456"})
     ts = Timestamp(required=True, metadata={"description": "The sender's time.", "example": "2026-01-15T10:00:00Z"})
     text = fields.String(required=True, allow_none=True, metadata={"example": "Hello"})
+    source = fields.String(required=True, metadata={"description": _SOURCE, "example": "native"})
     provider = fields.String(required=True, metadata={"example": "native"})
     type = fields.String(required=True, metadata={"example": "text"})
     received_at = Timestamp(
@@ -73,6 +75,7 @@ class ReceiptSchema(AnswerSchema):
     status = fields.String(required=True, metadata={"example": "delivered"})
     recipient = fields.String(required=True, metadata={"example": "+4915112345678"})
     ts = Timestamp(required=True, metadata={"description": "The provider's time.", "example": "2026-01-15T10:00:00Z"})
+    source = fields.String(required=True, metadata={"description": _SOURCE, "example": "berlin"})
     provider = fields.String(required=True, metadata={"example": "whatsapp"})
     received_at = Timestamp(required=True, metadata={"example": "2026-01-15T10:00:01.250000Z"})
     error = fields.String(metadata={"description": "The provider's own error.", "example": "131026: Undeliverable"})
@@ -177,6 +180,7 @@ class QuarantinedSchema(AnswerSchema):
     """A quarantined delivery without its body."""
 
     id = fields.Integer(required=True)
+    source = fields.String(required=True, metadata={"description": _SOURCE, "example": "berlin"})
     provider = fields.String(required=True, metadata={"example": "whatsapp"})
     reason = fields.String(required=True, metadata={"example": "invalid_fields"})
     problems = fields.Dict(
@@ -201,6 +205,53 @@ class QuarantinedWholeSchema(QuarantinedSchema):
     headers = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     body = fields.String(required=True, allow_none=True, metadata={"description": "Null where it is not UTF-8."})
     body_base64 = fields.String(required=True)
+
+
+class SecretSchema(AnswerSchema):
+    """A secret of a source, by its label."""
+
+    label = fields.String(required=True, metadata={"example": "current"})
+    until = Timestamp(required=True, allow_none=True, metadata={"description": "What it signs later is refused."})
+    last_matched_at = Timestamp(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it last signed, to the minute; null in a source that has no other secret."},
+    )
+    may_go = fields.Boolean(required=True, metadata={"description": "The source can do without it."})
+
+
+class SetupSchema(AnswerSchema):
+    """What to enter at a provider."""
+
+    place = fields.String(required=True, metadata={"description": "Where, in the provider's own words."})
+    address_field = fields.String(required=True, metadata={"description": "The field that takes the address."})
+    fields_ = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        data_key="fields",
+        metadata={"description": "What goes into other fields."},
+    )
+
+
+class SourceSchema(AnswerSchema):
+    """A configured source."""
+
+    name = fields.String(required=True, metadata={"example": "native"})
+    provider = fields.String(required=True, metadata={"example": "native"})
+    address = fields.String(required=True, metadata={"example": "/webhook"})
+    last_delivery_at = Timestamp(required=True, allow_none=True)
+    last_day = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "Counts by outcome."}
+    )
+    secrets = fields.List(fields.Nested(SecretSchema), required=True)
+    setup = fields.Nested(SetupSchema, required=True)
+
+
+class SourcesSchema(AnswerSchema):
+    """All sources, by name."""
+
+    data = fields.List(fields.Nested(SourceSchema), required=True)
 
 
 class QuarantinePageSchema(PageSchema):

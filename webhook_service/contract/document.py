@@ -9,7 +9,8 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import INCLUDE, Schema, fields, validate
 
 from webhook_service.contract.answering import SHARED
-from webhook_service.contract.operations import COMMON_PARAMETERS, OPERATIONS, Operation
+from webhook_service.contract.operation import Operation
+from webhook_service.contract.operations import COMMON_PARAMETERS, OPERATIONS
 from webhook_service.contract.parameters import ANSWER_HEADERS
 from webhook_service.contract.payloads import TWILIO_PAYLOAD, WHATSAPP_PAYLOAD
 from webhook_service.contract.signing import SIGNED
@@ -32,7 +33,18 @@ _SECURITY = {
     "Basic": {"type": "http", "scheme": "basic", "description": "Any user; `API_TOKEN` is the password."},
 }
 _SENT = "What providers send"
-_TAGS = ("Deliveries", "Messages", "Totals", "Quarantine", "Health and metrics", "Contract", _SENT)
+_TAGS = (
+    "Deliveries",
+    "Messages",
+    "Sources",
+    "Consumers",
+    "Destinations",
+    "Totals",
+    "Quarantine",
+    "Health and metrics",
+    "Contract",
+    _SENT,
+)
 
 
 def make_document(base_path: str) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Every call of the contract, by path and method."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import Schema
-
 from webhook_service.contract import answers
-from webhook_service.contract.answering import DELIVERY, EVERY, READ, Answers, json, text
+from webhook_service.contract.answering import DELIVERY, EVERY, READ, json, text
+from webhook_service.contract.consumers import CONSUMERS
+from webhook_service.contract.destinations import DESTINATIONS
+from webhook_service.contract.operation import Operation
 from webhook_service.contract.parameters import MESSAGE_ID, QUARANTINE_ID, REQUEST_ID
 from webhook_service.contract.signing import SIGNED
+from webhook_service.contract.sources import SOURCES
 from webhook_service.providers.whatsapp import WhatsApp
 from webhook_service.schemas.export import ExportQuerySchema
 from webhook_service.schemas.feed import FeedQuerySchema
@@ -19,26 +20,9 @@ from webhook_service.schemas.stats import TimelineQuerySchema
 
 NDJSON_EXAMPLE = (
     '{"message_id":"m1","from":"+4915112345678","to":"+4930123456","ts":"2026-01-15T10:00:00Z","text":"Hello",'
-    '"provider":"native","type":"text","received_at":"2026-01-15T10:00:01.250000Z"}\n'
+    '"source":"native","provider":"native","type":"text","received_at":"2026-01-15T10:00:01.250000Z"}\n'
 )
 METRICS_EXAMPLE = 'http_requests_total{method="GET",path="/messages",status="200"} 1.0\n'
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A call: ``name`` is the operation's ID, and ``query`` the schema of the query string where one is read."""
-
-    method: str
-    path: str
-    name: str
-    tag: str
-    summary: str
-    answers: Answers
-    description: str = ""
-    query: type[Schema] | None = None
-    parameters: tuple[dict[str, Any], ...] = ()
-    body: dict[str, Any] | None = None
-    is_protected: bool = field(default=True)
 
 
 def _export() -> dict[str, Any]:
@@ -287,6 +271,16 @@ CONTRACT = [
     ),
 ]
 
-OPERATIONS: list[Operation] = [*_deliveries(), HANDSHAKE, *READS, *QUARANTINE, *WATCHING, *CONTRACT]
+OPERATIONS: list[Operation] = [
+    *_deliveries(),
+    HANDSHAKE,
+    *SOURCES,
+    *READS,
+    *CONSUMERS,
+    *DESTINATIONS,
+    *QUARANTINE,
+    *WATCHING,
+    *CONTRACT,
+]
 
 COMMON_PARAMETERS = (REQUEST_ID,)

@@ -8,7 +8,7 @@ from webhook_service.domain.messages import MessageQuery, Order
 from webhook_service.schemas.messages import FIRST_CURSOR, load_message_parameters
 from webhook_service.schemas.query import QueryInvalid, read_query_string
 
-NAMES = ("provider", "from", "to", "since", "until", "q")
+NAMES = ("source", "provider", "from", "to", "since", "until", "q")
 PLACE = "cursor"
 OPENED = "message"
 

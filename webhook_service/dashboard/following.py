@@ -16,6 +16,7 @@ def passes(message: StoredMessage, wanted: MessageFilter) -> bool:
     return (
         wanted.sender in {None, message.sender}
         and wanted.recipient in {None, message.recipient}
+        and wanted.source in {None, message.source}
         and wanted.provider in {None, message.provider}
         and (wanted.since is None or message.ts >= wanted.since)
         and (wanted.until is None or message.ts < wanted.until)

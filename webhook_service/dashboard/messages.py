@@ -1,6 +1,6 @@
 """Messages: the list with its filters, one message beside it, and word of new ones."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import Response, jsonify, render_template, request
@@ -12,6 +12,7 @@ from webhook_service.dashboard.statuses import statuses_by_recipient
 from webhook_service.domain.limits import PAGE_MAX
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery, StoredReceipt
+from webhook_service.providers.source import Sources
 from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
 from webhook_service.schemas.messages import message_cursors
 from webhook_service.storage.database import Database
@@ -44,8 +45,8 @@ class Opened:
         return self.message is not None or bool(self.receipts)
 
 
-def message_pages(database: Database, providers: Collection[str]) -> Pages:
-    """Routes of the messages; ``providers`` are the names of the configured ones."""
+def message_pages(database: Database, sources: Sources) -> Pages:
+    """Routes of the messages; ``sources`` are the configured ones."""
     pages = Pages("messages")
 
     @pages.get("/dashboard/messages")
@@ -59,7 +60,12 @@ def message_pages(database: Database, providers: Collection[str]) -> Pages:
         if is_for("more"):
             return render_template("messages/_rows.html", filters=filters, listed=listed), 200
         whole = render_template(
-            "messages/list.html", filters=filters, listed=listed, opened=opened, providers=providers
+            "messages/list.html",
+            filters=filters,
+            listed=listed,
+            opened=opened,
+            sources=sorted(sources),
+            providers=sorted({source.provider.name for source in sources.values()}),
         )
         return whole, 422 if filters.errors else 404 if is_missing else 200
 

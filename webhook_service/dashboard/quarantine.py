@@ -115,8 +115,8 @@ def _find(database: Database, entry_id: int) -> QuarantineEntry:
 
 def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> tuple[str, bool]:
     """Replays one, and returns a sentence about the result and whether the delivery left the quarantine."""
-    if entry.delivery.provider not in intake.providers:
-        return f"Not tried: the provider {entry.delivery.provider} is not configured.", False
+    if entry.delivery.source_name not in intake.sources:
+        return f"Not tried: the source {entry.delivery.source_name} is not configured.", False
     verdict = replay(entry, intake, rename=rename)
     return _describe(verdict), not verdict.quarantined
 

@@ -10,6 +10,7 @@ import orjson
 from flask import Flask, request, url_for
 
 from webhook_service.dashboard.assets import asset_pages, asset_path
+from webhook_service.dashboard.destinations import destination_pages
 from webhook_service.dashboard.home import home_pages
 from webhook_service.dashboard.messages import message_pages
 from webhook_service.dashboard.overview import overview_pages
@@ -18,13 +19,16 @@ from webhook_service.dashboard.setup import setup_pages
 from webhook_service.dashboard.signing_in import sign_in_pages
 from webhook_service.dashboard.statuses import FAILURES
 from webhook_service.intake.take_in import Intake
+from webhook_service.outlet.destinations import Destinations
 from webhook_service.storage.database import Database
 from webhook_service.web.sessions import FORM_TOKEN, Sessions
 
 SIGN_IN = "dashboard_sign_in.show"
 
 
-def init_dashboard(app: Flask, database: Database, intake: Intake, sessions: Sessions) -> None:
+def init_dashboard(
+    app: Flask, database: Database, intake: Intake, sessions: Sessions, destinations: Destinations
+) -> None:
     """Registers every page."""
     app.jinja_env.filters["moment"] = _moment
     app.jinja_env.filters["from_json"] = orjson.loads
@@ -42,10 +46,11 @@ def init_dashboard(app: Flask, database: Database, intake: Intake, sessions: Ses
         asset_pages(),
         home_pages(database),
         sign_in_pages(sessions),
-        message_pages(database, sorted(intake.providers)),
+        message_pages(database, intake.sources),
         overview_pages(database),
         quarantine_pages(database, intake),
-        setup_pages(database, intake.providers),
+        destination_pages(database, destinations),
+        setup_pages(database, intake.sources),
     ):
         app.register_blueprint(pages)
 

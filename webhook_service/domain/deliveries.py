@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
@@ -17,14 +18,14 @@ class Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One HTTP request of a provider: the bytes and headers exactly as they came.
+    """One HTTP request of a source, given by its name: the bytes and headers exactly as they came.
 
     ``target`` is the path and query string as sent; ``received_at`` is aware, in UTC. ``quarantine_id`` is set for a
     replay: the delivery was verified when it arrived, and leaves the quarantine under that id once it is understood.
     With ``rename_conflicts`` a message whose ID is taken by another one is stored under an ID of its own.
     """
 
-    provider: str
+    source: str
     raw: bytes
     headers: Headers
     target: str
@@ -43,8 +44,9 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The items that a provider found in a delivery."""
+    """The items that a provider found in a delivery; ``answer`` is for one that checks the address and holds none."""
 
     messages: tuple[Message, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    answer: Acknowledgement | None = None

@@ -12,6 +12,7 @@ class Message:
     """One message of a delivery, as its provider's parser returns it.
 
     ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC. ``extra`` keeps what has no column.
+    ``source`` is None where it goes without saying: that of the delivery, or else the one named like the provider.
     """
 
     message_id: str
@@ -23,6 +24,7 @@ class Message:
     text: str | None = None
     type: str = "text"
     extra: Mapping[str, Any] | None = None
+    source: str | None = None
 
 
 class StoredMessage(NamedTuple):
@@ -41,6 +43,7 @@ class StoredMessage(NamedTuple):
     type: str
     received_at: datetime
     extra: str | None
+    source: str
 
     @property
     def position(self) -> "Position":
@@ -62,6 +65,7 @@ class MessageFilter:
     sender: str | None = None
     recipient: str | None = None
     provider: str | None = None
+    source: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     q: str | None = None

@@ -11,6 +11,7 @@ class Quarantined:
 
     ``problems`` says what was wrong with each field or item, by its path in the payload. ``headers`` are the
     provider's ``kept_headers``, for the operator; no secret and no signature is among them.
+    ``source`` is None for the one that is named like the provider.
     """
 
     provider: str
@@ -20,6 +21,12 @@ class Quarantined:
     reason: str
     problems: Mapping[str, list[str]]
     received_at: datetime
+    source: str | None = None
+
+    @property
+    def source_name(self) -> str:
+        """The name of the source that the delivery came to."""
+        return self.source or self.provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class QuarantineSummary:
     """A quarantined delivery without its body, which has ``size`` bytes; it has come ``count`` times."""
 
     id: int
+    source: str
     provider: str
     reason: str
     problems: Mapping[str, list[str]]
@@ -51,6 +59,7 @@ class QuarantineEntry:
         kept = self.delivery
         return QuarantineSummary(
             id=self.id,
+            source=kept.source_name,
             provider=kept.provider,
             reason=kept.reason,
             problems=kept.problems,
@@ -63,7 +72,7 @@ class QuarantineEntry:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineSize:
-    """How many deliveries of a provider are in quarantine, and how many bytes they take."""
+    """How many deliveries of a source are in quarantine, and how many bytes they take."""
 
     deliveries: int
     bytes: int

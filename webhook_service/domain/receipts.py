@@ -11,6 +11,7 @@ class Receipt:
     """A provider's word on what became of an outgoing message: sent, delivered, read, failed, or newer ones.
 
     ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC; ``error`` is the provider's own.
+    ``source`` is None where it is that of the delivery.
     """
 
     message_id: str
@@ -21,6 +22,7 @@ class Receipt:
     received_at: datetime
     error: str | None = None
     extra: Mapping[str, Any] | None = None
+    source: str | None = None
 
 
 class StoredReceipt(NamedTuple):
@@ -35,6 +37,7 @@ class StoredReceipt(NamedTuple):
     received_at: datetime
     error: str | None
     extra: str | None
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class ReceiptFilter:
 
     message_id: str | None = None
     status: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ class Reason(StrEnum):
     MISSING_WEBHOOK_ID = "missing_webhook_id"
     MISSING_TIMESTAMP = "missing_timestamp"
     MALFORMED_TIMESTAMP = "malformed_timestamp"
+    MISSING_SIGNED_VALUE = "missing_signed_value"
     STALE_TIMESTAMP = "stale_timestamp"
+    EXPIRED_SECRET = "expired_secret"  # noqa: S105  # a reason, not a secret
     BODY_TOO_LARGE = "body_too_large"
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
@@ -49,6 +51,8 @@ class Result(StrEnum):
     CREATED = "created"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+    EMPTY = "empty"
+    """Nothing in it to store: a check of the address, or a delivery without items."""
     INVALID_SIGNATURE = "invalid_signature"
     VALIDATION_ERROR = "validation_error"
     UNAVAILABLE = "unavailable"

@@ -24,6 +24,14 @@ class Age:
     seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The bytes that the database takes, and those free on its disk; None where that is another machine's."""
+
+    used: int
+    free: int | None
+
+
 class Interval(StrEnum):
     """An hour or a day, in UTC."""
 

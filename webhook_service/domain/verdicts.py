@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.errors import DeliveryRefused
 from webhook_service.domain.results import Outcome, Reason, Result
-from webhook_service.domain.secrets import SecretAge
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,11 @@ class Verdict:
     ``accepted`` deliveries get their provider's acknowledgement. ``reason`` and ``errors`` (by field) say what is wrong
     with a delivery, also with one that is accepted although it was not understood, since it is in quarantine.
     ``failure`` is what the database said, for the log alone, and ``detail`` is what the caller is told when the service
-    is unavailable. ``message_id`` is that of the first item.
+    is unavailable. ``message_id`` is that of the first item, ``secret`` the label of the one that signed. ``answer``
+    takes the place of the acknowledgement.
     """
 
+    source: str
     provider: str
     result: Result
     accepted: bool = False
@@ -41,26 +43,28 @@ class Verdict:
     errors: Mapping[str, list[str]] = field(default_factory=dict)
     detail: str | None = None
     failure: str | None = None
-    secret: SecretAge | None = None
+    secret: str | None = None
     message_id: str | None = None
     outcomes: Outcomes = Outcomes()
     quarantined: bool = False
+    answer: Acknowledgement | None = None
 
     @classmethod
-    def refused(cls, provider: str, refusal: DeliveryRefused) -> "Verdict":
+    def refused(cls, source: str, provider: str, refusal: DeliveryRefused) -> "Verdict":
         """Makes the verdict on a delivery with an invalid signature or a body that is too large."""
-        return cls(provider, refusal.result, reason=refusal.reason)
+        return cls(source, provider, refusal.result, reason=refusal.reason)
 
     @classmethod
     def unavailable(
         cls,
+        source: str,
         provider: str,
         reason: Reason,
         detail: str,
         *,
         failure: str | None = None,
-        secret: SecretAge | None = None,
+        secret: str | None = None,
     ) -> "Verdict":
         """Makes the verdict on a delivery that can't be stored at the moment; its provider should send it again."""
         failure = failure or detail
-        return cls(provider, Result.UNAVAILABLE, reason=reason, detail=detail, failure=failure, secret=secret)
+        return cls(source, provider, Result.UNAVAILABLE, reason=reason, detail=detail, failure=failure, secret=secret)

@@ -22,6 +22,7 @@ from webhook_service.storage.queries.messages import (
 )
 from webhook_service.storage.queries.quarantine import keep, release
 from webhook_service.storage.queries.receipts import encode_receipt, insert_receipts
+from webhook_service.storage.queries.replication import await_replicas
 from webhook_service.storage.writing import Executor, Transaction
 
 # Seconds that a commit waits for other writers. A delivery waits for at most two commits, the one under way when it
@@ -67,6 +68,7 @@ class Writes:
     def of(
         cls,
         contents: Contents,
+        source: str | None = None,
         *,
         quarantined: Quarantined | None = None,
         released: int | None = None,
@@ -74,10 +76,13 @@ class Writes:
         rename: bool = False,
         most_characters: float = inf,
     ) -> "Writes":
-        """Encodes the items, which needs no transaction; Amplified when they have more than ``most_characters``."""
+        """Encodes the items of a source's delivery, which needs no transaction.
+
+        Amplified when they have more than ``most_characters``.
+        """
         room = _Room(most_characters)
-        messages = [room.take(encode_message(message)) for message in contents.messages]
-        receipts = [room.take(encode_receipt(receipt)) for receipt in contents.receipts]
+        messages = [room.take(encode_message(message, source)) for message in contents.messages]
+        receipts = [room.take(encode_receipt(receipt, source)) for receipt in contents.receipts]
         return cls(messages, receipts, quarantined, released, keep_for, rename)
 
     def in_conflict(self, outcomes: Outcomes) -> list[str]:
@@ -177,7 +182,9 @@ def _fit_in_one_statement(batch: Sequence[Writes]) -> bool:
 
 def _store_messages(executor: Executor, batch: Sequence[Writes]) -> list[Outcomes]:
     outcomes = iter(insert_messages(executor, list(chain.from_iterable(writes.messages for writes in batch))))
-    return [Outcomes(tuple(islice(outcomes, len(writes.messages)))) for writes in batch]
+    stored = [Outcomes(tuple(islice(outcomes, len(writes.messages)))) for writes in batch]
+    _confirm(executor, stored)
+    return stored
 
 
 def _store(database: Database, transaction: Transaction, batch: Sequence[Writes]) -> list[WriteResult]:
@@ -187,7 +194,14 @@ def _store(database: Database, transaction: Transaction, batch: Sequence[Writes]
         Outcomes(tuple(islice(messages, len(writes.messages))), tuple(islice(receipts, len(writes.receipts))))
         for writes in batch
     ]
+    _confirm(transaction, outcomes)
     return _settle(database, transaction, batch, outcomes)
+
+
+def _confirm(executor: Executor, outcomes: Sequence[Outcomes]) -> None:
+    """Has what was there already confirmed by the replicas, as a commit does that stores something."""
+    if not any(Outcome.CREATED in each.all() for each in outcomes):
+        await_replicas(executor)
 
 
 def _settle(

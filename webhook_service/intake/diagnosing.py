@@ -1,16 +1,16 @@
 """Looking for what would have made a refused signature match, apart from the deliveries and for little time."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Lock, Thread
 from time import monotonic, thread_time
 
 from webhook_service.domain.deliveries import Delivery
-from webhook_service.providers.base import Provider
+from webhook_service.providers.source import Source, Sources
 
-SHARE = 0.005  # of the time of a processor that a provider's refused deliveries may take
-LEAST_PAUSE = 0.05  # seconds between two of a provider
+SHARE = 0.005  # of the time of a processor that a source's refused deliveries may take
+LEAST_PAUSE = 0.05  # seconds between two of a source
 
 _log = logging.getLogger(__name__)
 
@@ -18,21 +18,21 @@ _log = logging.getLogger(__name__)
 class Diagnosing:
     """Diagnoses refused deliveries in a thread of its own, which starts with the first, and logs the hints.
 
-    Whoever floods a provider's address with wrong signatures gets a few of them diagnosed, and delays nobody.
+    Whoever floods a source's address with wrong signatures gets a few of them diagnosed, and delays nobody.
     """
 
-    def __init__(self, providers: Mapping[str, Provider]) -> None:
-        self._providers = providers
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
         self._refused: SimpleQueue[tuple[Delivery, str]] = SimpleQueue()
-        self._next: dict[str, float] = {}  # of monotonic, by provider; infinite while one of its deliveries is in work
+        self._next: dict[str, float] = {}  # of monotonic, by source; infinite while one of its deliveries is in work
         self._start = Lock()
         self._thread: Thread | None = None
 
-    def consider(self, provider: str, delivery: Callable[[], Delivery], request_id: str) -> None:
-        """Has a refused delivery diagnosed, unless others of its provider have used up the time; returns at once."""
-        if monotonic() < self._next.get(provider, 0.0):
+    def consider(self, source: str, delivery: Callable[[], Delivery], request_id: str) -> None:
+        """Has a refused delivery diagnosed, unless others of its source have used up the time; returns at once."""
+        if monotonic() < self._next.get(source, 0.0):
             return
-        self._next[provider] = float("inf")
+        self._next[source] = float("inf")
         self._refused.put((delivery(), request_id))
         with self._start:
             if self._thread is None:
@@ -43,17 +43,23 @@ class Diagnosing:
         while True:
             delivery, request_id = self._refused.get()
             begun = thread_time()
-            hint = _diagnose(self._providers[delivery.provider], delivery)
+            source = self._sources[delivery.source]
+            hint = _diagnose(source, delivery)
             if hint is not None:
-                fields = {"request_id": request_id, "provider": delivery.provider, "hint": hint}
+                fields = {
+                    "request_id": request_id,
+                    "source": source.name,
+                    "provider": source.provider.name,
+                    "hint": hint,
+                }
                 _log.info("refused signature", extra={"fields": fields})
             pause = max(LEAST_PAUSE, (thread_time() - begun) / SHARE)
-            self._next[delivery.provider] = monotonic() + pause
+            self._next[delivery.source] = monotonic() + pause
 
 
-def _diagnose(provider: Provider, delivery: Delivery) -> str | None:
+def _diagnose(source: Source, delivery: Delivery) -> str | None:
     try:
-        return provider.diagnose(delivery)
+        return source.provider.diagnose(delivery)
     except Exception:
-        _log.exception("diagnosis failed", extra={"fields": {"provider": provider.name}})
+        _log.exception("diagnosis failed", extra={"fields": {"source": source.name, "provider": source.provider.name}})
         return None

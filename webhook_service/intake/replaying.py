@@ -26,7 +26,7 @@ class Replayed:
 
 
 def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> Verdict:
-    """Takes a quarantined delivery of a configured provider in again; its signature was verified when it arrived.
+    """Takes a quarantined delivery of a configured source in again; its signature was verified when it arrived.
 
     What is understood is stored, with ``rename`` also a message whose ID is taken by another one, under an ID of its
     own. The delivery leaves the quarantine in the same transaction when all of it is stored; else the verdict says that
@@ -34,7 +34,7 @@ def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> V
     """
     kept = entry.delivery
     delivery = Delivery(
-        kept.provider,
+        kept.source_name,
         kept.raw,
         kept.headers,
         kept.target,
@@ -49,21 +49,21 @@ def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> V
 
 
 def replay_page(
-    database: Database, intake: Intake, *, after: int, limit: int, reason: str | None
+    database: Database, intake: Intake, *, after: int, limit: int, reason: str | None, source: str | None = None
 ) -> tuple[Replayed, Page[QuarantineSummary, int]]:
-    """Replays each delivery of a page of the quarantine; those of a provider that is not configured stay there.
+    """Replays each delivery of a page of the quarantine; those of a source that is not configured stay there.
 
     Raises StorageUnavailable; what was replayed before that is done.
     """
     with database.primary_snapshot() as snapshot:
-        page = list_quarantined(snapshot, after=after, limit=limit, reason=reason)
+        page = list_quarantined(snapshot, after=after, limit=limit, reason=reason, source=source)
     replayed = Replayed()
     for summary in page.items:
         with database.primary_snapshot() as snapshot:
             entry = find_quarantined(snapshot, summary.id)
         if entry is None:
             continue
-        if entry.delivery.provider not in intake.providers:
+        if entry.delivery.source_name not in intake.sources:
             replayed.quarantined += 1
             continue
         verdict = replay(entry, intake)

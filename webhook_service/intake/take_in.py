@@ -2,21 +2,23 @@
 
 import logging
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, RowRefused, SignatureInvalid, StorageUnavailable
 from webhook_service.domain.limits import PROBLEMS_MAX
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.results import Outcome, Reason, Result
-from webhook_service.domain.secrets import SecretAge
 from webhook_service.domain.verdicts import Outcomes, Verdict
 from webhook_service.intake.commit import PATIENCE, Amplified, Writes, commit
-from webhook_service.providers.base import Provider
+from webhook_service.intake.secret_uses import SecretUses
+from webhook_service.providers.source import Source, Sources
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.replication import replication_warnings
 
 INTAKE = "webhook_service.intake"
 """The key of an application's ``extensions`` under which the gunicorn worker finds its intake."""
@@ -30,25 +32,36 @@ _log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes in the deliveries of the configured providers, which are given by name.
+    """Takes in the deliveries of the configured sources.
 
     ``max_body_bytes`` is the limit that whoever reads a body holds it to.
     """
 
-    def __init__(self, providers: Mapping[str, Provider], database: Database, *, max_body_bytes: int) -> None:
-        self.providers = providers
+    def __init__(self, sources: Sources, database: Database, *, max_body_bytes: int) -> None:
+        self.sources = sources
         self.max_body_bytes = max_body_bytes
         self._database = database
+        self._secret_uses = SecretUses(sources, database)
 
     def take_in(self, deliveries: Sequence[Delivery], patience: float = PATIENCE) -> list[Verdict]:
         """Returns the verdict on each delivery of a round, in order; what is accepted is on disk.
 
-        Every delivery is one of a configured provider. Failures are reported in the verdict, not raised. The commit
+        Every delivery is one of a configured source. Failures are reported in the verdict, not raised. The commit
         waits for other writers for at most ``patience`` seconds.
         """
-        examined = [_examine(self.providers[delivery.provider], delivery) for delivery in deliveries]
+        examined = [_examine(self.sources[delivery.source], delivery) for delivery in deliveries]
         stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
-        return [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+        verdicts = [next(stored) if isinstance(each, _Authentic) else each for each in examined]
+        self._secret_uses.note(verdicts)
+        return verdicts
+
+    def warnings(self) -> list[str]:
+        """Says what makes an acknowledged message less safe than is required. Raises StorageUnavailable."""
+        return replication_warnings(self._database)
+
+    def is_slow(self, delivery: Delivery) -> bool:
+        """Tells whether the signature of a delivery takes long to verify."""
+        return self.sources[delivery.source].provider.verifies_slowly
 
     def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:
@@ -91,36 +104,40 @@ class Intake:
 class _Authentic:
     """A verified delivery and what it writes; ``invalid`` says what of it was not understood."""
 
-    provider: Provider
+    source: Source
     delivery: Delivery
-    secret: SecretAge | None
+    secret: str | None
     writes: Writes
     invalid: PayloadInvalid | None
+    answer: Acknowledgement | None = None
 
     def concluded(self, outcomes: Outcomes) -> Verdict:
         """Returns the verdict on a delivery whose writes are on disk, but for what the quarantine has no room for."""
         if outcomes.quarantine_is_full:
-            full = StorageUnavailable(f"the quarantine of {self.provider.name} is full")
+            full = StorageUnavailable(f"the quarantine of {self.source.name} is full")
             return replace(self.unavailable(full, Reason.QUARANTINE_FULL), outcomes=outcomes)
         conflicting = self.writes.in_conflict(outcomes)
         invalid = _conflict(self.invalid, conflicting) if conflicting else self.invalid
         items = self.writes.messages or self.writes.receipts
         return Verdict(
-            provider=self.provider.name,
+            source=self.source.name,
+            provider=self.source.provider.name,
             result=_result(outcomes, self.invalid),
-            accepted=self.invalid is None or self.provider.accepts_unreadable,
+            accepted=self.invalid is None or self.source.provider.accepts_unreadable,
             reason=invalid.reason if invalid else None,
             errors=invalid.errors if invalid else {},
             secret=self.secret,
             message_id=str(items[0][0]) if items else None,
             outcomes=outcomes,
             quarantined=invalid is not None,
+            answer=self.answer,
         )
 
     def unavailable(self, unavailable: StorageUnavailable, reason: Reason = Reason.STORAGE_UNAVAILABLE) -> Verdict:
         """Returns the verdict on a delivery of which it is not known that all of it is stored."""
         return Verdict.unavailable(
-            self.provider.name,
+            self.source.name,
+            self.source.provider.name,
             reason,
             unavailable.detail,
             failure=unavailable.failure,
@@ -130,38 +147,40 @@ class _Authentic:
     def refused_by_database(self) -> "_Authentic":
         """Returns the delivery as one that goes to quarantine whole."""
         invalid = PayloadInvalid(Reason.REFUSED_BY_DATABASE, {"body": ["Can't be stored."]})
-        return _authentic(self.provider, self.delivery, self.secret, Contents(), invalid)
+        return _authentic(self.source, self.delivery, self.secret, Contents(), invalid)
 
 
-def _examine(provider: Provider, delivery: Delivery) -> _Authentic | Verdict:
+def _examine(source: Source, delivery: Delivery) -> _Authentic | Verdict:
     """Verifies and parses a delivery. A bug of its provider's code costs this delivery alone."""
     try:
-        secret = None if delivery.quarantine_id is not None else provider.verify(delivery)
+        secret = None if delivery.quarantine_id is not None else source.verify(delivery)
     except SignatureInvalid as refusal:
-        return Verdict.refused(provider.name, refusal)
+        return Verdict.refused(source.name, source.provider.name, refusal)
     except Exception as bug:
-        _report("verifier failed", provider, bug)
-        return Verdict.unavailable(provider.name, Reason.VERIFIER_FAILED, "the signature can't be checked")
+        _report("verifier failed", source, bug)
+        return Verdict.unavailable(
+            source.name, source.provider.name, Reason.VERIFIER_FAILED, "the signature can't be checked"
+        )
     try:
-        return _parse(provider, delivery, secret)
+        return _parse(source, delivery, secret)
     except PayloadInvalid as invalid:
-        return _authentic(provider, delivery, secret, Contents(), invalid)
+        return _authentic(source, delivery, secret, Contents(), invalid)
     except Amplified:
-        return _authentic(provider, delivery, secret, Contents(), _amplified())
+        return _authentic(source, delivery, secret, Contents(), _amplified())
     except Exception as bug:
         # A payload that no one foresaw must not be lost to a bug of ours.
-        _report("parser failed", provider, bug)
+        _report("parser failed", source, bug)
         failed = PayloadInvalid(Reason.PARSER_FAILED, {"body": ["The parser failed."]})
-        return _authentic(provider, delivery, secret, Contents(), failed)
+        return _authentic(source, delivery, secret, Contents(), failed)
 
 
-def _parse(provider: Provider, delivery: Delivery, secret: SecretAge | None) -> _Authentic:
-    contents = provider.parse(delivery)
+def _parse(source: Source, delivery: Delivery, secret: str | None) -> _Authentic:
+    contents = source.provider.parse(delivery)
     if not contents.unreadable:
-        return _authentic(provider, delivery, secret, contents, None)
+        return _authentic(source, delivery, secret, contents, None)
     problems = ((item.where, [item.reason.value]) for item in contents.unreadable)
     invalid = PayloadInvalid(contents.unreadable[0].reason, _first(problems, len(contents.unreadable)))
-    return _authentic(provider, delivery, secret, contents, invalid)
+    return _authentic(source, delivery, secret, contents, invalid)
 
 
 def _first(problems: Iterable[tuple[str, list[str]]], number: int) -> dict[str, list[str]]:
@@ -175,19 +194,20 @@ def _amplified() -> PayloadInvalid:
 
 
 def _authentic(
-    provider: Provider, delivery: Delivery, secret: SecretAge | None, contents: Contents, invalid: PayloadInvalid | None
+    source: Source, delivery: Delivery, secret: str | None, contents: Contents, invalid: PayloadInvalid | None
 ) -> _Authentic:
     if delivery.quarantine_id is not None:
         released = None if invalid else delivery.quarantine_id
-        writes = Writes.of(contents, released=released, rename=delivery.rename_conflicts)
+        writes = Writes.of(contents, source.name, released=released, rename=delivery.rename_conflicts)
     else:
         writes = Writes.of(
             contents,
-            quarantined=_quarantined(provider, delivery, invalid) if invalid else None,
-            keep_for=partial(_quarantined_for, provider, delivery, invalid),
+            source.name,
+            quarantined=_quarantined(source, delivery, invalid) if invalid else None,
+            keep_for=partial(_quarantined_for, source, delivery, invalid),
             most_characters=MOST_STORED * len(delivery.raw) + STORED_ANYWAY,
         )
-    return _Authentic(provider, delivery, secret, writes, invalid)
+    return _Authentic(source, delivery, secret, writes, invalid, contents.answer)
 
 
 def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:
@@ -200,19 +220,22 @@ def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> Pay
 
 
 def _quarantined_for(
-    provider: Provider, delivery: Delivery, invalid: PayloadInvalid | None, conflicting: Sequence[str]
+    source: Source, delivery: Delivery, invalid: PayloadInvalid | None, conflicting: Sequence[str]
 ) -> Quarantined:
     """Returns a delivery as it is kept for the sake of messages in conflict."""
-    return _quarantined(provider, delivery, _conflict(invalid, conflicting))
+    return _quarantined(source, delivery, _conflict(invalid, conflicting))
 
 
-def _quarantined(provider: Provider, delivery: Delivery, invalid: PayloadInvalid) -> Quarantined:
-    headers = {name: value for name in provider.kept_headers if (value := delivery.headers.get(name)) is not None}
+def _quarantined(source: Source, delivery: Delivery, invalid: PayloadInvalid) -> Quarantined:
+    headers = {
+        name: value for name in source.provider.kept_headers if (value := delivery.headers.get(name)) is not None
+    }
     return Quarantined(
-        provider=provider.name,
+        provider=source.provider.name,
+        source=source.name,
         raw=delivery.raw,
         headers=headers,
-        target=delivery.target,
+        target=source.provider.kept_target(delivery.target),
         reason=invalid.reason.value,
         problems=invalid.errors,
         received_at=delivery.received_at,
@@ -224,10 +247,13 @@ def _result(outcomes: Outcomes, invalid: PayloadInvalid | None) -> Result:
         return Result.CREATED
     if invalid is not None:
         return Result.VALIDATION_ERROR
+    if not outcomes.all():
+        return Result.EMPTY
     return Result.CONFLICT if Outcome.CONFLICT in outcomes.messages else Result.DUPLICATE
 
 
-def _report(what: str, provider: Provider, bug: Exception) -> None:
+def _report(what: str, source: Source, bug: Exception) -> None:
     # What an exception says may quote the payload, so only where it was raised is logged.
     where = "".join(traceback.format_tb(bug.__traceback__))
-    _log.error(what, extra={"fields": {"provider": provider.name, "error": type(bug).__name__, "where": where}})
+    fields = {"source": source.name, "provider": source.provider.name, "error": type(bug).__name__, "where": where}
+    _log.error(what, extra={"fields": fields})

@@ -6,15 +6,14 @@ from typing import Any
 from urllib.parse import quote
 
 from webhook_service.domain.deliveries import Delivery
+from webhook_service.domain.sources import source_at
 from webhook_service.intake.take_in import Intake
-from webhook_service.providers.native import Native
 
 Environ = Mapping[str, Any]
 
 VERDICT = "webhook_service.verdict"
 """The key of the WSGI environment under which a delivery that was taken in by the worker carries its verdict."""
 
-_PREFIX = "/webhook/"
 _WITHOUT_HTTP = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 
 
@@ -31,30 +30,22 @@ class EnvironHeaders:
         return value
 
 
-def provider_name(path: str) -> str | None:
-    """Returns the name of the provider whose deliveries come to a path; None when no provider's do."""
-    if path == Native.path():
-        return Native.name
-    name = path.removeprefix(_PREFIX)
-    return None if name in {path, Native.name} or "/" in name else name
-
-
 def delivery_in(environ: Environ, raw: bytes, intake: Intake) -> Delivery | None:
-    """Returns the delivery that a POST is; None for one that no configured provider sends, or that is too large.
+    """Returns the delivery that a POST is; None for one that no configured source sends, or that is too large.
 
     None as well where no host is named, so that nothing is stored of a request that may be refused for that.
     """
     if "HTTP_HOST" not in environ:
         return None
-    name = provider_name(environ["PATH_INFO"])
-    if name is None or name not in intake.providers or len(raw) > intake.max_body_bytes:
+    name = source_at(environ["PATH_INFO"])
+    if name is None or name not in intake.sources or len(raw) > intake.max_body_bytes:
         return None
     return read_delivery(environ, name, raw)
 
 
-def read_delivery(environ: Environ, provider: str, raw: bytes) -> Delivery:
+def read_delivery(environ: Environ, source: str, raw: bytes) -> Delivery:
     """Returns the delivery that a request is, with its body as it was sent."""
-    return Delivery(provider, raw, EnvironHeaders(environ), _target(environ), datetime.now(UTC))
+    return Delivery(source, raw, EnvironHeaders(environ), _target(environ), datetime.now(UTC))
 
 
 def _target(environ: Environ) -> str:

@@ -3,20 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.messages import Message
-from webhook_service.domain.secrets import SecretAge, Secrets
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """The body of the 200 that a provider wants to see."""
-
-    content_type: str
-    body: bytes
-
+from webhook_service.domain.secrets import Secrets
+from webhook_service.domain.sources import address
+from webhook_service.providers.routing import Route
 
 STATUS_OK = Acknowledgement("application/json", b'{"status":"ok"}')
 
@@ -30,54 +24,79 @@ class Sample:
     headers: Mapping[str, str]
 
 
+class Problem(NamedTuple):
+    """What is wrong with a secret, given by its label, or with an option, given by its setting; it shows neither."""
+
+    of: str
+    text: str
+
+
 class Provider(ABC):
-    """One sender of deliveries.
+    """A kind of sender.
+
+    An instance has the ``secrets`` of one source, its ``options`` by their settings' names, and the ``route`` by which
+    its items belong to other sources, if there is one.
 
     It is configured when the setting named ``secret_setting`` has a value; ``option_settings`` are then needed as well.
-    An instance has the ``secrets``, and the ``options`` by the names of their settings.
+    Those of them that are ``secret_options`` are not written into a file of configuration.
     """
 
-    name: ClassVar[str]
+    name: str
     secret_setting: ClassVar[str]
     option_settings: ClassVar[tuple[str, ...]] = ()
-    acknowledgement: ClassVar[Acknowledgement] = STATUS_OK
-    accepts_unreadable: ClassVar[bool] = False
+    secret_options: ClassVar[tuple[str, ...]] = ()
+    acknowledgement: Acknowledgement = STATUS_OK
+    accepts_unreadable: bool = False
     """Acknowledges a delivery that can't be understood, since it is kept and sending it again can't help."""
-    kept_headers: ClassVar[tuple[str, ...]] = ("Content-Type", "User-Agent")
+    verifies_slowly: bool = False
+    """Verifies by a public key, which takes as long as twenty HMACs."""
+    kept_headers: tuple[str, ...] = ("Content-Type", "User-Agent")
     """The headers that are kept with a quarantined delivery, for the operator; none that helps to forge a delivery."""
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
         self.secrets = secrets
         self.options = options
+        self.route: Route | None = None
 
     @classmethod
-    def problems(cls, _secrets: Secrets, _options: Mapping[str, str]) -> list[str]:
-        """Lists the problems of these settings, a line each that starts with the setting's name and shows no secret."""
+    def problems(cls, _secrets: Secrets, _options: Mapping[str, str]) -> list[Problem]:
+        """Lists what is wrong with these settings."""
         return []
 
     @classmethod
     def path(cls) -> str:
-        """Returns the path that deliveries come to, below the service's base URL."""
-        return f"/webhook/{cls.name}"
+        """Returns the path of the source that is named like this provider."""
+        return address(cls.name)
 
     @abstractmethod
-    def verify(self, delivery: Delivery) -> SecretAge:
-        """Returns which secret signed the delivery; SignatureInvalid if neither. Takes the same time either way."""
+    def verify(self, delivery: Delivery) -> str:
+        """Returns the label of the secret that signed the delivery; SignatureInvalid if none did.
+
+        Takes the same time whichever it is.
+        """
+
+    def kept_target(self, target: str) -> str:
+        """Returns the path and query of a delivery as they are kept in quarantine, with no secret in them."""
+        return target
 
     @abstractmethod
     def parse(self, delivery: Delivery) -> Contents:
         """Returns the items of a delivery; PayloadInvalid when it can't be understood, and nothing else for any bytes.
 
-        Reads the body and ``received_at`` alone, so that a delivery in quarantine can be parsed again. An item that
-        can't be read or stored is named in ``unreadable`` and takes no other along.
+        Reads the body, ``received_at`` and the ``kept_headers`` alone, so that a delivery in quarantine can be parsed
+        again. An item that can't be read or stored is named in ``unreadable`` and takes no other along. A delivery that
+        checks the address has an ``answer`` and no items.
         """
 
-    @classmethod
-    def has_handshake(cls) -> bool:
-        """Tells whether this provider checks a new URL by a GET."""
-        return cls.handshake is not Provider.handshake
+    def source_of(self, item: Any, delivery: Delivery) -> str | None:
+        """Returns the source that the route gives an item of a delivery; None for that of the delivery."""
+        return self.route.source_of(item, delivery.source) if self.route else None
 
-    def handshake(self, _parameters: Mapping[str, str]) -> str | None:
+    def has_handshake(self) -> bool:
+        """Tells whether this provider checks a new URL by a GET."""
+        return type(self).handshake is not Provider.handshake
+
+    def handshake(self, _parameters: Mapping[str, str]) -> Acknowledgement | None:
         """Answers the provider's check of a new URL; None when it is refused or there is no such check."""
         return None
 
@@ -90,5 +109,8 @@ class Provider(ABC):
         return None
 
     @abstractmethod
-    def sample(self, message: Message) -> Sample:
-        """Makes a delivery of this message, signed with the current secret as of the message's ``received_at``."""
+    def sample(self, message: Message, path: str | None = None) -> Sample:
+        """Makes a delivery of this message, signed with the current secret as of the message's ``received_at``.
+
+        It goes to ``path``, or to the source that is named like the provider.
+        """

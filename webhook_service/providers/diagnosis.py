@@ -50,10 +50,10 @@ def body_attempts(keys: Iterable[bytes], raw: bytes, content: Callable[[bytes], 
             yield hint, key, content(body)
 
 
-def first_match(attempts: Iterable[Attempt], claimed: Collection[bytes]) -> Hint | None:
-    """The hint of the first attempt whose HMAC-SHA256 was claimed."""
+def first_match(attempts: Iterable[Attempt], claimed: Collection[bytes], algorithm: str = "sha256") -> Hint | None:
+    """The hint of the first attempt whose HMAC was claimed."""
     for hint, key, content in attempts:
-        signature = hmac.digest(key, content, "sha256")
+        signature = hmac.digest(key, content, algorithm)
         if any(hmac.compare_digest(signature, claim) for claim in claimed):
             return hint
     return None

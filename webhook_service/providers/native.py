@@ -7,7 +7,7 @@ from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Reason
-from webhook_service.domain.secrets import SecretAge
+from webhook_service.domain.sources import NATIVE
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.diagnosis import diagnose_hex_signature
 from webhook_service.providers.signatures import signing_secret
@@ -27,32 +27,34 @@ def sign(secret: str, raw: bytes) -> str:
 class Native(Provider):
     """The service's own scheme, for any program that can compute an HMAC."""
 
-    name = "native"
+    name = NATIVE
     secret_setting = "WEBHOOK_SECRET"  # noqa: S105  # a setting's name
 
-    @classmethod
-    def path(cls) -> str:
-        return "/webhook"
-
-    def verify(self, delivery: Delivery) -> SecretAge:
+    def verify(self, delivery: Delivery) -> str:
         header = delivery.headers.get(SIGNATURE_HEADER)
         if not header:
             raise SignatureInvalid(Reason.MISSING_SIGNATURE)
         claimed = _SIGNATURE.fullmatch(header.strip().lower())
         if claimed is None:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
-        expected = ((age, sign(secret, delivery.raw).encode()) for age, secret in self.secrets.by_age())
+        expected = ((label, sign(secret, delivery.raw).encode()) for label, secret in self.secrets.by_age())
         return signing_secret(expected, [claimed[1].encode()])
 
     def parse(self, delivery: Delivery) -> Contents:
-        payload = load_native_payload(loads_object(delivery.raw))
-        message = Message(provider=self.name, received_at=delivery.received_at, **payload)
+        payload = loads_object(delivery.raw)
+        message = Message(
+            provider=self.name,
+            received_at=delivery.received_at,
+            source=self.source_of(payload, delivery),
+            **load_native_payload(payload),
+        )
         return Contents(messages=(message,))
 
     def diagnose(self, delivery: Delivery) -> str | None:
         return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self.secrets)
 
-    def sample(self, message: Message) -> Sample:
+    def sample(self, message: Message, path: str | None = None) -> Sample:
+        path = path or self.path()
         body = dump_native_payload(message)
         headers = {"Content-Type": "application/json", SIGNATURE_HEADER: sign(self.secrets.current, body)}
-        return Sample(self.path(), body, headers)
+        return Sample(path, body, headers)

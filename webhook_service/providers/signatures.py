@@ -7,15 +7,14 @@ from collections.abc import Collection, Iterable
 
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.results import Reason
-from webhook_service.domain.secrets import SecretAge
 
 
-def signing_secret(expected: Iterable[tuple[SecretAge, bytes]], claimed: Collection[bytes]) -> SecretAge:
-    """The age of the secret whose signature is among the claimed ones; SignatureInvalid when none is.
+def signing_secret(expected: Iterable[tuple[str, bytes]], claimed: Collection[bytes]) -> str:
+    """The label of the secret whose signature is among the claimed ones; SignatureInvalid when none is.
 
     Every pair is compared, each in constant time, so that the time taken says nothing about which one matched.
     """
-    matched = [age for age, signature in expected for claim in claimed if hmac.compare_digest(signature, claim)]
+    matched = [label for label, signature in expected for claim in claimed if hmac.compare_digest(signature, claim)]
     if not matched:
         raise SignatureInvalid(Reason.WRONG_SIGNATURE)
     return matched[0]

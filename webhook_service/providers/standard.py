@@ -1,4 +1,4 @@
-"""Any sender of Standard Webhooks: the native payload, signed together with an ID and a time.
+"""Any sender of Standard Webhooks: the native payload or the specification's own, signed with an ID and a time.
 
 Specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -10,14 +10,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
+from typing import Any
 
 from webhook_service.domain.deliveries import Contents, Delivery
-from webhook_service.domain.errors import SignatureInvalid
+from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
+from webhook_service.domain.formats import parse_timestamp
+from webhook_service.domain.limits import MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Reason
-from webhook_service.domain.secrets import SecretAge, Secrets
-from webhook_service.providers.base import Provider, Sample
+from webhook_service.domain.secrets import Secrets
+from webhook_service.providers.base import Problem, Provider, Sample
 from webhook_service.providers.diagnosis import LARGEST_BODY, Attempt, Hint, body_attempts, first_match
+from webhook_service.providers.fields import FieldInvalid, short_text
 from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
 from webhook_service.providers.strict_json import loads_object
 from webhook_service.schemas.native import dump_native_payload, load_native_payload
@@ -31,6 +35,7 @@ _SECRET_PREFIX = "whsec_"  # noqa: S105  # what secrets start with
 _SIGNATURES_EXAMINED = 16  # a rotation needs two
 _DIGEST_BYTES = 32
 _VERSION = "v1"  # symmetric; v1a is not HMAC
+_EVENT_FIELDS = frozenset({"type", "timestamp", "data"})
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
@@ -61,23 +66,23 @@ class Standard(Provider):
 
     name = "standard"
     secret_setting = "STANDARD_WEBHOOKS_SECRET"  # noqa: S105  # a setting's name
+    kept_headers = (*Provider.kept_headers, ID_HEADER)
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
         super().__init__(secrets, options)
-        self._keys = [(age, decode_secret(secret)) for age, secret in secrets.by_age()]
+        self._keys = [(label, decode_secret(secret)) for label, secret in secrets.by_age()]
 
     @classmethod
-    def problems(cls, secrets: Secrets, _options: Mapping[str, str]) -> list[str]:
+    def problems(cls, secrets: Secrets, _options: Mapping[str, str]) -> list[Problem]:
         problems = []
-        for age, secret in secrets.by_age():
+        for label, secret in secrets.by_age():
             try:
                 decode_secret(secret)
             except ValueError:
-                setting = cls.secret_setting + ("_PREVIOUS" if age is SecretAge.PREVIOUS else "")
-                problems.append(f"{setting}: not base64, with or without {_SECRET_PREFIX} before it")
+                problems.append(Problem(label, f"not base64, with or without {_SECRET_PREFIX} before it"))
         return problems
 
-    def verify(self, delivery: Delivery) -> SecretAge:
+    def verify(self, delivery: Delivery) -> str:
         webhook_id = _header(delivery, ID_HEADER, Reason.MISSING_WEBHOOK_ID)
         timestamp = _header(delivery, TIMESTAMP_HEADER, Reason.MISSING_TIMESTAMP)
         claimed = _claimed_signatures(_header(delivery, SIGNATURE_HEADER, Reason.MISSING_SIGNATURE))
@@ -86,15 +91,19 @@ class Standard(Provider):
         if not claimed:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
         content = signed_content(header_bytes(webhook_id), timestamp.encode(), delivery.raw)
-        age = signing_secret(((age, hmac.digest(key, content, "sha256")) for age, key in self._keys), claimed)
+        label = signing_secret(((label, hmac.digest(key, content, "sha256")) for label, key in self._keys), claimed)
         # Only now: 'stale' is said of what is authentic, so that it means a replay or a wrong clock and nothing else.
         if abs(_skew(timestamp, delivery.received_at)) > TOLERANCE:
             raise SignatureInvalid(Reason.STALE_TIMESTAMP)
-        return age
+        return label
 
     def parse(self, delivery: Delivery) -> Contents:
-        payload = load_native_payload(loads_object(delivery.raw))
-        message = Message(provider=self.name, received_at=delivery.received_at, **payload)
+        payload = loads_object(delivery.raw)
+        source = self.source_of(payload, delivery)
+        if payload.keys() >= _EVENT_FIELDS and "message_id" not in payload:
+            return Contents(messages=(_event(payload, delivery, source),))
+        fields = load_native_payload(payload)
+        message = Message(provider=self.name, received_at=delivery.received_at, source=source, **fields)
         return Contents(messages=(message,))
 
     def diagnose(self, delivery: Delivery) -> str | None:
@@ -124,7 +133,8 @@ class Standard(Provider):
         for _, key in self._keys:
             yield Hint.BODY_SIGNED_ALONE, key, raw
 
-    def sample(self, message: Message) -> Sample:
+    def sample(self, message: Message, path: str | None = None) -> Sample:
+        path = path or self.path()
         body = dump_native_payload(message)
         webhook_id, timestamp = f"msg_{message.message_id}", str(int(message.received_at.timestamp()))
         signature = sign(self._keys[0][1], webhook_id.encode(), timestamp.encode(), body)
@@ -134,7 +144,27 @@ class Standard(Provider):
             TIMESTAMP_HEADER: timestamp,
             SIGNATURE_HEADER: f"{_VERSION}," + base64.b64encode(signature).decode(),
         }
-        return Sample(self.path(), body, headers)
+        return Sample(path, body, headers)
+
+
+def _event(payload: dict[str, Any], delivery: Delivery, source: str | None) -> Message:
+    """Reads the payload that the specification recommends, ``{"type", "timestamp", "data"}``, which names nobody."""
+    try:
+        return Message(
+            message_id=short_text(delivery.headers.get(ID_HEADER), ID_HEADER, MESSAGE_ID_MAX),
+            provider=Standard.name,
+            sender=Standard.name,
+            recipient=Standard.name,
+            ts=parse_timestamp(short_text(payload["timestamp"], "timestamp", WORD_MAX)),
+            received_at=delivery.received_at,
+            type=short_text(payload["type"], "type", WORD_MAX),
+            extra={name: value for name, value in payload.items() if name not in ("type", "timestamp")},
+            source=source,
+        )
+    except FieldInvalid as invalid:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, {invalid.field: ["Missing or not storable."]}) from None
+    except ValueError:
+        raise PayloadInvalid(Reason.INVALID_FIELDS, {"timestamp": ["Not an ISO 8601 timestamp with a zone."]}) from None
 
 
 def _header(delivery: Delivery, name: str, missing: Reason) -> str:

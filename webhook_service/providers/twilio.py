@@ -9,12 +9,12 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from itertools import product
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.formats import E164
@@ -22,27 +22,22 @@ from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
-from webhook_service.domain.secrets import SecretAge, Secrets
-from webhook_service.providers.base import Acknowledgement, Provider, Sample
-from webhook_service.providers.diagnosis import LARGEST_BODY, Hint
+from webhook_service.domain.secrets import Secrets
+from webhook_service.providers.base import Problem, Provider, Sample
+from webhook_service.providers.diagnosis import LARGEST_BODY
 from webhook_service.providers.fields import FieldInvalid, long_text, short_text
+from webhook_service.providers.forms import Form, FormInvalid, read_fields, to_form
 from webhook_service.providers.signatures import from_base64, signing_secret
+from webhook_service.providers.urls import difference, is_base_url, other_urls, with_and_without_port
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 PUBLIC_URL = "PUBLIC_URL"
 
 _DIGEST_BYTES = 20
-_MOST_FIELDS = 1000  # Twilio sends some dozens
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 _INCOMING = ("receiving", "received")
 _CHANNEL_AND_NUMBER = re.compile(rf"([a-z]+):({E164})")
 _BODY_HASH = re.compile(r"[?&]bodySHA256=([0-9a-fA-F]{64})(?:&|\Z)")
-_PORT = re.compile(r":[0-9]*\Z")
-_HOST_MAX = 255  # characters
 _MEDIA = ("image", "audio", "video")
-
-Form = dict[str, str | list[str]]
-"""A form's values by name; a list where a name stands more than once."""
 
 
 def sign(token: str, url: str, fields: Iterable[tuple[str, str]]) -> bytes:
@@ -62,32 +57,32 @@ class Twilio(Provider):
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
         super().__init__(secrets, options)
-        self._base_urls = _with_and_without_port(options[PUBLIC_URL])
+        self._base_urls = with_and_without_port(options[PUBLIC_URL])
 
     @classmethod
-    def problems(cls, _secrets: Secrets, options: Mapping[str, str]) -> list[str]:
+    def problems(cls, _secrets: Secrets, options: Mapping[str, str]) -> list[Problem]:
         url = options.get(PUBLIC_URL)
-        if url is None or _is_base_url(url):
+        if url is None or is_base_url(url):
             return []
-        return [f"{PUBLIC_URL}: not the base of this service's URLs, such as https://inbox.example.com"]
+        return [Problem(PUBLIC_URL, "not the base of this service's URLs, such as https://inbox.example.com")]
 
-    def verify(self, delivery: Delivery) -> SecretAge:
+    def verify(self, delivery: Delivery) -> str:
         claimed = _claimed_signature(delivery)
         fields = _signed_fields(delivery)
         expected = (
-            (age, sign(token, base_url + delivery.target, fields))
-            for age, token in self.secrets.by_age()
+            (label, sign(token, base_url + delivery.target, fields))
+            for label, token in self.secrets.by_age()
             for base_url in self._base_urls
         )
         return signing_secret(expected, [claimed])
 
     def parse(self, delivery: Delivery) -> Contents:
         try:
-            form = _to_form(_read_fields(delivery.raw))
-        except _FormInvalid as invalid:
+            form = to_form(read_fields(delivery.raw))
+        except FormInvalid as invalid:
             raise PayloadInvalid(invalid.reason, {"body": ["Not a form."]}) from None
         try:
-            return _contents(form, delivery.received_at)
+            return _contents(form, delivery.received_at, self.source_of(form, delivery))
         except FieldInvalid as invalid:
             raise PayloadInvalid(Reason.INVALID_FIELDS, {invalid.field: ["Missing or not storable."]}) from None
 
@@ -98,13 +93,14 @@ class Twilio(Provider):
             return None
         if len(delivery.raw) > LARGEST_BODY:
             return None
-        for url in _other_urls(self.options[PUBLIC_URL], delivery):
+        for url in other_urls(self.options[PUBLIC_URL], delivery):
             for _, token in self.secrets.by_age():
                 if hmac.compare_digest(sign(token, url, fields), claimed):
-                    return _difference(url, self._base_urls[0] + delivery.target)
+                    return difference(url, self._base_urls[0] + delivery.target)
         return None
 
-    def sample(self, message: Message) -> Sample:
+    def sample(self, message: Message, path: str | None = None) -> Sample:
+        path = path or self.path()
         fields = {
             "AccountSid": "AC" + "0" * 32,
             "ApiVersion": "2010-04-01",
@@ -116,52 +112,24 @@ class Twilio(Provider):
             "SmsStatus": "received",
             "To": message.recipient,
         }
-        signature = sign(self.secrets.current, self._base_urls[0] + self.path(), fields.items())
+        signature = sign(self.secrets.current, self._base_urls[0] + path, fields.items())
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             SIGNATURE_HEADER: base64.b64encode(signature).decode(),
         }
-        return Sample(self.path(), urlencode(fields).encode(), headers)
+        return Sample(path, urlencode(fields).encode(), headers)
 
 
-class _FormInvalid(Exception):
-    """A body that is not a form that Twilio would send."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
-def _read_fields(raw: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
-    except UnicodeDecodeError:
-        raise _FormInvalid(Reason.NOT_UTF8) from None
-    except ValueError:
-        raise _FormInvalid(Reason.TOO_MANY_FIELDS) from None
-
-
-def _to_form(fields: list[tuple[str, str]]) -> Form:
-    form: Form = {}
-    for name, value in fields:
-        earlier = form.get(name)
-        if earlier is None:
-            form[name] = value
-        else:
-            form[name] = [*(earlier if isinstance(earlier, list) else [earlier]), value]
-    return form
-
-
-def _contents(form: Form, received_at: datetime) -> Contents:
+def _contents(form: Form, received_at: datetime, source: str | None) -> Contents:
     status = form.get("MessageStatus") or form.get("SmsStatus")
     if status in _INCOMING or (status is None and "Body" in form):
-        return Contents(messages=(_message(form, received_at),))
+        return Contents(messages=(_message(form, received_at, source),))
     if status is not None:
-        return Contents(receipts=(_receipt(form, received_at),))
+        return Contents(receipts=(_receipt(form, received_at, source),))
     raise PayloadInvalid(Reason.UNKNOWN_EVENT, {"MessageStatus": ["Neither an incoming message nor a status."]})
 
 
-def _message(form: Form, received_at: datetime) -> Message:
+def _message(form: Form, received_at: datetime, source: str | None) -> Message:
     body = long_text(form.get("Body", ""), "Body")
     return Message(
         message_id=short_text(form.get("MessageSid"), "MessageSid", MESSAGE_ID_MAX),
@@ -173,10 +141,11 @@ def _message(form: Form, received_at: datetime) -> Message:
         text=body or None,
         type=_type(form),
         extra=_extra(form, "MessageSid", "From", "To", "Body"),
+        source=source,
     )
 
 
-def _receipt(form: Form, received_at: datetime) -> Receipt:
+def _receipt(form: Form, received_at: datetime, source: str | None) -> Receipt:
     field = "MessageStatus" if form.get("MessageStatus") else "SmsStatus"
     error = ": ".join(long_text(form[name], name) for name in ("ErrorCode", "ErrorMessage") if form.get(name))
     return Receipt(
@@ -188,6 +157,7 @@ def _receipt(form: Form, received_at: datetime) -> Receipt:
         received_at=received_at,
         error=error or None,
         extra=_extra(form, "MessageSid", "To", field),
+        source=source,
     )
 
 
@@ -233,49 +203,6 @@ def _signed_fields(delivery: Delivery) -> list[tuple[str, str]]:
             raise SignatureInvalid(Reason.WRONG_SIGNATURE)
         return []
     try:
-        return _read_fields(delivery.raw)
-    except _FormInvalid as invalid:
+        return read_fields(delivery.raw)
+    except FormInvalid as invalid:
         raise SignatureInvalid(invalid.reason) from None
-
-
-def _is_base_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        port_is_sane = parts.port != 0
-    except ValueError:
-        return False
-    is_bare = not (parts.query or parts.fragment or re.search(r"\s", url))
-    return port_is_sane and is_bare and parts.scheme in _DEFAULT_PORTS and bool(parts.hostname)
-
-
-def _with_and_without_port(base_url: str) -> tuple[str, str]:
-    """A base URL in the two forms of which Twilio may have signed either, without a slash at its end.
-
-    https://github.com/twilio/twilio-python/blob/main/twilio/request_validator.py tries the same two.
-    """
-    parts = urlsplit(base_url.rstrip("/"))
-    host = _PORT.sub("", parts.netloc)
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    return parts._replace(netloc=f"{host}:{port}").geturl(), parts._replace(netloc=host).geturl()
-
-
-def _other_urls(public_url: str, delivery: Delivery) -> Iterator[str]:
-    """URLs that the delivery may have been sent to if PUBLIC_URL is not what is set at Twilio."""
-    parts = urlsplit(public_url.rstrip("/"))
-    hosts = {parts.netloc, delivery.headers.get("Host"), delivery.headers.get("X-Forwarded-Host")}
-    path, question_mark, query = delivery.target.partition("?")
-    targets = [delivery.target, f"{path}/{question_mark}{query}", path]
-    for host, scheme, prefix, target in product(hosts, _DEFAULT_PORTS, {parts.path, ""}, targets):
-        if host and len(host) <= _HOST_MAX and _is_base_url(f"{scheme}://{host}"):
-            for base_url in _with_and_without_port(f"{scheme}://{host}{prefix}"):
-                yield base_url + target
-
-
-def _difference(url: str, expected: str) -> Hint:
-    """Names the first difference between the URL that was signed and the one that was expected."""
-    ours, theirs = urlsplit(expected), urlsplit(url)
-    if ours.hostname != theirs.hostname:
-        return Hint.OTHER_HOST
-    if (ours.path, ours.query) != (theirs.path, theirs.query):
-        return Hint.OTHER_PATH
-    return Hint.OTHER_SCHEME if ours.scheme != theirs.scheme else Hint.OTHER_PORT

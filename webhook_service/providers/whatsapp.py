@@ -7,18 +7,19 @@ Payloads: https://developers.facebook.com/documentation/business-messaging/whats
 import hmac
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery, Unreadable
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
-from webhook_service.domain.secrets import SecretAge
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.diagnosis import diagnose_hex_signature
 from webhook_service.providers.fields import FieldInvalid, long_text, phone_number, short_text, unix_time
@@ -60,45 +61,53 @@ class WhatsApp(Provider):
     name = "whatsapp"
     secret_setting = "WHATSAPP_APP_SECRET"  # noqa: S105  # a setting's name
     option_settings = ("WHATSAPP_VERIFY_TOKEN",)
+    secret_options = option_settings
     accepts_unreadable = True
 
-    def verify(self, delivery: Delivery) -> SecretAge:
+    def verify(self, delivery: Delivery) -> str:
         header = delivery.headers.get(SIGNATURE_HEADER)
         if not header:
             raise SignatureInvalid(Reason.MISSING_SIGNATURE)
         claimed = _SIGNATURE.fullmatch(header)
         if claimed is None:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
-        expected = ((age, sign(secret, delivery.raw)) for age, secret in self.secrets.by_age())
+        expected = ((label, sign(secret, delivery.raw)) for label, secret in self.secrets.by_age())
         return signing_secret(expected, [bytes.fromhex(claimed[1])])
 
     def parse(self, delivery: Delivery) -> Contents:
         payload = loads_object(delivery.raw)
         if payload.get("object") != OBJECT:
             raise PayloadInvalid(Reason.UNKNOWN_OBJECT, {"object": [f"Not {OBJECT}."]})
-        return _Reading(delivery.received_at).read(payload)
+        return _Reading(delivery.received_at, partial(self.source_of, delivery=delivery)).read(payload)
 
-    def handshake(self, parameters: Mapping[str, str]) -> str | None:
+    def handshake(self, parameters: Mapping[str, str]) -> Acknowledgement | None:
         token = parameters.get("hub.verify_token", "").encode("utf-8", "replace")
         known = hmac.compare_digest(token, self.options["WHATSAPP_VERIFY_TOKEN"].encode())
         if not known or parameters.get("hub.mode") != "subscribe":
             return None
-        return parameters.get("hub.challenge")
+        challenge = parameters.get("hub.challenge")
+        return (
+            None
+            if challenge is None
+            else Acknowledgement("text/plain; charset=utf-8", challenge.encode("utf-8", "replace"))
+        )
 
     def diagnose(self, delivery: Delivery) -> str | None:
         return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self.secrets)
 
-    def sample(self, message: Message) -> Sample:
+    def sample(self, message: Message, path: str | None = None) -> Sample:
+        path = path or self.path()
         body = json.dumps(_sample_payload(message), separators=(",", ":")).replace("/", "\\/").encode()
         signature = "sha256=" + sign(self.secrets.current, body).hex()
-        return Sample(self.path(), body, {"Content-Type": "application/json", SIGNATURE_HEADER: signature})
+        return Sample(path, body, {"Content-Type": "application/json", SIGNATURE_HEADER: signature})
 
 
 class _Reading:
     """One pass over a payload: everything in it ends in a message, in a receipt, or is named as unreadable."""
 
-    def __init__(self, received_at: datetime) -> None:
+    def __init__(self, received_at: datetime, source_of: Callable[[dict[str, Any]], str | None]) -> None:
         self._received_at = received_at
+        self._source_of = source_of
         self._messages: list[Message] = []
         self._receipts: list[Receipt] = []
         self._unreadable: list[Unreadable] = []
@@ -126,24 +135,27 @@ class _Reading:
         around = around | _rest("value", value, "messaging_product", "metadata", "contacts", *_ITEMS)
         if "metadata" in value:
             around["metadata"] = value["metadata"]
+        source = self._source_of(value)
         contacts = _Contacts(self._objects(value, "contacts", at, optional=True))
         with self._naming_bad_fields(at):
-            self._read_messages(value, at, around, contacts)
+            self._read_messages(value, at, around, contacts, source)
         for where, status in self._objects(value, "statuses", at, optional=True):
             with self._naming_bad_fields(where):
-                self._receipts.append(_receipt(status, contacts.add_to(around, status), self._received_at))
+                self._receipts.append(_receipt(status, contacts.add_to(around, status), self._received_at, source))
         if value.get("errors"):
             self._report(Reason.PROVIDER_ERROR, f"{at}.errors")
         for where in contacts.unclaimed():
             self._report(Reason.NO_ITEMS, where)
 
-    def _read_messages(self, value: dict[str, Any], at: str, around: dict[str, Any], contacts: "_Contacts") -> None:
+    def _read_messages(
+        self, value: dict[str, Any], at: str, around: dict[str, Any], contacts: "_Contacts", source: str | None
+    ) -> None:
         messages = self._objects(value, "messages", at, optional=True)
         recipient = _business_number(value) if messages else ""
         for where, message in messages:
             with self._naming_bad_fields(where):
                 extra = contacts.add_to(around, message)
-                self._messages.append(_message(message, recipient, extra, self._received_at))
+                self._messages.append(_message(message, recipient, extra, self._received_at, source))
 
     def _objects(
         self, parent: dict[str, Any], name: str, at: str = "", *, optional: bool = False
@@ -206,7 +218,9 @@ class _Contacts:
         return [where for index, (where, _) in enumerate(self._contacts) if index not in self._claimed]
 
 
-def _message(message: dict[str, Any], recipient: str, around: dict[str, Any], received_at: datetime) -> Message:
+def _message(
+    message: dict[str, Any], recipient: str, around: dict[str, Any], received_at: datetime, source: str | None
+) -> Message:
     sender_field = _first_given(message, _SENDER_FIELDS)
     kind = short_text(message.get("type"), "type", WORD_MAX)
     text = _text(kind, message)
@@ -223,10 +237,11 @@ def _message(message: dict[str, Any], recipient: str, around: dict[str, Any], re
         text=text,
         type=kind,
         extra=_extra(message, columns, around),
+        source=source,
     )
 
 
-def _receipt(status: dict[str, Any], around: dict[str, Any], received_at: datetime) -> Receipt:
+def _receipt(status: dict[str, Any], around: dict[str, Any], received_at: datetime, source: str | None) -> Receipt:
     recipient_field = _first_given(status, _RECIPIENT_FIELDS)
     return Receipt(
         message_id=short_text(status.get("id"), "id", MESSAGE_ID_MAX),
@@ -237,6 +252,7 @@ def _receipt(status: dict[str, Any], around: dict[str, Any], received_at: dateti
         received_at=received_at,
         error=_error(status),
         extra=_extra(status, {"id", "status", "timestamp", recipient_field}, around),
+        source=source,
     )
 
 

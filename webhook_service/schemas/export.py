@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain.errors import PayloadInvalid
-from webhook_service.domain.limits import PROVIDER_MAX, WORD_MAX
+from webhook_service.domain.limits import PROVIDER_MAX, SOURCE_MAX, WORD_MAX
 from webhook_service.domain.messages import Message, MessageFilter, Order, Position
 from webhook_service.domain.results import Reason
 from webhook_service.schemas.fields import Timestamp, errors_by_field, no_nul
@@ -51,6 +51,7 @@ class ExportedMessageSchema(Schema):
     ts = Timestamp(required=True)
     text = fields.String(load_default=None, allow_none=True, validate=no_nul)
     provider = fields.String(load_default="native", validate=[validate.Length(1, PROVIDER_MAX), no_nul])
+    source = fields.String(load_default=None, allow_none=True, validate=[validate.Length(1, SOURCE_MAX), no_nul])
     type = fields.String(load_default="text", validate=[validate.Length(1, WORD_MAX), no_nul])
     received_at = Timestamp()
     extra = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)

@@ -9,7 +9,7 @@ from webhook_service.domain.formats import encode_json, format_timestamps
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.schemas.messages import present_message
 
-CSV_HEADER = ("message_id", "from", "to", "ts", "text", "provider", "type", "received_at", "extra")
+CSV_HEADER = ("message_id", "from", "to", "ts", "text", "provider", "type", "received_at", "extra", "source")
 
 # Spreadsheets take a cell that begins with one of these for a formula: https://owasp.org/www-community/attacks/CSV_Injection
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -62,6 +62,7 @@ def _encode_csv(messages: Sequence[StoredMessage]) -> bytes:
             defuse(message.type),
             received_at,
             message.extra,
+            defuse(message.source),
         )
         for message, ts, received_at in zip(messages, times, received_times, strict=True)
     )

@@ -44,6 +44,9 @@ class MessageQuerySchema(PageSchema):
     provider = fields.String(
         load_default=None, validate=no_nul, metadata={"description": "Exactly this provider.", "example": "native"}
     )
+    source = fields.String(
+        load_default=None, validate=no_nul, metadata={"description": "Exactly this source.", "example": "native"}
+    )
     since = Timestamp(
         load_default=None, metadata={"description": "`ts` from this on.", "example": "2026-01-01T00:00:00Z"}
     )
@@ -86,8 +89,9 @@ def read_position(wanted: MessageFilter, order: Order, cursor: str | None) -> Po
 def message_cursors(wanted: MessageFilter, order: Order) -> PositionCursors:
     """Returns the cursors of the list of messages that pass a filter, in an order."""
     since, until = (None if end is None else format_timestamp(end) for end in (wanted.since, wanted.until))
+    of_source = () if wanted.source is None else (wanted.source,)
     return PositionCursors(
-        "messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q
+        "messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q, *of_source
     )
 
 
@@ -99,6 +103,7 @@ def present_message(message: StoredMessage) -> dict[str, Any]:
         "to": message.recipient,
         "ts": message.ts,
         "text": message.text,
+        "source": message.source,
         "provider": message.provider,
         "type": message.type,
         "received_at": message.received_at,

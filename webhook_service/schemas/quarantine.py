@@ -16,18 +16,20 @@ class QuarantineQuerySchema(PageSchema):
     """The query string of ``GET /quarantine`` and of ``POST /quarantine/replay``."""
 
     reason = fields.String(load_default=None, validate=no_nul)
+    source = fields.String(load_default=None, validate=no_nul)
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineQuery:
     """A request for at most ``limit`` entries after the one with the id ``after``; 0 is before the first.
 
-    With ``reason``, only those that were not understood for it.
+    With ``reason``, only those that were not understood for it; with ``source``, only those that came to it.
     """
 
     after: int
     limit: int
     reason: str | None
+    source: str | None
 
 
 class ReplaySchema(Schema):
@@ -43,13 +45,15 @@ _quarantine_query = QuarantineQuerySchema(unknown=EXCLUDE)
 def load_quarantine_query(query_string: bytes) -> QuarantineQuery:
     """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_quarantine_query, query_string)
-    cursor, reason = loaded["cursor"], loaded["reason"]
-    after = 0 if cursor is None else read_cursor(quarantine_cursors(reason), cursor)
-    return QuarantineQuery(after, loaded["limit"], reason)
+    cursor, reason, source = loaded["cursor"], loaded["reason"], loaded["source"]
+    after = 0 if cursor is None else read_cursor(quarantine_cursors(reason, source), cursor)
+    return QuarantineQuery(after, loaded["limit"], reason, source)
 
 
-def quarantine_cursors(reason: str | None) -> RowCursors:
-    """Returns the cursors of the list of quarantined deliveries, or of those of a reason."""
+def quarantine_cursors(reason: str | None, source: str | None = None) -> RowCursors:
+    """Returns the cursors of the list of quarantined deliveries, or of those of a reason or of a source."""
+    if source is not None:
+        return RowCursors("quarantine", reason, source)
     return RowCursors("quarantine") if reason is None else RowCursors("quarantine", reason)
 
 
@@ -63,6 +67,7 @@ def present_quarantined(summary: QuarantineSummary) -> dict[str, Any]:
     """Converts a quarantined delivery to its JSON object in a list, for ``encode_json``."""
     return {
         "id": summary.id,
+        "source": summary.source,
         "provider": summary.provider,
         "reason": summary.reason,
         "problems": summary.problems,

@@ -1,7 +1,6 @@
 """Query strings and the parameters that several lists share."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -9,13 +8,14 @@ from urllib.parse import parse_qsl
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from webhook_service.domain.limits import PAGE_DEFAULT, PAGE_MAX
+from webhook_service.domain.spelling import nearest
 from webhook_service.schemas.cursors import CursorInvalid, Cursors
 from webhook_service.schemas.fields import AsciiInteger, errors_by_field
 
 # A raw plus in these is a phone number's or a time zone's, hardly ever an encoded space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
 EMPTY_IS_ABSENT = frozenset(
-    {"from", "to", "provider", "since", "until", "q", "cursor", "after", "message_id", "status", "reason"}
+    {"from", "to", "provider", "source", "since", "until", "q", "cursor", "after", "message_id", "status", "reason"}
 )
 
 _MOST_UNKNOWN = 10  # parameters reported: each is compared with all that are known
@@ -78,10 +78,9 @@ def _unknown_parameters(parameters: Iterable[str], known: set[str]) -> dict[str,
 def _advice(unknown: str, known: list[str]) -> str:
     if not known:
         return "Unknown parameter: there are none here."
-    transposed = [name for name in known if sorted(name) == sorted(unknown.lower())]
-    nearest = transposed or get_close_matches(unknown.lower(), known, n=1)
-    if nearest:
-        return f"Unknown parameter. Did you mean '{nearest[0]}'?"
+    meant = nearest(unknown, known)
+    if meant:
+        return f"Unknown parameter. Did you mean '{meant}'?"
     return f"Unknown parameter. Known ones: {', '.join(known)}."
 
 

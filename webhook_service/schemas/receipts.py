@@ -22,6 +22,9 @@ class ReceiptQuerySchema(PageSchema):
         validate=no_nul,
         metadata={"description": "Only those with this status.", "example": "delivered"},
     )
+    source = fields.String(
+        load_default=None, validate=no_nul, metadata={"description": "Only those of this source.", "example": "berlin"}
+    )
 
 
 _receipt_query = ReceiptQuerySchema(unknown=EXCLUDE)
@@ -30,14 +33,15 @@ _receipt_query = ReceiptQuerySchema(unknown=EXCLUDE)
 def load_receipt_query(query_string: bytes) -> ReceiptQuery:
     """Loads a query string; QueryInvalid when a parameter is bad."""
     loaded = load_query(_receipt_query, query_string)
-    wanted, cursor = ReceiptFilter(loaded["message_id"], loaded["status"]), loaded["cursor"]
+    wanted, cursor = ReceiptFilter(loaded["message_id"], loaded["status"], loaded["source"]), loaded["cursor"]
     after = 0 if cursor is None else read_cursor(receipt_cursors(wanted), cursor)
     return ReceiptQuery(wanted, loaded["limit"], after)
 
 
 def receipt_cursors(wanted: ReceiptFilter) -> RowCursors:
     """Returns the cursors of the list of receipts that pass a filter."""
-    return RowCursors("receipts", wanted.message_id, wanted.status)
+    of_source = () if wanted.source is None else (wanted.source,)
+    return RowCursors("receipts", wanted.message_id, wanted.status, *of_source)
 
 
 def present_receipt(receipt: StoredReceipt) -> dict[str, Any]:
@@ -47,6 +51,7 @@ def present_receipt(receipt: StoredReceipt) -> dict[str, Any]:
         "status": receipt.status,
         "recipient": receipt.recipient,
         "ts": receipt.ts,
+        "source": receipt.source,
         "provider": receipt.provider,
         "received_at": receipt.received_at,
     }

@@ -6,11 +6,14 @@ Hooks: https://gunicorn.org/reference/settings/#server-hooks
 import gc
 import resource
 from functools import partial
+from threading import Thread
 from typing import Any
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # gunicorn has no types
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.intake.take_in import INTAKE
 from webhook_service.serving import listeners
 from webhook_service.serving.metrics_directory import MetricsDirectory
 from webhook_service.serving.reloading import refuse_to_count, reload
@@ -82,6 +85,19 @@ class Server:
         """Leaves the worker its own listeners alone."""
         if self._has_own_listeners:
             listeners.close_those_of_others(arbiter, worker)
+
+    def post_worker_init(self, worker: Any) -> None:
+        """Has the first worker say what the database lacks. It has connections, which the parent of all must not."""
+        if self.settings.require_sync_replica and worker.age == 1:
+            Thread(target=_warn, args=(worker,), daemon=True).start()
+
+
+def _warn(worker: Any) -> None:
+    try:
+        for warning in worker.wsgi.extensions[INTAKE].warnings():
+            worker.log.warning(warning)
+    except StorageUnavailable as unavailable:
+        worker.log.warning("whether a replica is synchronous is not known: %s", unavailable.detail)
 
 
 def _connections_that_files_allow(threads: int) -> int:

@@ -12,7 +12,8 @@ from sqlalchemy import URL, Connection, literal, select
 
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
-from webhook_service.domain.statistics import Age
+from webhook_service.domain.statistics import Age, Space
+from webhook_service.storage.changes import Changes
 from webhook_service.storage.errors import BUSY, translated_errors
 from webhook_service.storage.postgresql import PostgresqlBackend, Replica
 from webhook_service.storage.sqlite import SqliteBackend
@@ -29,11 +30,20 @@ class Backend(Protocol):
         PostgreSQL the server takes it with the statement or transaction, and a timeout there is StorageUnavailable.
         """
 
+    def keeping(self) -> AbstractContextManager[Transaction] | None:
+        """Opens a transaction without a turn to write, where that is possible; None on SQLite."""
+
+    def watching(self) -> Changes:
+        """Opens a connection that notices what is stored."""
+
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:
         """Gives a connection that can only read; ``unlimited`` lifts the limit on how long a statement takes."""
 
     def problem(self) -> str | None:
         """Says what keeps the next message from being stored; None when nothing does."""
+
+    def space(self) -> Space:
+        """Measures the database and what is left on its disk."""
 
     def close(self) -> None:
         """Closes every connection."""
@@ -45,7 +55,8 @@ class Backend(Protocol):
 class Database:
     """The database: ``transaction()`` writes, ``snapshot()`` reads, and ``writing()`` gives the turn to write.
 
-    ``quarantine_max_bytes`` is what the deliveries of one provider may take in quarantine.
+    ``quarantine_max_bytes`` is what the deliveries of one provider may take in quarantine. With
+    ``require_sync_replica`` a server that waits for no synchronous replica is worth a warning.
 
     With a ``read_url``, of a PostgreSQL replica, ``snapshot()`` reads there, and all else stays on the primary.
 
@@ -60,8 +71,10 @@ class Database:
         pool_size: int,
         read_url: URL | None = None,
         quarantine_max_bytes: int = QUARANTINE_MAX_BYTES,
+        require_sync_replica: bool = False,
     ) -> None:
         self.quarantine_max_bytes = quarantine_max_bytes
+        self.require_sync_replica = require_sync_replica
         make = SqliteBackend if url.drivername == "sqlite" else PostgresqlBackend
         self._backend: Backend = make(url, pool_size=pool_size)
         self._replica = Replica(read_url, pool_size=pool_size) if read_url else None
@@ -93,10 +106,31 @@ class Database:
             yield transaction
 
     @contextmanager
+    def keeping(self, patience: float | None = None) -> Iterator[Transaction]:
+        """Opens a transaction that stores and deletes no message; it is on disk when the block is left.
+
+        On PostgreSQL nobody waits for their turn: the transaction locks the rows that it changes. On SQLite it is like
+        ``transaction``, and waits and raises like it.
+        """
+        without_turn = self._backend.keeping()
+        with translated_errors(), without_turn or self.transaction(patience) as transaction:
+            yield transaction
+
+    @contextmanager
     def savepoint(self, transaction: Transaction) -> Iterator[None]:
         """Opens a part of a transaction that is undone alone; RowRefused when a row of it is to blame."""
         with translated_errors(), transaction.begin_nested():
             yield
+
+    @contextmanager
+    def watching(self) -> Iterator[Changes]:
+        """Gives what notices, from now on, that the primary stores something; StorageUnavailable when it can't."""
+        with translated_errors():
+            changes = self._backend.watching()
+            try:
+                yield changes
+            finally:
+                changes.close()
 
     def snapshot(self) -> AbstractContextManager[Connection]:
         """Gives a connection whose statements can only read; StorageUnavailable when there is none to be had.
@@ -127,6 +161,11 @@ class Database:
         except StorageUnavailable as unavailable:
             return [unavailable.detail]
         return [problem] if problem else []
+
+    def read_space(self) -> Space:
+        """Measures the database and what is left on its disk; StorageUnavailable when it is away."""
+        with translated_errors():
+            return self._backend.space()
 
     def close(self) -> None:
         """Closes every connection."""

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Dialect,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -22,11 +23,23 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     cast,
+    func,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.types import TypeDecorator
 
-from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, PROVIDER_MAX, WORD_MAX
+from webhook_service.domain.limits import (
+    ADDRESS_MAX,
+    CONSUMER_NAME_MAX,
+    MESSAGE_ID_MAX,
+    PROVIDER_MAX,
+    SOURCE_MAX,
+    TOKEN_MAX,
+    WORD_MAX,
+)
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -66,22 +79,47 @@ def bytewise(length: int) -> String:
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
-def _growing_id() -> Mapped[int]:
+def growing_id() -> Mapped[int]:
     return mapped_column(BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
+
+
+def consumer_id() -> Mapped[int]:
+    return mapped_column(BigInteger, ForeignKey("consumers.id", ondelete="CASCADE"))
 
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
+def _source() -> Mapped[str]:
+    return mapped_column(bytewise(SOURCE_MAX))
+
+
+def _provider() -> Mapped[str | None]:
+    """Makes the column of a provider's name, which is null where the source is named like its provider."""
+    return mapped_column(bytewise(PROVIDER_MAX))
+
+
 def read_columns(row: type[Base], names: Iterable[str]) -> list[ColumnElement[Any]]:
-    """Returns the columns with these names for a select; one of JSON is read as text instead of being parsed."""
-    columns = [row.__table__.columns[name] for name in names]
-    return [cast(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in columns]
+    """Returns the columns with these names for a select; one of JSON is read as text instead of being parsed.
+
+    A provider that goes without saying is read as the name of the source.
+    """
+    return [_read_column(row.__table__.columns, name) for name in names]
+
+
+def _read_column(columns: ReadOnlyColumnCollection[str, KeyedColumnElement[Any]], name: str) -> ColumnElement[Any]:
+    column = columns[name]
+    if name == "provider":
+        return func.coalesce(column, columns["source"]).label(name)
+    return cast(column, Text).label(name) if isinstance(column.type, JSON) else column
 
 
 class MessageRow(Base):
-    """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads."""
+    """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads.
+
+    docs/decisions/0009 says why ``provider`` is null where the source is named like it.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -89,13 +127,22 @@ class MessageRow(Base):
         Index(None, "ts", "message_id"),
         Index(None, "sender", "ts", "message_id"),
         Index(None, "recipient", "ts", "message_id"),
-        Index(None, "provider", "ts", "message_id"),
+        Index(None, "source", "ts", "message_id"),
+        Index(
+            None,
+            "provider",
+            "ts",
+            "message_id",
+            sqlite_where=text("provider IS NOT NULL"),
+            postgresql_where=text("provider IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = _growing_id()
+    id: Mapped[int] = growing_id()
     message_id: Mapped[str] = mapped_column(bytewise(MESSAGE_ID_MAX))
-    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
+    source: Mapped[str] = _source()
+    provider: Mapped[str | None] = _provider()
     sender: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
     recipient: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
     ts: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -119,9 +166,10 @@ class ReceiptRow(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = _growing_id()
+    id: Mapped[int] = growing_id()
     message_id: Mapped[str] = mapped_column(bytewise(MESSAGE_ID_MAX))
-    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
+    source: Mapped[str] = _source()
+    provider: Mapped[str | None] = _provider()
     status: Mapped[str] = mapped_column(bytewise(WORD_MAX))
     recipient: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
     ts: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -134,10 +182,15 @@ class QuarantineRow(Base):
     """One authentic delivery that could not be understood; ``count`` says how often it came."""
 
     __tablename__ = "quarantine"
-    __table_args__ = (UniqueConstraint("provider", "body_sha256"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        # SQLite can't give a constraint another name, and this one is older than sources.
+        UniqueConstraint("source", "body_sha256", name="uq_quarantine_provider_body_sha256"),
+        {"sqlite_autoincrement": True},
+    )
 
-    id: Mapped[int] = _growing_id()
-    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX))
+    id: Mapped[int] = growing_id()
+    source: Mapped[str] = _source()
+    provider: Mapped[str | None] = _provider()
     body_sha256: Mapped[str] = mapped_column(bytewise(64))  # hex digits
     raw: Mapped[bytes] = mapped_column(LargeBinary)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)
@@ -150,14 +203,25 @@ class QuarantineRow(Base):
 
 
 class QuarantineSizeRow(Base):
-    """How many deliveries of a provider are in quarantine, and how many bytes they take."""
+    """How many deliveries of a source are in quarantine, and how many bytes they take."""
 
     __tablename__ = "quarantine_sizes"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    provider: Mapped[str] = mapped_column(bytewise(PROVIDER_MAX), primary_key=True)
+    source: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
     deliveries: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class SecretUseRow(Base):
+    """When a secret of a source, given by its label, last signed a delivery; only of sources with several secrets."""
+
+    __tablename__ = "secret_uses"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    source: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
+    label: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class SenderCountRow(Base):
@@ -192,3 +256,64 @@ class TotalsRow(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     messages: Mapped[int] = mapped_column(BigInteger)
     senders: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConsumerRow(Base):
+    """A reader of the feed; ``handed`` is the id up to which it was given to it, or passed over for its filter."""
+
+    __tablename__ = "consumers"
+    __table_args__ = (UniqueConstraint("kind", "name"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = growing_id()
+    kind: Mapped[str] = mapped_column(bytewise(16))
+    name: Mapped[str] = mapped_column(bytewise(CONSUMER_NAME_MAX))
+    filter: Mapped[dict[str, str]] = mapped_column(JSON)
+    handed: Mapped[int] = mapped_column(BigInteger)
+    max_leases: Mapped[int] = mapped_column(Integer)
+    max_attempts: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class StretchRow(Base):
+    """Messages with an id above ``after`` and up to ``last`` that a consumer was given and has not acknowledged.
+
+    ``attempt`` says how often they were given, and ``token`` names the lease that has them. They are given again from
+    ``free_at`` on: when the lease expires, or at once when they were refused. ``given_at`` is the time from which
+    ``free_at`` was reckoned.
+    """
+
+    __tablename__ = "stretches"
+    __table_args__ = (
+        Index(None, "consumer_id", "after"),
+        Index(None, "consumer_id", "free_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = growing_id()
+    consumer_id: Mapped[int] = consumer_id()
+    after: Mapped[int] = mapped_column(BigInteger)
+    last: Mapped[int] = mapped_column(BigInteger)
+    attempt: Mapped[int] = mapped_column(Integer)
+    token: Mapped[str | None] = mapped_column(bytewise(TOKEN_MAX))
+    given_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    free_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class DeadLetterRow(Base):
+    """A message that a consumer could not take. It goes with its message, whoever deletes that."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (
+        UniqueConstraint("consumer_id", "feed_id"),
+        Index(None, "consumer_id", "id"),
+        Index(None, "feed_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = growing_id()
+    consumer_id: Mapped[int] = consumer_id()
+    feed_id: Mapped[int] = mapped_column(BigInteger, ForeignKey(MessageRow.id, ondelete="CASCADE"))
+    reason: Mapped[str] = mapped_column(Text)
+    attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -16,6 +16,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
+from webhook_service.domain.statistics import Space
+from webhook_service.storage.changes import SqliteChanges
 from webhook_service.storage.errors import BUSY, PRIMARY
 from webhook_service.storage.schema_version import refuse_other_schema
 from webhook_service.storage.writer_lock import WriterLock
@@ -57,6 +59,13 @@ class SqliteBackend:
         finally:
             held.__exit__(None, None, None)
 
+    def keeping(self) -> None:
+        """Says that every transaction needs the turn to write."""
+
+    def watching(self) -> SqliteChanges:
+        """Opens a connection that notices what is stored."""
+        return SqliteChanges(self._connect(READER_TIMEOUT))
+
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:  # noqa: ARG002  # nothing limits them
         """Gives a connection that can only read, for as long as a statement takes."""
         self._reopen_if_replaced()
@@ -66,10 +75,15 @@ class SqliteBackend:
         """Says what keeps the next message from being stored; None when nothing does."""
         if not os.access(self._path, os.W_OK) or not os.access(self._path.parent, os.W_OK):
             return "the database is not writable"
-        room = os.statvfs(self._path.parent)
-        if room.f_bavail * room.f_frsize < ROOM_TO_WRITE:
-            return "no room to write"
-        return None
+        return "no room to write" if self._free() < ROOM_TO_WRITE else None
+
+    def space(self) -> Space:
+        """Measures the file with its log, and what is free on their disk."""
+        files = (self._path, self._path.with_name(self._path.name + "-wal"))
+        try:
+            return Space(sum(file.stat().st_size for file in files if file.exists()), self._free())
+        except OSError as error:
+            raise StorageUnavailable("the folder of the database is not readable", str(error)) from error
 
     def close(self) -> None:
         """Closes every connection."""
@@ -86,6 +100,10 @@ class SqliteBackend:
         self._reader.dispose(close=False)
         self._lock.forget()
         self._opened_before_fork |= self._opened is not None
+
+    def _free(self) -> int:
+        room = os.statvfs(self._path.parent)
+        return room.f_bavail * room.f_frsize
 
     def _engine(self, *, pool_size: int, read_only: bool) -> Engine:
         """Makes an engine whose connections sync every commit, or refuse to write."""

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.pool import PoolProxiedConnection
 
 from webhook_service.storage.errors import PRIMARY, connection_lost
+from webhook_service.storage.patience import is_pooled
 
 Transaction = Connection
 
@@ -53,8 +54,13 @@ class Turn:
 
     @contextmanager
     def autocommit(self) -> Iterator[Executor]:
-        """Gives a connection on which each statement is a transaction by itself."""
+        """Gives a connection on which each statement is a transaction by itself; with a pooler, all are one."""
         connection = self._writer.raw_connection()
+        if is_pooled(connection):
+            connection.close()
+            with self.transaction() as transaction:
+                yield transaction
+            return
         try:
             yield Autocommit(connection, self._writer.dialect)
         except psycopg.OperationalError as error:

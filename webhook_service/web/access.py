@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from base64 import b64decode
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
@@ -54,10 +54,12 @@ class Guard(Enum):
     """Whoever has the API token; while none is set, the processes of this user, or of root, on this machine."""
     BROWSERS = auto()
     """Readers, and browsers that are signed in; others are led to the sign-in page."""
+    ADMINS = auto()
+    """Readers who have the admin token, where one is set; a browser's changes of anything are for them as well."""
 
 
 class GuardedBlueprint(Blueprint):
-    """A blueprint that declares who may call its routes."""
+    """A blueprint that declares who may call its routes; ``guards`` has those of single views, by their names."""
 
     def __init__(
         self,
@@ -65,22 +67,30 @@ class GuardedBlueprint(Blueprint):
         import_name: str,
         *,
         guard: Guard,
+        guards: Mapping[str, Guard] | None = None,
         url_prefix: str | None = None,
         template_folder: str | None = None,
     ) -> None:
         super().__init__(name, import_name, url_prefix=url_prefix, template_folder=template_folder)
-        self.guard = guard
+        self._guard = guard
+        self._guards = dict(guards or {})
+
+    def guard_of(self, view: str) -> Guard:
+        """Returns who may call a view."""
+        return self._guards.get(view, self._guard)
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """The rules of access of one application.
 
-    ``sign_in`` is the endpoint of the sign-in page. ``unforwarded`` are the endpoints of no blueprint that are for
-    whoever is not forwarded by a proxy. ``find_users`` finds the users who may have made a request from this machine.
+    With an ``admin_token``, ``token`` is only good for reading and for taking messages. ``sign_in`` is the endpoint of
+    the sign-in page. ``unforwarded`` are the endpoints of no blueprint that are for whoever is not forwarded by a
+    proxy. ``find_users`` finds the users who may have made a request from this machine.
     """
 
     token: Secrets | None
+    admin_token: Secrets | None
     sessions: Sessions
     sign_in: str
     unforwarded: Collection[str]
@@ -95,14 +105,25 @@ class Access:
                 return _refuse_forwarded(request)
         if not self._admits(request, guard):
             return _lead_to(self.sign_in, request) if guard is Guard.BROWSERS and self.token else _refuse(self.token)
-        if request.method in _SAFE_METHODS or self._is_own_call(request, guard):
+        if request.method in _SAFE_METHODS:
             return None
-        return error_response(403, "not from another site")
+        if not self._is_own_call(request, guard):
+            return error_response(403, "not from another site")
+        if guard is not Guard.READERS and not self._is_admin(request, guard):
+            return error_response(403, "ADMIN_TOKEN needed")
+        return None
 
     def _admits(self, request: Request, guard: Guard) -> bool:
-        if _has_token(request, self.token) if self.token else _is_from_this_user(request, self.find_users):
+        if self.token is None:
+            return _is_from_this_user(request, self.find_users)
+        if _has_token(request, self.token) or (self.admin_token and _has_token(request, self.admin_token)):
             return True
         return guard is Guard.BROWSERS and self.sessions.is_open(request.cookies.get(SESSION_COOKIE))
+
+    def _is_admin(self, request: Request, guard: Guard) -> bool:
+        if self.admin_token is None or _has_token(request, self.admin_token):
+            return True
+        return guard is Guard.BROWSERS and self.sessions.is_of_admin(request.cookies.get(SESSION_COOKIE))
 
     def _is_own_call(self, request: Request, guard: Guard) -> bool:
         if guard is Guard.BROWSERS:
@@ -119,8 +140,9 @@ def init_access(app: Flask, access: Access) -> None:
     def guard_of(endpoint: str) -> Guard:
         if endpoint in access.unforwarded:
             return Guard.UNFORWARDED
-        blueprint = app.blueprints.get(endpoint.rpartition(".")[0])
-        return blueprint.guard if isinstance(blueprint, GuardedBlueprint) else Guard.READERS
+        name, _, view = endpoint.rpartition(".")
+        blueprint = app.blueprints.get(name)
+        return blueprint.guard_of(view) if isinstance(blueprint, GuardedBlueprint) else Guard.READERS
 
     @app.before_request
     def check() -> Response | None:

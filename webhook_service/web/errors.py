@@ -6,9 +6,18 @@ from typing import Any
 from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException, ServiceUnavailable, default_exceptions
 
+from webhook_service.domain.consumers import (
+    ConsumerNotFound,
+    LeaseEnded,
+    MessageNotFound,
+    NotInLease,
+    TooManyConsumers,
+)
+from webhook_service.domain.destinations import DestinationDeclared, DestinationNotFound
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.results import Reason, Result
 from webhook_service.domain.verdicts import Verdict
+from webhook_service.schemas.body import BodyInvalid
 from webhook_service.schemas.query import QueryInvalid
 from webhook_service.web.context import current_request
 
@@ -25,6 +34,14 @@ def init_errors(app: Flask) -> None:
     app.before_request(_refuse_unreadable)
     app.register_error_handler(StorageUnavailable, _storage_unavailable)
     app.register_error_handler(QueryInvalid, _invalid_query)
+    app.register_error_handler(BodyInvalid, _invalid_body)
+    app.register_error_handler(ConsumerNotFound, lambda _error: error_response(404, "not found"))
+    app.register_error_handler(DestinationNotFound, lambda _error: error_response(404, "not found"))
+    app.register_error_handler(DestinationDeclared, lambda _error: error_response(409, "the destination is declared"))
+    app.register_error_handler(LeaseEnded, lambda _error: error_response(409, "the lease has ended"))
+    app.register_error_handler(TooManyConsumers, lambda _error: error_response(409, "too many consumers"))
+    app.register_error_handler(MessageNotFound, _message_not_found)
+    app.register_error_handler(NotInLease, _not_in_lease)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
 
@@ -68,6 +85,19 @@ def _unavailable(detail: str) -> Response:
 
 def _invalid_query(error: QueryInvalid) -> Response:
     return error_response(422, "invalid query parameters", errors=error.errors)
+
+
+def _invalid_body(error: BodyInvalid) -> Response:
+    return error_response(422, "invalid body", errors=error.errors)
+
+
+def _message_not_found(_error: MessageNotFound) -> Response:
+    return error_response(422, "invalid body", errors={"message_id": ["No such message."]})
+
+
+def _not_in_lease(error: NotInLease) -> Response:
+    errors = {f"dead.{message_id}": ["Not a message of the lease."] for message_id in error.message_ids}
+    return error_response(422, "invalid body", errors=errors)
 
 
 def _http_error(error: HTTPException) -> Response:

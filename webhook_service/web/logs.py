@@ -180,7 +180,11 @@ def _write(lines: bytes) -> None:
 
 
 def _delivery_fields(verdict: Verdict) -> dict[str, Any]:
-    fields: dict[str, Any] = {"provider": verdict.provider, "result": verdict.result.value}
+    fields: dict[str, Any] = {
+        "source": verdict.source,
+        "provider": verdict.provider,
+        "result": verdict.result.value,
+    }
     outcomes = verdict.outcomes.all()
     if outcomes:
         fields["message_id"] = verdict.message_id

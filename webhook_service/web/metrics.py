@@ -4,83 +4,76 @@ Workers share their values through files in ``PROMETHEUS_MULTIPROC_DIR``, which 
 the values are this process's own. Multiprocess mode: https://prometheus.github.io/client_python/multiprocess/
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from functools import cache, partial, wraps
-from typing import Any
+from collections.abc import Mapping
+from functools import cache, partial
 
 from flask import Flask, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_flask_exporter import PrometheusMetrics
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.domain.quarantine import QuarantineSize
-from webhook_service.domain.results import Outcome
+from webhook_service.domain.results import Outcome, Result
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.web.context import current_request
 from webhook_service.web.lines import STDOUT
+from webhook_service.web.scrapes import DURATION, Exposition, Storage, StorageReadings
 
 METRICS_PATH = "/metrics"
 METRICS_ENDPOINT = "prometheus_metrics"  # as prometheus-flask-exporter names it
 
 SIGNATURES_HELP = "Valid signatures, by secret: once 'previous' stands still, the previous secret can go."
+_SOURCE = ("source", "provider")
+_KINDS = ("message", "receipt")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class Metrics:
     """The metrics of one application, exposed at ``/metrics``.
 
-    ``read_quarantine_sizes`` reads how much is in quarantine by provider; it is asked at each scrape.
+    ``providers`` has the provider of each source. ``readings`` tell how to read the state of the storage, which is done
+    at each scrape.
     """
 
-    def __init__(
-        self, app: Flask, *, providers: Iterable[str], read_quarantine_sizes: Callable[[], Mapping[str, QuarantineSize]]
-    ) -> None:
+    def __init__(self, app: Flask, *, providers: Mapping[str, str], readings: StorageReadings) -> None:
         registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
         self._requests = counter("http_requests_total", "HTTP requests answered.", ["method", "path", "status"])
         self._duration = Histogram(
-            "http_request_duration_seconds",
+            DURATION,
             "Time from a request's arrival to its answer.",
             ["method", "path"],
             buckets=_BUCKETS,
             registry=registry,
         )
-        self._deliveries = counter("webhook_requests_total", "Deliveries, by result.", ["provider", "result"])
+        self._deliveries = counter("webhook_requests_total", "Deliveries, by result.", [*_SOURCE, "result"])
         self._items = counter(
-            "webhook_items_total", "Items of accepted deliveries, by outcome.", ["provider", "kind", "outcome"]
+            "webhook_items_total",
+            "Items of accepted deliveries, by outcome.",
+            [*_SOURCE, "kind", "outcome"],
         )
         self._refusals = counter(
-            "webhook_refusals_total", "Deliveries refused or not understood, by reason.", ["provider", "reason"]
+            "webhook_refusals_total",
+            "Deliveries refused or not understood, by reason.",
+            [*_SOURCE, "reason"],
         )
-        self._signatures = counter("webhook_signatures_total", SIGNATURES_HELP, ["provider", "secret"])
-        gauge = partial(Gauge, labelnames=["provider"], registry=registry, multiprocess_mode="mostrecent")
-        self._quarantined = gauge("quarantine_deliveries", "Deliveries in quarantine.")
-        self._quarantined_bytes = gauge("quarantine_bytes", "Bytes that the deliveries in quarantine take.")
+        self._signatures = counter("webhook_signatures_total", SIGNATURES_HELP, [*_SOURCE, "secret"])
         STDOUT.on_drop = counter("log_lines_dropped_total", "Lines of the log that nobody read in time.").inc
-        self._providers = tuple(providers)
-        self._read_quarantine_sizes = read_quarantine_sizes
-        PrometheusMetrics(
+        for source in providers.items():
+            self._start_at_zero(source)
+        Exposition(
             app,
             path=METRICS_PATH,
             export_defaults=False,
             registry=registry,
-            metrics_decorator=self._refresh_quarantine_gauge,
+            read_anew=[Storage(readings, providers)],
         )
         app.after_request(self._observe)
 
-    def _refresh_quarantine_gauge(self, expose: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(expose)
-        def refresh_and_expose() -> Any:
-            with suppress(StorageUnavailable):  # what the other metrics say is wanted most when the database is away
-                sizes = self._read_quarantine_sizes()
-                for provider in {*self._providers, *sizes}:
-                    size = sizes.get(provider, QuarantineSize(0, 0))
-                    self._quarantined.labels(provider).set(size.deliveries)
-                    self._quarantined_bytes.labels(provider).set(size.bytes)
-            return expose()
-
-        return refresh_and_expose
+    def _start_at_zero(self, source: tuple[str, str]) -> None:
+        """Shows what has not happened yet as 0, since of a series that begins at 1 Prometheus sees no increase."""
+        for result in Result:
+            self._series(self._deliveries, *source, result)
+        for kind in _KINDS:
+            for outcome in Outcome:
+                self._series(self._items, *source, kind, outcome)
 
     def _observe(self, response: Response) -> Response:
         request = current_request()
@@ -92,16 +85,16 @@ class Metrics:
         return response
 
     def _count_delivery(self, verdict: Verdict) -> None:
-        provider = verdict.provider
-        self._series(self._deliveries, provider, verdict.result).inc()
+        source = (verdict.source, verdict.provider)
+        self._series(self._deliveries, *source, verdict.result).inc()
         if verdict.secret is not None:
-            self._series(self._signatures, provider, verdict.secret).inc()
+            self._series(self._signatures, *source, verdict.secret).inc()
         if verdict.reason is not None:
-            self._series(self._refusals, provider, verdict.reason).inc()
-        for kind, outcomes in (("message", verdict.outcomes.messages), ("receipt", verdict.outcomes.receipts)):
+            self._series(self._refusals, *source, verdict.reason).inc()
+        for kind, outcomes in zip(_KINDS, (verdict.outcomes.messages, verdict.outcomes.receipts), strict=True):
             for outcome in Outcome:
                 if outcome in outcomes:
-                    self._series(self._items, provider, kind, outcome).inc(outcomes.count(outcome))
+                    self._series(self._items, *source, kind, outcome).inc(outcomes.count(outcome))
 
     @cache  # noqa: B019  # lives as long as the application, and holds no more than there are series
     def _request_series(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:

@@ -21,20 +21,29 @@ FORM_TOKEN = "form_token"  # noqa: S105  # a field's name
 class Sessions:
     """Makes and checks session cookies and form tokens; with no API token there are neither."""
 
-    def __init__(self, token: Secrets | None) -> None:
-        self._token = token
-        self._cookies = _signer(token, "session")
+    def __init__(self, token: Secrets | None, admin_token: Secrets | None = None) -> None:
+        self._signers = [
+            (each, signer)
+            for each in (token, admin_token)
+            if each is not None and (signer := _signer(each, "session")) is not None
+        ]
+        self._admin_cookies = _signer(admin_token, "session")
         self._forms = _signer(token, "form")
 
     def open(self, presented: str) -> str | None:
-        """Returns the cookie of a new session; None unless ``presented`` is the API token."""
-        if self._token is None or self._cookies is None or not is_token(presented.encode(), self._token):
-            return None
-        return self._cookies.sign(token_urlsafe(16)).decode()
+        """Returns the cookie of a new session; None unless ``presented`` is the API token or the admin token."""
+        for token, signer in self._signers:
+            if is_token(presented.encode(), token):
+                return signer.sign(token_urlsafe(16)).decode()
+        return None
 
     def is_open(self, cookie: str | None) -> bool:
         """Tells whether a cookie is of a session that has not expired."""
-        return _is_signed(self._cookies, cookie)
+        return any(_is_signed(signer, cookie) for _, signer in self._signers)
+
+    def is_of_admin(self, cookie: str | None) -> bool:
+        """Tells whether the session of a cookie was opened with the admin token."""
+        return _is_signed(self._admin_cookies, cookie)
 
     def form_token(self) -> str:
         """Returns a form token; empty when there is no API token."""

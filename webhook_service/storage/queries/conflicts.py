@@ -11,7 +11,7 @@ from itertools import chain
 from webhook_service.storage.queries.insert import SQLITE_PARAMETERS, Row
 from webhook_service.storage.writing import Executor, StatementResult
 
-COMPARED = ("message_id", "provider", "sender", "recipient", "ts", "text", "type", "received_at")
+COMPARED = ("message_id", "source", "provider", "sender", "recipient", "ts", "text", "type", "received_at")
 """The columns of a row for ``find_different``."""
 
 _ROWS_IN_A_STATEMENT = SQLITE_PARAMETERS // (len(COMPARED) + 1)
@@ -22,7 +22,8 @@ _FIND = """
     SELECT offered.place, stored.id IS NULL
     FROM offered LEFT JOIN messages AS stored ON stored.message_id = offered.message_id
     WHERE stored.id IS NULL
-        OR stored.provider <> offered.provider
+        OR stored.source <> offered.source
+        OR coalesce(stored.provider, '') <> coalesce(offered.provider, '')
         OR stored.sender <> offered.sender
         OR stored.recipient <> offered.recipient
         OR stored.type <> offered.type

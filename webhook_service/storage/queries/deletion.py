@@ -52,14 +52,23 @@ class Kept:
     moment: InstrumentedAttribute[datetime]
     find_about: Callable[[Connection, str], list[ColumnElement[bool]]]
 
-    def before(self, moment: datetime) -> list[Doomed]:
-        """Selects the rows from before a moment, oldest first."""
-        return [Doomed(self.row, select(self.row.id).where(self.moment < moment).order_by(self.moment))]
+    def before(self, moment: datetime, had: int | None = None) -> list[Doomed]:
+        """Selects the rows from before a moment, oldest first; of messages, only those with an id up to ``had``."""
+        old = select(self.row.id).where(self.moment < moment).order_by(self.moment)
+        if had is not None and self.row is MessageRow:
+            old = old.where(MessageRow.id <= had)
+        return [Doomed(self.row, old)]
 
     def about(self, snapshot: Connection, number: str) -> list[Doomed]:
         """Selects the rows about a phone number."""
         parts = self.find_about(snapshot, number)
         return [Doomed(self.row, select(self.row.id).where(condition)) for condition in parts]
+
+
+def count_old(connection: Connection, moment: datetime, after: int) -> int:
+    """Counts the messages from before a moment that have an id above ``after``."""
+    old = select(func.count()).select_from(MessageRow).where(MessageRow.ts < moment, MessageRow.id > after)
+    return connection.scalars(old).one()
 
 
 def _messages_about(_snapshot: Connection, number: str) -> list[ColumnElement[bool]]:

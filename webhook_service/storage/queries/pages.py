@@ -17,9 +17,12 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Tuple,
+    and_,
     column,
+    exists,
     func,
     literal,
+    or_,
     select,
     table,
     text,
@@ -57,19 +60,21 @@ def read_page(connection: Connection, query: MessageQuery) -> Page[StoredMessage
 def count_messages(connection: Connection, wanted: MessageFilter) -> int:
     """Counts the messages that pass a filter; for common filters, triggers keep the number."""
     match wanted:
-        case MessageFilter(recipient=None, provider=None, q=None, sender=None, since=since, until=until):
+        case MessageFilter(recipient=None, provider=None, source=None, q=None, sender=None, since=since, until=until):
             return count_between(connection, since, until) if since or until else count_all(connection)
-        case MessageFilter(recipient=None, provider=None, q=None, sender=str(sender), since=None, until=None):
+        case MessageFilter(
+            recipient=None, provider=None, source=None, q=None, sender=str(sender), since=None, until=None
+        ):
             return count_of_sender(connection, sender)
     narrow = [] if wanted.q is None else _narrow_down(connection, fold(wanted.q))
-    counted = select(func.count()).select_from(MessageRow).where(*narrow, *_conditions(wanted))
+    counted = select(func.count()).select_from(MessageRow).where(*narrow, *_conditions(connection, wanted))
     return connection.scalars(counted).one()
 
 
 def list_messages(connection: Connection, query: MessageQuery, last: Position | None = None) -> list[StoredMessage]:
     """Reads the messages of a query by going along their order, up to the place ``last`` if that is given."""
     page = (
-        SELECT_MESSAGES.where(*_matching(query), *_up_to(last, query.order))
+        SELECT_MESSAGES.where(*_matching(connection, query), *_up_to(last, query.order))
         .order_by(*_sort_keys(query.order, MessageRow.__table__.c))
         .limit(query.limit)
         .offset(query.offset)
@@ -95,7 +100,7 @@ def _end_of_stretch(connection: Connection, query: MessageQuery) -> Position | N
     others = replace(query, filter=replace(query.filter, q=None))
     last = (
         select(MessageRow.ts, MessageRow.message_id)
-        .where(*_matching(others))
+        .where(*_matching(connection, others))
         .order_by(*_sort_keys(query.order, MessageRow.__table__.c))
         .limit(1)
         .offset(STRETCH - 1)
@@ -110,7 +115,7 @@ def _ask_index(connection: Connection, query: MessageQuery) -> list[StoredMessag
     Finding is kept apart from sorting, or the planner may choose to go along the order of the page again.
     """
     narrow = _narrow_down(connection, fold(query.filter.q or ""))
-    found = SELECT_MESSAGES.where(*narrow, *_matching(query)).cte("found").prefix_with("MATERIALIZED")
+    found = SELECT_MESSAGES.where(*narrow, *_matching(connection, query)).cte("found").prefix_with("MATERIALIZED")
     page = select(found).order_by(*_sort_keys(query.order, found.c)).limit(query.limit).offset(query.offset)
     return to_messages(connection.execute(page))
 
@@ -136,7 +141,7 @@ def _narrow_down(connection: Connection, folded: str) -> list[ColumnElement[bool
     return [MessageRow.id.in_(indexed.union_all(waiting))]
 
 
-def _matching(query: MessageQuery) -> list[ColumnElement[bool]]:
+def _matching(connection: Connection, query: MessageQuery) -> list[ColumnElement[bool]]:
     """Returns the conditions that a message passes the filter of a query and comes after its place.
 
     The place is a comparison of rows, for which both databases descend an index directly. A bound of the filter that
@@ -144,12 +149,15 @@ def _matching(query: MessageQuery) -> list[ColumnElement[bool]]:
     """
     wanted, after = query.filter, query.after
     if after is None:
-        return _conditions(wanted)
+        return _conditions(connection, wanted)
     if query.order is Order.ASC:
         implied = wanted.since is not None and wanted.since <= after.ts
-        return [*_conditions(replace(wanted, since=None) if implied else wanted), _place(after) < _KEY_OF_PAGES]
+        return [
+            *_conditions(connection, replace(wanted, since=None) if implied else wanted),
+            _place(after) < _KEY_OF_PAGES,
+        ]
     implied = wanted.until is not None and wanted.until > after.ts
-    return [*_conditions(replace(wanted, until=None) if implied else wanted), _place(after) > _KEY_OF_PAGES]
+    return [*_conditions(connection, replace(wanted, until=None) if implied else wanted), _place(after) > _KEY_OF_PAGES]
 
 
 def _up_to(last: Position | None, order: Order) -> list[ColumnElement[bool]]:
@@ -168,14 +176,16 @@ def _sort_keys(order: Order, columns: ReadOnlyColumnCollection[str, Any]) -> lis
     return keys if order is Order.ASC else [key.desc() for key in keys]
 
 
-def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
+def _conditions(connection: Connection, wanted: MessageFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.sender is not None:
         conditions.append(MessageRow.sender == wanted.sender)
     if wanted.recipient is not None:
         conditions.append(MessageRow.recipient == wanted.recipient)
+    if wanted.source is not None:
+        conditions.append(MessageRow.source == wanted.source)
     if wanted.provider is not None:
-        conditions.append(MessageRow.provider == wanted.provider)
+        conditions.append(_of_provider(connection, wanted.provider))
     if wanted.since is not None:
         conditions.append(MessageRow.ts >= wanted.since)
     if wanted.until is not None:
@@ -183,3 +193,16 @@ def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
     if wanted.q is not None:
         conditions.append(MessageRow.text_folded.contains(fold(wanted.q), autoescape=True))
     return conditions
+
+
+def _of_provider(connection: Connection, provider: str) -> ColumnElement[bool]:
+    """Returns the condition that a message is of a provider, so that an index has the page in order.
+
+    The provider goes without saying in the source that is named like it, and is written in every other one. There are
+    two places to look only where both are in use, and then the database chooses between an index and the page's order.
+    """
+    unwritten = and_(MessageRow.source == provider, MessageRow.provider.is_(None))
+    written = MessageRow.provider == provider
+    if not connection.scalar(select(exists().where(written))):
+        return unwritten
+    return or_(unwritten, written) if connection.scalar(select(exists().where(unwritten))) else written

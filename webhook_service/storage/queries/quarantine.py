@@ -10,18 +10,21 @@ from webhook_service.domain.paging import Page
 from webhook_service.domain.quarantine import Quarantined, QuarantineEntry, QuarantineSize, QuarantineSummary
 from webhook_service.storage.models import QuarantineRow, QuarantineSizeRow
 
+_PROVIDER = func.coalesce(QuarantineRow.provider, QuarantineRow.source)
+
 
 def keep(connection: Connection, delivery: Quarantined, most_bytes: int = QUARANTINE_MAX_BYTES) -> bool:
-    """Stores a delivery, or adds one to the count when the same bytes have come from the same provider before.
+    """Stores a delivery, or adds one to the count when the same bytes have come from the same source before.
 
-    False when it would make what is kept of its provider larger than ``most_bytes``, and was not stored for that.
+    False when it would make what is kept of its source larger than ``most_bytes``, and was not stored for that.
     """
     if _count_again(connection, delivery):
         return True
-    if read_bytes(connection, delivery.provider) + len(delivery.raw) > most_bytes:
+    if read_bytes(connection, delivery.source_name) + len(delivery.raw) > most_bytes:
         return False
     new = {
-        QuarantineRow.provider: delivery.provider,
+        QuarantineRow.source: delivery.source_name,
+        QuarantineRow.provider: None if delivery.provider == delivery.source_name else delivery.provider,
         QuarantineRow.body_sha256: _digest(delivery),
         QuarantineRow.raw: delivery.raw,
         QuarantineRow.headers: dict(delivery.headers),
@@ -40,7 +43,7 @@ def _count_again(connection: Connection, delivery: Quarantined) -> bool:
     """Adds one to the count of a delivery; False when it has not come before. Whoever writes has the turn to."""
     came_again = (
         update(QuarantineRow)
-        .where(QuarantineRow.provider == delivery.provider, QuarantineRow.body_sha256 == _digest(delivery))
+        .where(QuarantineRow.source == delivery.source_name, QuarantineRow.body_sha256 == _digest(delivery))
         .values(
             count=QuarantineRow.count + 1,
             last_at=delivery.received_at,
@@ -58,7 +61,8 @@ def _digest(delivery: Quarantined) -> str:
 def find_quarantined(connection: Connection, entry_id: int) -> QuarantineEntry | None:
     """Reads the quarantined delivery with this id, with its body."""
     whole = select(
-        QuarantineRow.provider,
+        QuarantineRow.source,
+        _PROVIDER,
         QuarantineRow.raw,
         QuarantineRow.headers,
         QuarantineRow.target,
@@ -71,23 +75,28 @@ def find_quarantined(connection: Connection, entry_id: int) -> QuarantineEntry |
     row = connection.execute(whole.where(QuarantineRow.id == entry_id)).one_or_none()
     if row is None:
         return None
-    provider, raw, headers, target, reason, problems, first_at, last_at, count = row
-    delivery = Quarantined(provider, raw, headers, target, reason, problems, first_at)
+    source, provider, raw, headers, target, reason, problems, first_at, last_at, count = row
+    delivery = Quarantined(provider, raw, headers, target, reason, problems, first_at, source)
     return QuarantineEntry(entry_id, delivery, last_at, count)
 
 
 def list_quarantined(
-    connection: Connection, *, after: int, limit: int, reason: str | None = None
+    connection: Connection, *, after: int, limit: int, reason: str | None = None, source: str | None = None
 ) -> Page[QuarantineSummary, int]:
     """Reads a page of quarantined deliveries after the one with the id ``after``, oldest first, without bodies.
 
-    With ``reason``, only those that were not understood for it.
+    With ``reason``, only those that were not understood for it; with ``source``, only those that came to it.
     """
-    for_reason = [] if reason is None else [QuarantineRow.reason == reason]
+    conditions = [QuarantineRow.id > after]
+    if reason is not None:
+        conditions.append(QuarantineRow.reason == reason)
+    if source is not None:
+        conditions.append(QuarantineRow.source == source)
     page = (
         select(
             QuarantineRow.id,
-            QuarantineRow.provider,
+            QuarantineRow.source,
+            _PROVIDER,
             QuarantineRow.reason,
             QuarantineRow.problems,
             QuarantineRow.first_at,
@@ -95,7 +104,7 @@ def list_quarantined(
             QuarantineRow.count,
             func.length(QuarantineRow.raw),
         )
-        .where(QuarantineRow.id > after, *for_reason)
+        .where(*conditions)
         .order_by(QuarantineRow.id)
         .limit(limit + 1)
     )
@@ -108,13 +117,13 @@ def release(connection: Connection, entry_id: int) -> bool:
     return connection.execute(delete(QuarantineRow).where(QuarantineRow.id == entry_id)).rowcount > 0
 
 
-def read_bytes(connection: Connection, provider: str) -> int:
-    """Reads how many bytes the deliveries of a provider take in quarantine."""
-    held = connection.scalar(select(QuarantineSizeRow.bytes).where(QuarantineSizeRow.provider == provider))
+def read_bytes(connection: Connection, source: str) -> int:
+    """Reads how many bytes the deliveries of a source take in quarantine."""
+    held = connection.scalar(select(QuarantineSizeRow.bytes).where(QuarantineSizeRow.source == source))
     return held or 0
 
 
 def read_sizes(connection: Connection) -> dict[str, QuarantineSize]:
-    """Reads how much is in quarantine, by provider."""
-    rows = connection.execute(select(QuarantineSizeRow.provider, QuarantineSizeRow.deliveries, QuarantineSizeRow.bytes))
-    return {provider: QuarantineSize(deliveries, size) for provider, deliveries, size in rows}
+    """Reads how much is in quarantine, by source."""
+    rows = connection.execute(select(QuarantineSizeRow.source, QuarantineSizeRow.deliveries, QuarantineSizeRow.bytes))
+    return {source: QuarantineSize(deliveries, size) for source, deliveries, size in rows}

@@ -15,18 +15,20 @@ from webhook_service.storage.queries.insert import Row, insert_new, timestamp_va
 from webhook_service.storage.writing import Executor
 
 _table = cast("Table", ReceiptRow.__table__)
-_COLUMNS = ("message_id", "status", "recipient", "provider", "ts", "error", "extra", "received_at")
+_COLUMNS = ("message_id", "status", "recipient", "source", "provider", "ts", "error", "extra", "received_at")
 _KEY = _COLUMNS[:3]
 _SELECT = select(*read_columns(ReceiptRow, StoredReceipt._fields))
 
 
-def encode_receipt(receipt: Receipt) -> Row:
-    """Converts a receipt to a row for ``insert_receipts``."""
+def encode_receipt(receipt: Receipt, source: str | None = None) -> Row:
+    """Converts a receipt to a row for ``insert_receipts``; ``source`` is that of the delivery."""
+    source = receipt.source or source or receipt.provider
     return (
         receipt.message_id,
         receipt.status,
         receipt.recipient,
-        receipt.provider,
+        source,
+        None if receipt.provider == source else receipt.provider,
         timestamp_value(receipt.ts),
         receipt.error,
         None if receipt.extra is None else json.dumps(receipt.extra, ensure_ascii=False),
@@ -46,6 +48,8 @@ def list_receipts(connection: Connection, query: ReceiptQuery) -> Page[StoredRec
         conditions.append(ReceiptRow.message_id == query.filter.message_id)
     if query.filter.status is not None:
         conditions.append(ReceiptRow.status == query.filter.status)
+    if query.filter.source is not None:
+        conditions.append(ReceiptRow.source == query.filter.source)
     page = _SELECT.where(*conditions).order_by(ReceiptRow.id).limit(query.limit + 1)
     found = list(starmap(StoredReceipt, connection.execute(page)))
     return Page.cut(found, query.limit, lambda receipt: receipt.id)

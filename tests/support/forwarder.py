@@ -1,0 +1,69 @@
+"""``webhook-service forward`` as a process of its own."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.forwarding_destinations import SECRET
+from tests.support.processes import BIN, ROOT, environment
+
+STOP_PATIENCE = 60.0  # seconds
+
+
+class ForwarderProcess:
+    """A forwarder to one destination, declared in a file in ``folder``; as a context, from started to gone."""
+
+    def __init__(self, database_url: str, folder: Path, url: str) -> None:
+        config = folder / "webhook-service.toml"
+        config.write_text(
+            f"""
+[destinations.shop]
+url = "{url}"
+secrets = [{{env = "SHOP_SECRET"}}]
+allowed_networks = ["127.0.0.0/8"]
+start = "beginning"
+timeout = {{connect = 1, total = 1}}
+retry = {{first = 0.1, longest = 0.1, total = 600}}
+"""
+        )
+        self.environ = environment(database_url, CONFIG_FILE=str(config), SHOP_SECRET=SECRET)
+        self._log = folder / f"forwarder-{id(self)}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "not started"
+        return self._process
+
+    def start(self) -> None:
+        """Starts it, without waiting for a push."""
+        command: list[str | Path] = [BIN / "webhook-service", "forward", "--lease-seconds", "1"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, env=self.environ, stderr=log)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Stops it in order, and returns its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(STOP_PATIENCE)
+
+    def log(self) -> str:
+        """What it has said."""
+        return self._log.read_text()

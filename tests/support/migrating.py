@@ -1,0 +1,39 @@
+"""Databases at the schema of an earlier release."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from webhook_service.configuration.database_url import parse_url
+from webhook_service.storage.migrate import MIGRATIONS
+
+
+@contextmanager
+def engine(url: str) -> Iterator[Engine]:
+    """Connections that know nothing of the service's schema."""
+    made = create_engine(parse_url(url), poolclass=NullPool)
+    yield made
+    made.dispose()
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """Makes a new database at the schema of a revision."""
+    if url.startswith("sqlite"):
+        Path(parse_url(url).database or "").parent.mkdir(exist_ok=True)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine(url) as made, made.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def insert(connection: Connection, table: str, **values: object) -> None:
+    """Stores a row past everything that the service knows of its tables."""
+    marks = ["?" if connection.dialect.name == "sqlite" else "%s"] * len(values)
+    statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(marks)})"
+    connection.exec_driver_sql(statement, tuple(values.values()))

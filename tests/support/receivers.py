@@ -1,0 +1,139 @@
+"""Receivers of pushes: each remembers what came, and answers as the test wants, in bytes."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request: its first line, its headers by lower-case name, and its body; and which connection it came on."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+    at: float
+
+
+Answer = Callable[[Received, socket.socket], None]
+
+
+def accept(_received: Received, connection: socket.socket) -> None:
+    """Takes the message."""
+    connection.sendall(OK)
+
+
+def answer(status: int, body: bytes = b"ok", **headers: str) -> Answer:
+    """Answers every request alike."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {status} Words\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode()
+    return raw(head + body)
+
+
+def raw(content: bytes, *, then_close: bool = False) -> Answer:
+    """Answers with these bytes."""
+
+    def send(_received: Received, connection: socket.socket) -> None:
+        connection.sendall(content)
+        if then_close:
+            connection.shutdown(socket.SHUT_RDWR)
+
+    return send
+
+
+def drip(content: bytes, pause: float) -> Answer:
+    """Answers a byte at a time."""
+
+    def send(_received: Received, connection: socket.socket) -> None:
+        for byte in content:
+            connection.sendall(bytes([byte]))
+            time.sleep(pause)
+
+    return send
+
+
+def hang(_received: Received, connection: socket.socket) -> None:
+    """Answers nothing and waits for the other side to give up."""
+    connection.recv(1)
+
+
+def reset(_received: Received, connection: socket.socket) -> None:
+    """Breaks the connection off."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    os.close(connection.detach())  # at once, although a file of it is open
+
+
+@dataclass
+class Receiver:
+    """A receiver on a free port of 127.0.0.1; as a context, from listening to gone. ``answer`` may be replaced."""
+
+    answer: Answer = accept
+    received: list[Received] = field(default_factory=list)
+    connections: int = 0
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._open: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/hook"
+
+    def ids(self) -> list[str]:
+        """The IDs of what came, in order."""
+        return [received.headers["webhook-id"] for received in list(self.received)]
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                self._open.add(connection)
+                threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
+
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        with suppress(OSError, ValueError), connection:
+            for received in _requests(connection, number):
+                self.received.append(received)
+                self.answer(received, connection)
+        self._open.discard(connection)
+
+
+def _requests(connection: socket.socket, number: int) -> Iterator[Received]:
+    with connection.makefile("rb") as file:
+        while line := file.readline():
+            headers = {}
+            while (header := file.readline().strip()) != b"":
+                name, _, value = header.decode().partition(": ")
+                headers[name.lower()] = value
+            body = file.read(int(headers.get("content-length", "0")))
+            yield Received(line.decode().strip(), headers, body, number, time.monotonic())
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port on which nothing listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

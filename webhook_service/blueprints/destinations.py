@@ -1,0 +1,37 @@
+"""Destinations: where messages are pushed to, and how that goes."""
+
+from flask import Blueprint, Response, jsonify, request
+
+from webhook_service.outlet.destinations import Destinations
+from webhook_service.schemas.destinations import present_destination
+from webhook_service.schemas.query import refuse_parameters
+from webhook_service.web.access import Guard, GuardedBlueprint
+
+
+def destinations_blueprint(destinations: Destinations) -> Blueprint:
+    """Routes that show destinations, resume and forget them."""
+    blueprint = GuardedBlueprint(
+        "destinations",
+        __name__,
+        guard=Guard.READERS,
+        guards={"resume": Guard.ADMINS, "forget": Guard.ADMINS},
+        url_prefix="/destinations",
+    )
+
+    @blueprint.get("", strict_slashes=False)
+    def list_() -> Response:
+        refuse_parameters(request.query_string)
+        return jsonify(data=[present_destination(status) for status in destinations.read_all()])
+
+    @blueprint.post("/<name>/resume")
+    def resume(name: str) -> Response:
+        refuse_parameters(request.query_string)
+        destinations.resume(name)
+        return jsonify(present_destination(destinations.read(name)))
+
+    @blueprint.delete("/<name>")
+    def forget(name: str) -> Response:
+        destinations.forget(name)
+        return Response(status=204)
+
+    return blueprint

@@ -1,0 +1,70 @@
+"""Sources of a preset, or of a provider that the file itself declares."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from webhook_service.configuration.tables import FROM_OUTSIDE, Table
+from webhook_service.domain.secrets import Secrets
+from webhook_service.providers.declared import (
+    CUSTOM,
+    KEYS,
+    Declaration,
+    DeclarationInvalid,
+    Declared,
+    SecretUnusable,
+    load_declaration,
+)
+from webhook_service.providers.presets import PRESETS
+
+DECLARED_KINDS = (CUSTOM, *PRESETS)
+
+_SECRET_KEYS = frozenset({"token"})
+_HOLDERS = ({"env"}, {"file"})
+
+
+def take_declared(table: Table, kind: str, secrets: Secrets | None) -> Declared | None:
+    """Takes the rules of a source; None, and problems, when they or the secrets can't be used."""
+    signing_key = table.take_secret("signing_key")
+    own = {key: value for key, value in table.take_any(KEYS).items() if key != "provider"}
+    resolved = {key: _with_secrets(table, value, (key,)) for key, value in own.items()}
+    try:
+        declaration = load_declaration({**resolved, "provider": kind}) if resolved else _load_preset(kind)
+    except DeclarationInvalid as invalid:
+        for path, text in invalid.problems:
+            table.report(path, text)
+        return None
+    if secrets is None or not _are_usable(table, declaration, secrets):
+        return None
+    return Declared(declaration, secrets, signing_key=signing_key)
+
+
+@cache
+def _load_preset(name: str) -> Declaration:
+    """Loads a preset that has no table of a source over it, once for all sources."""
+    return load_declaration({"provider": name})
+
+
+def _are_usable(table: Table, declaration: Declaration, secrets: Secrets) -> bool:
+    usable = True
+    for place, secret in enumerate(secrets.listed):
+        try:
+            declaration.scheme(Secrets(secret))
+        except SecretUnusable as unusable:
+            table.report(("secrets", str(place)), str(unusable))
+            usable = False
+    return usable
+
+
+def _with_secrets(table: Table, value: Any, path: tuple[str, ...]) -> Any:
+    """Returns a value with secrets in the places of what leads to them; one that stands there itself is reported."""
+    if isinstance(value, Mapping):
+        if value.keys() in _HOLDERS:
+            holder = table.below(value, *path)
+            return holder.resolve_secret() or ""
+        return {key: _with_secrets(table, each, (*path, key)) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_secrets(table, each, (*path, str(place))) for place, each in enumerate(value)]
+    if path[-1] in _SECRET_KEYS and isinstance(value, str):
+        table.report(path, FROM_OUTSIDE)
+    return value

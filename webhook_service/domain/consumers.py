@@ -1,0 +1,177 @@
+"""Consumers: named readers of the feed whose place the service keeps, their leases and their dead letters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Any
+
+from webhook_service.domain.messages import StoredMessage
+
+
+class ConsumerKind(StrEnum):
+    """Who takes the messages: a program that asks for them, or the forwarder for a destination."""
+
+    CONSUMER = "consumer"
+    DESTINATION = "destination"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFilter:
+    """Conditions on the messages that a consumer gets; None means any."""
+
+    sender: str | None = None
+    recipient: str | None = None
+    provider: str | None = None
+    type: str | None = None
+
+    def conditions(self) -> dict[str, str]:
+        """Returns what is asked for, by the name of the field."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerOptions:
+    """What a consumer gets, and how: ``max_leases`` of 1 is strict order.
+
+    After ``max_attempts`` a message that was given and not acknowledged is set aside as a dead letter.
+    """
+
+    filter: FeedFilter = FeedFilter()
+    max_leases: int = 1
+    max_attempts: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A consumer; ``handed`` is the id up to which the feed was given to it, or passed over for its filter."""
+
+    id: int
+    kind: ConsumerKind
+    name: str
+    options: ConsumerOptions
+    handed: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Messages with an id above ``after`` and up to ``last`` that a consumer has not acknowledged.
+
+    ``attempt`` says how often they were given, ``token`` names the lease that has them. ``free_at`` is when they may be
+    given again, reckoned from ``given_at``; ``reason`` is what the consumer said when it refused them.
+    """
+
+    id: int
+    after: int
+    last: int
+    attempt: int
+    token: str | None
+    given_at: datetime
+    free_at: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A stretch of the feed that is given to a consumer until ``expires_at``, for the ``attempt``-th time."""
+
+    token: str
+    expires_at: datetime
+    attempt: int
+    messages: Sequence[StoredMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a consumer is behind.
+
+    ``messages`` have not been acknowledged, or more where ``is_exact`` is false; the oldest of them was received
+    ``seconds`` ago.
+    """
+
+    messages: int
+    is_exact: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A message that a consumer can't take, by its id in the feed: why, and what became of each attempt."""
+
+    feed_id: int
+    reason: str
+    attempts: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that the consumer named ``consumer`` could not take."""
+
+    id: int
+    kind: ConsumerKind
+    consumer: str
+    reason: str
+    attempts: Sequence[Mapping[str, Any]]
+    created_at: datetime
+    message: StoredMessage
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """Conditions on dead letters: of one consumer, that died at ``since`` or later."""
+
+    kind: ConsumerKind | None = None
+    consumer: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    """A consumer and how it is doing.
+
+    ``place`` is the id up to which it has acknowledged all that it gets; ``leases`` have not expired.
+    """
+
+    consumer: Consumer
+    place: int
+    lag: Lag
+    leases: int
+    dead_letters: int
+
+
+class ConsumerNotFound(Exception):
+    """There is no consumer of this name."""
+
+
+class TooManyConsumers(Exception):
+    """There are as many consumers as there may be."""
+
+
+class LeaseEnded(Exception):
+    """The lease has no messages any more: they were acknowledged, refused, given again, or the place was moved."""
+
+
+class NotInLease(Exception):
+    """Messages that were named are not among those of the lease; ``message_ids`` says which."""
+
+    def __init__(self, message_ids: Sequence[str]) -> None:
+        super().__init__("not in the lease")
+        self.message_ids = message_ids
+
+
+class MessageNotFound(Exception):
+    """There is no message with this ID."""
+
+
+class Edge(Enum):
+    """An end of the feed."""
+
+    BEGINNING = "beginning"
+    NOW = "now"
+
+
+BEGINNING, NOW = Edge.BEGINNING, Edge.NOW
+
+Start = Edge | datetime | str
+"""Where a consumer begins: at an end of the feed, at what was received from a time on, or at the message with an ID."""

@@ -1,0 +1,64 @@
+"""Sources: configured senders, each with a name and an address of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+NATIVE = "native"
+"""The source at the bare address, of the service's own scheme."""
+
+ADDRESS = "/webhook"
+
+
+def address(source: str) -> str:
+    """Returns the path that the deliveries of a source come to, below the service's base URL."""
+    return ADDRESS if source == NATIVE else f"{ADDRESS}/{source}"
+
+
+def source_at(path: str) -> str | None:
+    """Returns the name of the source whose deliveries come to a path; None when no source's do."""
+    if path == ADDRESS:
+        return NATIVE
+    name = path.removeprefix(f"{ADDRESS}/")
+    return None if name in {path, NATIVE} or "/" in name else name
+
+
+@dataclass(frozen=True, slots=True)
+class SourceActivity:
+    """When a source last delivered something, if ever, and how many of its items had which outcome in a while."""
+
+    last_at: datetime | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretState:
+    """A secret of a source by its label: until when it is valid, and when it last signed a delivery.
+
+    ``may_go`` says that the source can do without it. Of a source with one secret, nothing is written down.
+    """
+
+    label: str
+    until: datetime | None
+    last_matched_at: datetime | None
+    may_go: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Where to enter a source's address at its provider, and what else goes into which field there."""
+
+    place: str
+    address_field: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """A configured source and what has become of its deliveries; ``activity`` counts those of the last day."""
+
+    name: str
+    provider: str
+    activity: SourceActivity
+    secrets: tuple[SecretState, ...]
+    setup: Setup

@@ -1,0 +1,54 @@
+"""Writing down which secrets sign, so that one that is being rotated out is taken away when nobody needs it."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.results import Result
+from webhook_service.domain.verdicts import Verdict
+from webhook_service.providers.source import Sources
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.sources import write_secret_uses
+
+PAUSE = timedelta(minutes=1)  # between two times that the use of a secret is written down
+PATIENCE = 0.2  # seconds to wait for the turn to write
+
+
+class SecretUses:
+    """Notes the secrets of the sources that have several; for any other source, nothing is to be decided.
+
+    A use is written down at once unless that was done within the last minute, by this process. What can't be written
+    is noted again with the next use.
+    """
+
+    def __init__(self, sources: Sources, database: Database) -> None:
+        self._watched = frozenset(name for name, source in sources.items() if len(source.provider.secrets.listed) > 1)
+        self._database = database
+        self._written: dict[tuple[str, str], datetime] = {}
+        self._lock = Lock()
+
+    def note(self, verdicts: Iterable[Verdict]) -> None:
+        """Notes the secrets by which deliveries were verified just now, unless the database is away."""
+        if not self._watched:
+            return
+        now = datetime.now(UTC)
+        seen = {
+            (verdict.source, verdict.secret): now
+            for verdict in verdicts
+            if verdict.secret is not None
+            and verdict.source in self._watched
+            and verdict.result is not Result.UNAVAILABLE
+        }
+        with self._lock:
+            due = {use: at for use, at in seen.items() if use not in self._written or now >= self._written[use] + PAUSE}
+            self._written.update(due)
+        if not due:
+            return
+        try:
+            with self._database.transaction(PATIENCE) as transaction:
+                write_secret_uses(transaction, due)
+        except StorageUnavailable:
+            with self._lock:
+                for use in due:
+                    self._written.pop(use, None)

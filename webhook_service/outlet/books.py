@@ -1,0 +1,210 @@
+"""What a forwarder writes down, and takes, of one destination in a transaction.
+
+A message of a stretch ends as pushed, or as a row that waits for another attempt, so a stretch is soon complete
+whatever the receiver does.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from webhook_service.domain.consumers import Death, Stretch
+from webhook_service.domain.destinations import Attempt, DestinationState, On410, PushOrder, Retry, Standing
+from webhook_service.outlet.backoff import retry_delay
+from webhook_service.outlet.breaker import GONE, judge
+from webhook_service.outlet.desk import Desk, Pace, Taken
+from webhook_service.outlet.lanes import Held, Job
+from webhook_service.outlet.leases import Locked, give
+from webhook_service.storage.queries.consumers import measure_ids
+from webhook_service.storage.queries.dead_letters import keep_dead_letters
+from webhook_service.storage.queries.destinations import read_standing, save_standing
+from webhook_service.storage.queries.retries import (
+    add_retries,
+    change_retry,
+    delete_retry,
+    find_waiting,
+    give_back_retry,
+    take_due,
+    wake_retries,
+)
+from webhook_service.storage.queries.stretches import change_stretch, delete_stretch, find_free, find_lease
+
+CLAIMED_AHEAD = timedelta(seconds=1)
+ATTEMPTS_KEPT = 100  # of a message: the latest
+
+
+@dataclass(slots=True)
+class Books:
+    """The books of one destination while its consumer's row is locked."""
+
+    locked: Locked
+    desk: Desk
+    standing: Standing
+
+    @classmethod
+    def open(cls, locked: Locked, desk: Desk) -> "Books":
+        """Reads how the destination is doing."""
+        return cls(locked, desk, read_standing(locked.transaction, locked.consumer.id))
+
+    def keep(self, *, takes: bool) -> Taken:
+        """Records what was done, and takes what comes next if wanted."""
+        before = self.standing
+        self.desk.extending.clear()
+        self._record()
+        self._renew()
+        if before.state is DestinationState.PAUSED and self.standing.state is DestinationState.ACTIVE:
+            wake_retries(self.locked.transaction, self.locked.consumer.id, self.locked.now)
+        taken = self._take() if takes else Taken()
+        if self.standing != before:
+            save_standing(self.locked.transaction, self.locked.consumer.id, self.standing)
+        return taken
+
+    def _record(self) -> None:
+        waiting: list[tuple[Job, Attempt | None]] = []
+        for outcome in self.desk.outcomes:
+            job, attempt = outcome.job, outcome.attempt
+            if attempt is not None:
+                self.standing = judge(self.standing, attempt, self.desk.destination.on_410, self.locked.now)
+            if job.retry is not None:
+                self._record_retry(job.retry, attempt)
+            elif attempt is None or not attempt.accepted:
+                waiting.append((job, attempt))
+        if waiting:
+            self._add_waiting(waiting)
+
+    def _record_retry(self, retry: Retry, attempt: Attempt | None) -> None:
+        transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
+        if attempt is None:
+            give_back_retry(transaction, retry)
+        elif attempt.accepted:
+            delete_retry(transaction, consumer.id, retry, now)
+        elif self._is_final(attempt, retry.first_at or attempt.at):
+            self._bury(retry.feed_id, _with(retry, attempt), attempt)
+            delete_retry(transaction, consumer.id, retry, now)
+        else:
+            failed = _with(retry, attempt)
+            delay = retry_delay(self.desk.destination.retries, len(failed.attempts), attempt.retry_after)
+            change_retry(transaction, failed, now + timedelta(seconds=delay))
+
+    def _add_waiting(self, waiting: list[tuple[Job, Attempt | None]]) -> None:
+        """Adds messages of stretches that have to wait; those behind another of their sender wait for that one."""
+        transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
+        senders = {job.message.sender for job, _ in waiting}
+        is_ordered = self.desk.destination.order is PushOrder.SENDER
+        _, stuck = find_waiting(transaction, consumer.id, (), senders if is_ordered else ())
+        rows = []
+        for job, attempt in sorted(waiting, key=lambda each: each[0].message.id):
+            message = job.message
+            retry = Retry(0, message.id, message.sender, (), None)
+            due = now
+            if attempt is not None:
+                retry = _with(retry, attempt)
+                if self._is_final(attempt, attempt.at):
+                    self._bury(message.id, retry, attempt)
+                    continue
+                due += timedelta(seconds=retry_delay(self.desk.destination.retries, 1, attempt.retry_after))
+            rows.append(
+                {
+                    "feed_id": message.id,
+                    "sender": message.sender,
+                    "attempts": list(retry.attempts),
+                    "first_at": retry.first_at,
+                    "next_at": None if message.sender in stuck else due,
+                }
+            )
+            if is_ordered:
+                stuck.add(message.sender)
+        add_retries(transaction, consumer.id, rows)
+
+    def _is_final(self, attempt: Attempt, first_at: datetime) -> bool:
+        """Tells whether a failed attempt was the last."""
+        destination = self.desk.destination
+        if attempt.status == GONE and destination.on_410 is On410.DEAD:
+            return True
+        return (attempt.at - first_at).total_seconds() >= destination.retries.total
+
+    def _bury(self, feed_id: int, retry: Retry, attempt: Attempt) -> None:
+        reason = f"answered {attempt.status}" if attempt.status else str(attempt.failure)
+        death = Death(feed_id, reason, retry.attempts)
+        keep_dead_letters(self.locked.transaction, self.locked.consumer, [death], self.locked.now)
+
+    def _renew(self) -> None:
+        """Ends the leases of stretches that are complete, and shortens and extends the others."""
+        for held in list(self.desk.held.values()):
+            age = time.monotonic() - held.extended
+            if held.left and held.after == held.recorded and age < self.desk.lease_seconds / 3:
+                continue
+            stretch = find_lease(self.locked.transaction, self.locked.consumer, held.token)
+            if stretch is None:
+                self.desk.lose(held)
+            elif not held.left:
+                delete_stretch(self.locked.transaction, stretch)
+            else:
+                self._extend(stretch, held)
+
+    def _extend(self, stretch: Stretch, held: Held) -> None:
+        now = self.locked.now
+        free_at = now + timedelta(seconds=self.desk.lease_seconds)
+        extended = replace(stretch, after=held.after, given_at=now, free_at=free_at)
+        change_stretch(self.locked.transaction, self.locked.consumer, extended)
+        self.desk.extending.append((held, time.monotonic()))
+
+    def _take(self) -> Taken:
+        standing, now = self.standing, self.locked.now
+        if standing.state is DestinationState.DISABLED or standing.is_held(now):
+            return Taken()
+        if standing.state is DestinationState.PAUSED:
+            return self._take_probe()
+        limit = self._limit()
+        if limit <= 0:
+            return self._take_earlier()
+        until = now + timedelta(seconds=self.desk.lease_seconds)
+        retries = take_due(self.locked.transaction, self.locked.consumer.id, now, until, limit)
+        stretch = self._give(limit - len(retries))
+        return Taken(stretch, retries, self._claim(len(retries), stretch))
+
+    def _take_earlier(self) -> Taken:
+        """Takes a stretch that another forwarder has left, for what is pending may wait for it."""
+        room = self.desk.room_for_earlier if self.desk.pending else 0
+        transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
+        if room <= 0 or find_free(transaction, consumer, now) is None:
+            return Taken()
+        return Taken(self._give(room))
+
+    def _take_probe(self) -> Taken:
+        """Takes one message to find out whether the destination is back; meanwhile nobody else does."""
+        now = self.locked.now
+        until = now + timedelta(seconds=self.desk.lease_seconds)
+        self.standing = replace(self.standing, held_until=until)
+        retries = take_due(self.locked.transaction, self.locked.consumer.id, now, until, 1, early=True)
+        return Taken(None if retries else self._give(1), retries)
+
+    def _give(self, limit: int) -> Stretch | None:
+        return give(self.locked, limit, timedelta(seconds=self.desk.lease_seconds)) if limit > 0 else None
+
+    def _limit(self) -> int:
+        """Returns how many messages may be taken; with a rate, those of a second, unless that is claimed already."""
+        rate, next_slot = self.desk.destination.rate, self.standing.next_slot
+        if rate is None:
+            return self.desk.room
+        is_claimed = next_slot is not None and next_slot - self.locked.now > CLAIMED_AHEAD
+        return 0 if is_claimed else min(self.desk.room, max(1, int(rate)))
+
+    def _claim(self, retries: int, stretch: Stretch | None) -> Pace:
+        """Claims the time of pushes, where the destination has a rate, from what all forwarders share."""
+        rate, now = self.desk.destination.rate, self.locked.now
+        if rate is None:
+            return Pace()
+        number = retries
+        if stretch is not None:
+            wanted = self.locked.consumer.options.filter
+            number += measure_ids(self.locked.transaction, wanted, stretch.after, stretch.last, self.desk.room)[0]
+        begin = max(now, self.standing.next_slot or now)
+        self.standing = replace(self.standing, next_slot=begin + timedelta(seconds=number / rate))
+        return Pace(time.monotonic() + (begin - now).total_seconds(), 1 / rate)
+
+
+def _with(retry: Retry, attempt: Attempt) -> Retry:
+    """Returns a retry with one more attempt that failed."""
+    attempts = (*retry.attempts, attempt.summary())[-ATTEMPTS_KEPT:]
+    return replace(retry, attempts=attempts, first_at=retry.first_at or attempt.at)

@@ -1,0 +1,51 @@
+"""Whether a destination is pushed to: what each push says about it."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from webhook_service.domain.destinations import Attempt, DestinationState, On410, Standing
+from webhook_service.outlet.backoff import probe_delay
+from webhook_service.outlet.lanes import FAILURES_TO_PAUSE
+
+GONE = 410
+_OVERLOADED = frozenset({429, 503})  # where Retry-After speaks of the receiver as a whole
+
+
+def judge(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> Standing:
+    """Returns how a destination is doing after a push."""
+    if attempt.accepted:
+        return _succeeded(standing, attempt)
+    failed = replace(
+        standing,
+        failures=standing.failures + 1,
+        failed=standing.failed + 1,
+        last_failed_at=attempt.at,
+        last_failure=attempt.failure,
+        last_status=attempt.status,
+    )
+    if attempt.status == GONE and on_410 is On410.DISABLE:
+        return replace(failed, state=DestinationState.DISABLED)
+    if failed.state is DestinationState.ACTIVE and failed.failures >= FAILURES_TO_PAUSE:
+        held = now + timedelta(seconds=probe_delay(0))
+        failed = replace(failed, state=DestinationState.PAUSED, paused_at=now, probes=0, held_until=held)
+    elif failed.state is DestinationState.PAUSED and failed.paused_at and attempt.at >= failed.paused_at:
+        # Not one of those that were under way when it was paused.
+        held = now + timedelta(seconds=probe_delay(failed.probes + 1))
+        failed = replace(failed, probes=failed.probes + 1, held_until=held)
+    if attempt.status in _OVERLOADED and attempt.retry_after:
+        failed = replace(failed, held_until=_later(failed.held_until, now + timedelta(seconds=attempt.retry_after)))
+    return failed
+
+
+def resume(standing: Standing) -> Standing:
+    """Returns how a destination is doing once somebody has resumed it."""
+    return replace(standing, state=DestinationState.ACTIVE, failures=0, probes=0, held_until=None, paused_at=None)
+
+
+def _succeeded(standing: Standing, attempt: Attempt) -> Standing:
+    succeeded = replace(standing, failures=0, pushed=standing.pushed + 1, last_pushed_at=attempt.at)
+    return resume(succeeded) if standing.state is DestinationState.PAUSED else succeeded
+
+
+def _later(one: datetime | None, other: datetime) -> datetime:
+    return other if one is None else max(one, other)

@@ -1,0 +1,125 @@
+"""Consumers: making, changing, moving and describing them."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from webhook_service.domain.consumers import (
+    BEGINNING,
+    NOW,
+    Consumer,
+    ConsumerKind,
+    ConsumerNotFound,
+    ConsumerOptions,
+    ConsumerState,
+    MessageNotFound,
+    Start,
+    TooManyConsumers,
+)
+from webhook_service.domain.limits import CONSUMERS_MAX
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.consumers import (
+    change_consumer,
+    delete_consumer,
+    find_consumer,
+    find_id_at,
+    find_id_of,
+    insert_consumer,
+    list_consumers,
+    move_handed,
+    read_lag,
+    read_now,
+    read_place,
+)
+from webhook_service.storage.queries.dead_letters import count_dead_letters
+from webhook_service.storage.queries.messages import newest_place
+from webhook_service.storage.queries.stretches import count_leases, delete_stretches
+from webhook_service.storage.writing import Transaction
+
+
+def find_start(snapshot: Transaction, start: Start) -> int:
+    """Finds the id after which a reader begins. Raises MessageNotFound when it can't."""
+    match start:
+        case datetime():
+            first = find_id_at(snapshot, start)
+            return newest_place(snapshot) if first is None else first - 1
+        case str():
+            first = find_id_of(snapshot, start)
+            if first is None:
+                raise MessageNotFound
+            return first - 1
+    return newest_place(snapshot) if start is NOW else 0
+
+
+class Consumers:
+    """The consumers of one kind."""
+
+    def __init__(
+        self, database: Database, kind: ConsumerKind, read_clock: Callable[[Transaction], datetime] = read_now
+    ) -> None:
+        self._database = database
+        self._kind = kind
+        self._read_now = read_clock
+
+    def put(self, name: str, options: ConsumerOptions, start: Start = BEGINNING) -> bool:
+        """Makes a consumer that begins at ``start``, or changes the options of the one that is there; tells which.
+
+        Raises TooManyConsumers, and MessageNotFound when it can't start where it should.
+        """
+        begins_after = self._find_start(start)
+        with self._database.transaction() as transaction:
+            consumer = find_consumer(transaction, self._kind, name, lock=True)
+            if consumer is not None:
+                change_consumer(transaction, consumer, options)
+                return False
+            if len(list_consumers(transaction, self._kind)) >= CONSUMERS_MAX:
+                raise TooManyConsumers
+            insert_consumer(transaction, self._kind, name, options, begins_after, self._read_now(transaction))
+        return True
+
+    def delete(self, name: str) -> None:
+        """Deletes a consumer, with its place and its dead letters. Raises ConsumerNotFound."""
+        with self._database.keeping() as transaction:
+            consumer = self._found(find_consumer(transaction, self._kind, name, lock=True))
+            delete_consumer(transaction, consumer)
+
+    def seek(self, name: str, start: Start) -> None:
+        """Moves the place of a consumer, and ends its leases. Raises ConsumerNotFound and MessageNotFound."""
+        begins_after = self._find_start(start)
+        with self._database.keeping() as transaction:
+            consumer = self._found(find_consumer(transaction, self._kind, name, lock=True))
+            delete_stretches(transaction, consumer)
+            move_handed(transaction, consumer, begins_after)
+
+    def read(self, name: str) -> ConsumerState:
+        """Reads a consumer and how it is doing. Raises ConsumerNotFound."""
+        with self._database.primary_snapshot() as snapshot:
+            consumer = self._found(find_consumer(snapshot, self._kind, name))
+            return self._state(snapshot, consumer, count_dead_letters(snapshot).get(consumer.id, 0))
+
+    def read_all(self) -> list[ConsumerState]:
+        """Reads all consumers and how they are doing, by name."""
+        with self._database.primary_snapshot() as snapshot:
+            dead_letters = count_dead_letters(snapshot)
+            return [
+                self._state(snapshot, consumer, dead_letters.get(consumer.id, 0))
+                for consumer in list_consumers(snapshot, self._kind)
+            ]
+
+    def _state(self, snapshot: Transaction, consumer: Consumer, dead_letters: int) -> ConsumerState:
+        now = self._read_now(snapshot)
+        return ConsumerState(
+            consumer,
+            read_place(snapshot, consumer),
+            read_lag(snapshot, consumer, now),
+            count_leases(snapshot, consumer, now),
+            dead_letters,
+        )
+
+    def _find_start(self, start: Start) -> int:
+        with self._database.long_snapshot() as snapshot:
+            return find_start(snapshot, start)
+
+    def _found(self, consumer: Consumer | None) -> Consumer:
+        if consumer is None:
+            raise ConsumerNotFound
+        return consumer

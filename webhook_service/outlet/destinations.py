@@ -1,0 +1,96 @@
+"""Destinations: how each is doing, resuming one, and forgetting one that is declared no more."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from webhook_service.domain.consumers import ConsumerKind
+from webhook_service.domain.destinations import (
+    Destination,
+    DestinationDeclared,
+    DestinationNotFound,
+    DestinationStatus,
+    Standing,
+    WaitingMessage,
+)
+from webhook_service.outlet.breaker import resume
+from webhook_service.outlet.leases import Locked
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.consumers import (
+    delete_consumer,
+    find_consumer,
+    list_consumers,
+    read_lag,
+    read_now,
+    read_place,
+)
+from webhook_service.storage.queries.dead_letters import count_dead_letters
+from webhook_service.storage.queries.destinations import read_standing, read_standings, save_standing
+from webhook_service.storage.queries.retries import count_retries, list_retries, wake_retries
+
+
+class Destinations:
+    """The destinations that are declared, and those that were and are not forgotten yet."""
+
+    def __init__(self, database: Database, declared: Mapping[str, Destination]) -> None:
+        self._database = database
+        self._declared = declared
+
+    def read_all(self) -> list[DestinationStatus]:
+        """Reads how each is doing, by name."""
+        with self._database.primary_snapshot() as snapshot:
+            now = read_now(snapshot)
+            standings, retries, dead = read_standings(snapshot), count_retries(snapshot), count_dead_letters(snapshot)
+            known = {
+                consumer.name: DestinationStatus(
+                    consumer.name,
+                    self._declared[consumer.name].target if consumer.name in self._declared else None,
+                    standings.get(consumer.name, Standing()),
+                    read_place(snapshot, consumer),
+                    read_lag(snapshot, consumer, now),
+                    retries.get(consumer.id, 0),
+                    dead.get(consumer.id, 0),
+                )
+                for consumer in list_consumers(snapshot, ConsumerKind.DESTINATION)
+            }
+        new = {name: DestinationStatus(name, each.target) for name, each in self._declared.items()}
+        return [status for _, status in sorted({**new, **known}.items())]
+
+    def read(self, name: str) -> DestinationStatus:
+        """Reads how one is doing. Raises DestinationNotFound."""
+        found = next((status for status in self.read_all() if status.name == name), None)
+        if found is None:
+            raise DestinationNotFound
+        return found
+
+    def list_waiting(self, name: str, limit: int) -> list[WaitingMessage]:
+        """Reads the oldest messages of a destination that wait for another attempt. Raises DestinationNotFound."""
+        with self._database.primary_snapshot() as snapshot:
+            consumer = find_consumer(snapshot, ConsumerKind.DESTINATION, name)
+            if consumer is None:
+                raise DestinationNotFound
+            return list_retries(snapshot, consumer.id, limit)
+
+    def resume(self, name: str) -> None:
+        """Has a destination pushed to again, and what waits for its time at once. Raises DestinationNotFound."""
+        with self._locked(name) as locked:
+            transaction, consumer = locked.transaction, locked.consumer
+            save_standing(transaction, consumer.id, resume(read_standing(transaction, consumer.id)))
+            wake_retries(transaction, consumer.id, locked.now)
+
+    def forget(self, name: str) -> None:
+        """Deletes the place, the retries and the dead letters of a destination that is declared no more.
+
+        Raises DestinationNotFound, and DestinationDeclared.
+        """
+        if name in self._declared:
+            raise DestinationDeclared
+        with self._locked(name) as locked:
+            delete_consumer(locked.transaction, locked.consumer)
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[Locked]:
+        with self._database.keeping() as transaction:
+            consumer = find_consumer(transaction, ConsumerKind.DESTINATION, name, lock=True)
+            if consumer is None:
+                raise DestinationNotFound
+            yield Locked(transaction, consumer, read_now(transaction))

@@ -1,0 +1,212 @@
+"""The forwarder: it looks at the feed, takes stretches of it for each destination, and writes down what came of them.
+
+One thread does all that touches the database, in turns: everything that the threads of the destinations have done since
+the last turn, and everything that is taken next, is one transaction. So what a forwarder costs the writers of messages
+does not grow with the messages, nor with the destinations.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event
+
+from webhook_service.domain.consumers import Consumer, ConsumerKind, ConsumerOptions
+from webhook_service.domain.destinations import Destination, DestinationState, Standing
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.limits import ATTEMPTS_MAX, LEASES_MAX
+from webhook_service.outlet.books import Books
+from webhook_service.outlet.consumers import Consumers
+from webhook_service.outlet.desk import Desk, Taken
+from webhook_service.outlet.leases import Locked, pass_over
+from webhook_service.outlet.outlook import look
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.consumers import find_consumer, list_consumers, read_now
+from webhook_service.storage.queries.destinations import read_standings
+from webhook_service.storage.queries.messages import newest_place
+from webhook_service.storage.queries.retries import has_due
+from webhook_service.storage.writing import Transaction
+
+TURN = 0.02  # seconds between two turns
+CLOSER_LOOK = 0.5  # seconds between two looks for what no new message announces: retries, leases that have expired
+LONGEST_PAUSE = 2.0  # seconds between two turns while the database is away
+LEASE_SECONDS = 30.0
+STOP_PATIENCE = 5.0  # seconds to write down what was under way, beyond the time that a push may take
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a snapshot shows of all destinations: the newest id of the feed, where each is, and how it is doing."""
+
+    snapshot: Transaction
+    newest: int
+    now: datetime
+    consumers: Mapping[str, Consumer]
+    standings: Mapping[str, Standing]
+
+    @classmethod
+    def read(cls, snapshot: Transaction) -> "View":
+        """Reads it."""
+        return cls(
+            snapshot,
+            newest_place(snapshot),
+            read_now(snapshot),
+            {consumer.name: consumer for consumer in list_consumers(snapshot, ConsumerKind.DESTINATION)},
+            read_standings(snapshot),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do for a destination: whether to take something, and up to where nothing passes its filter."""
+
+    desk: Desk
+    takes: bool
+    passed_over: int | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Forwarder:
+    """Pushes the messages of the feed to destinations, beside any number of other forwarders.
+
+    ``lease_seconds`` is the time after which the others take over from one that died.
+    """
+
+    database: Database
+    destinations: Sequence[Destination]
+    lease_seconds: float = LEASE_SECONDS
+    _desks: list[Desk] = field(init=False)
+    _looked: float = 0.0
+    _ends: float | None = None
+
+    def __post_init__(self) -> None:
+        by_name = sorted(self.destinations, key=lambda destination: destination.name)
+        self._desks = [Desk(destination, self.lease_seconds) for destination in by_name]
+
+    def declare(self) -> list[str]:
+        """Gives each new destination its place in the feed; returns the names of those that are declared no more."""
+        consumers = Consumers(self.database, ConsumerKind.DESTINATION)
+        for destination in self.destinations:
+            options = ConsumerOptions(destination.filter, max_leases=LEASES_MAX, max_attempts=ATTEMPTS_MAX)
+            consumers.put(destination.name, options, destination.start)
+        with self.database.primary_snapshot() as snapshot:
+            known = [consumer.name for consumer in list_consumers(snapshot, ConsumerKind.DESTINATION)]
+        return sorted(set(known) - {destination.name for destination in self.destinations})
+
+    def run(self, stop: Event) -> None:
+        """Pushes until it is told to stop, and then until what is under way is over and recorded."""
+        pause = TURN
+        try:
+            while not self._is_over():
+                if stop.is_set() and self._ends is None:
+                    self._begin_to_stop()
+                pause = self._turn_or_pause(pause)
+                if self._ends is None:
+                    stop.wait(pause)
+                else:
+                    time.sleep(pause)
+        finally:
+            for desk in self._desks:
+                desk.lanes.stop()
+                desk.sender.close()
+
+    def turn(self) -> None:
+        """Records what was done since the last turn, and takes what comes next."""
+        for desk in self._desks:
+            desk.collect()
+        with self.database.primary_snapshot() as snapshot:
+            plans = self._plan(View.read(snapshot))
+        taken = self._write(plans) if plans else {}
+        desks = [desk for desk in self._desks if desk.pending or desk.name in taken]
+        if not desks:
+            return
+        with self.database.primary_snapshot() as snapshot:
+            for desk in desks:
+                consumer = find_consumer(snapshot, ConsumerKind.DESTINATION, desk.name)
+                if consumer is not None:
+                    desk.receive(snapshot, consumer, taken.get(desk.name, Taken()))
+                    desk.admit(snapshot, consumer)
+
+    def _turn_or_pause(self, pause: float) -> float:
+        """Takes a turn and returns the time until the next, which grows while the database is away."""
+        try:
+            self.turn()
+        except StorageUnavailable as unavailable:
+            if pause == TURN:
+                _log.warning("pushes go on once the database is back: %s", unavailable.failure)
+            return min(LONGEST_PAUSE, max(pause, 0.05) * 2)
+        return TURN
+
+    def _begin_to_stop(self) -> None:
+        longest = max((destination.target.timeouts.total for destination in self.destinations), default=0.0)
+        self._ends = time.monotonic() + longest + STOP_PATIENCE
+        for desk in self._desks:
+            desk.give_back()
+
+    def _is_over(self) -> bool:
+        if self._ends is None:
+            return False
+        return time.monotonic() > self._ends or all(desk.is_empty for desk in self._desks)
+
+    def _plan(self, view: View) -> list[Plan]:
+        """Finds out for which destinations there is something to write or to take."""
+        looks_closer = time.monotonic() - self._looked >= CLOSER_LOOK
+        if looks_closer:
+            self._looked = time.monotonic()
+        plans = []
+        for desk in self._desks:
+            consumer = view.consumers.get(desk.name)
+            if consumer is None:
+                desk.drop()
+                continue
+            standing = view.standings.get(desk.name, Standing())
+            desk.heed(standing, view.now)
+            plan = Plan(desk, takes=False) if self._ends else _plan_to_take(view, desk, consumer, looks_closer)
+            if plan.takes or plan.passed_over or desk.outcomes or _has_to_renew(desk):
+                plans.append(plan)
+        return plans
+
+    def _write(self, plans: Iterable[Plan]) -> dict[str, Taken]:
+        """Keeps the books of destinations, in one transaction and in the order of their names, as all forwarders do."""
+        taken: dict[str, Taken] = {}
+        kept: list[Books] = []
+        with self.database.keeping() as transaction:
+            for plan in plans:
+                consumer = find_consumer(transaction, ConsumerKind.DESTINATION, plan.desk.name, lock=True)
+                if consumer is None:
+                    continue
+                locked = Locked(transaction, consumer, read_now(transaction))
+                if plan.passed_over is not None and consumer.handed < plan.passed_over:
+                    locked = pass_over(locked, plan.passed_over)
+                books = Books.open(locked, plan.desk)
+                given = books.keep(takes=plan.takes)
+                kept.append(books)
+                if given.stretch is not None or given.retries:
+                    taken[plan.desk.name] = given
+        for books in kept:  # now that it is committed
+            books.desk.forget_recorded()
+            books.desk.heed(books.standing, books.locked.now)
+        return taken
+
+
+def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool) -> Plan:
+    standing = view.standings.get(desk.name, Standing())
+    may_take = desk.room > 0 or (desk.pending and looks_closer)
+    if not may_take or standing.state is DestinationState.DISABLED or standing.is_held(view.now):
+        return Plan(desk, takes=False)
+    if desk.outcomes:
+        return Plan(desk, takes=True)  # there is something to write anyway, and it may be what others wait for
+    if view.newest <= consumer.handed and not looks_closer:
+        return Plan(desk, takes=False)
+    outlook = look(view.snapshot, consumer, view.now)
+    takes = outlook.is_worth_a_try or has_due(view.snapshot, consumer.id, view.now)
+    is_probe = standing.state is DestinationState.PAUSED
+    return Plan(desk, takes=takes or is_probe, passed_over=outlook.passed_over)
+
+
+def _has_to_renew(desk: Desk) -> bool:
+    now = time.monotonic()
+    return any(not held.left or now - held.extended >= desk.lease_seconds / 3 for held in desk.held.values())

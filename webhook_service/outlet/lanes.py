@@ -1,0 +1,201 @@
+"""The pushes of one destination in this process: many at once, and of each sender one after the other."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import inf
+
+from webhook_service.domain.destinations import Attempt, PushOrder, Retry
+from webhook_service.domain.messages import StoredMessage
+
+FAILURES_TO_PAUSE = 10  # in a row, after which nothing more is pushed before somebody has looked at them
+
+Push = Callable[[StoredMessage], Attempt]
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """A stretch of the feed that this process has; what is in it may begin to be pushed until ``deadline``.
+
+    ``left`` says of each message from the first that is not done, by id and in stored order, whether it is. The rows of
+    the database say that the stretch begins after ``recorded``, and that the lease was extended at ``extended``. Times
+    are of the monotonic clock.
+    """
+
+    token: str
+    after: int
+    deadline: float
+    extended: float
+    recorded: int
+    left: dict[int, bool]
+
+    def finish(self, feed_id: int) -> None:
+        """Notes that a message is pushed, or waits for another attempt."""
+        self.left[feed_id] = True
+        for first, done in list(self.left.items()):
+            if not done:
+                break
+            self.after = first
+            del self.left[first]
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A message to push, from a stretch or for another attempt.
+
+    It may begin from ``not_before`` on, and a retry before ``until``, both on the monotonic clock.
+    """
+
+    message: StoredMessage
+    held: Held | None = None
+    retry: Retry | None = None
+    not_before: float = 0.0
+    until: float = inf
+
+    def may_begin(self) -> bool:
+        """Tells whether nobody else may have the message by now."""
+        return time.monotonic() < (self.held.deadline if self.held else self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a job; ``attempt`` is None where the message was not pushed and has to wait."""
+
+    job: Job
+    attempt: Attempt | None
+
+
+class Lanes:
+    """Threads that push jobs. Where order is by sender, a failure makes that sender's later jobs wait as well."""
+
+    def __init__(self, push: Push, *, concurrency: int, order: PushOrder) -> None:
+        self._push = push
+        self._concurrency = concurrency
+        self._by_sender = order is PushOrder.SENDER
+        self._changed = threading.Condition()
+        self._ready: deque[Job] = deque()
+        self._behind: dict[str, deque[Job]] = {}  # jobs behind the one of their sender that is ready or under way
+        self._failed: set[str] = set()  # senders with a failure that is not recorded yet
+        self._outcomes: list[Outcome] = []
+        self._threads: list[threading.Thread] = []
+        self._failures = 0  # in a row, since somebody last looked at them
+        self._jobs = 0  # that have no outcome yet
+        self._under_way = 0
+        self._stopped = False
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs have no outcome yet."""
+        return self._jobs
+
+    @property
+    def is_idle(self) -> bool:
+        """Tells whether nothing is being pushed and no outcome is left to be taken."""
+        with self._changed:
+            return not (self._under_way or self._outcomes)
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Queues jobs, which come in stored order."""
+        with self._changed:
+            for job in jobs:
+                self._jobs += 1
+                self._queue(job)
+            self._changed.notify_all()
+            missing = min(self._concurrency, self._jobs) - len(self._threads)
+            new = [threading.Thread(target=self._work, daemon=True) for _ in range(missing)]
+            self._threads += new
+        for thread in new:
+            thread.start()
+
+    def take_outcomes(self) -> list[Outcome]:
+        """Returns what came of jobs since the last time."""
+        with self._changed:
+            outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def forget_failures(self) -> None:
+        """Goes on after failures: all that was taken is recorded, and decides from now on."""
+        with self._changed:
+            self._failures = 0
+            self._failed = {outcome.job.message.sender for outcome in self._outcomes if not _succeeded(outcome)}
+
+    def give_back(self) -> None:
+        """Lets all jobs that have not begun wait for another time."""
+        with self._changed:
+            given_back = [*self._ready, *(job for queue in self._behind.values() for job in queue)]
+            for job in self._ready:
+                self._behind.pop(job.message.sender, None)
+            for queue in self._behind.values():  # of senders with a push under way
+                queue.clear()
+            self._ready.clear()
+            for job in given_back:
+                self._conclude(job, None)
+
+    def stop(self) -> None:
+        """Ends the threads once they have finished what they push."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _queue(self, job: Job) -> None:
+        sender = job.message.sender
+        if not self._by_sender:
+            self._ready.append(job)
+        elif sender in self._failed:
+            self._conclude(job, None)
+        elif sender in self._behind:
+            self._behind[sender].append(job)
+        else:
+            self._behind[sender] = deque()
+            self._ready.append(job)
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            attempt = self._push(job.message) if self._wait_for(job) else None
+            with self._changed:
+                self._under_way -= 1
+                if attempt is not None:
+                    self._failures = 0 if attempt.accepted else self._failures + 1
+                self._conclude(job, attempt)
+                if self._by_sender:
+                    self._go_on(job.message.sender, succeeded=attempt is not None and attempt.accepted)
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            while not self._ready:
+                if self._stopped:
+                    return None
+                self._changed.wait()
+            self._under_way += 1
+            return self._ready.popleft()
+
+    def _wait_for(self, job: Job) -> bool:
+        """Waits for the time of a job; tells whether it may be pushed then."""
+        pause = job.not_before - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)
+        return job.may_begin() and not self._stopped and self._failures < FAILURES_TO_PAUSE
+
+    def _conclude(self, job: Job, attempt: Attempt | None) -> None:
+        self._jobs -= 1
+        outcome = Outcome(job, attempt)
+        self._outcomes.append(outcome)
+        if self._by_sender and not _succeeded(outcome):
+            self._failed.add(job.message.sender)
+
+    def _go_on(self, sender: str, *, succeeded: bool) -> None:
+        """Lets the next job of a sender begin, or all of them wait after a failure."""
+        behind = self._behind[sender]
+        if succeeded and behind:
+            self._ready.append(behind.popleft())
+            self._changed.notify()
+            return
+        del self._behind[sender]
+        for job in behind:
+            self._conclude(job, None)
+
+
+def _succeeded(outcome: Outcome) -> bool:
+    return outcome.attempt is not None and outcome.attempt.accepted

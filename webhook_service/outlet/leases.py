@@ -1,0 +1,238 @@
+"""Leases: stretches of the feed that consumers are given until they acknowledge them.
+
+What a lease costs does not depend on how many messages it has. A consumer's row says up to where the feed was given to
+it; each stretch that was given and not acknowledged is a row, which goes when it is acknowledged. So the place of a
+consumer is the beginning of its oldest stretch, or where it has none, the end of what it was given.
+
+Whoever changes a consumer or its stretches holds the lock on the consumer's row.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from secrets import token_urlsafe
+
+from webhook_service.domain.consumers import (
+    Consumer,
+    ConsumerKind,
+    ConsumerNotFound,
+    Death,
+    Lease,
+    LeaseEnded,
+    NotInLease,
+    Stretch,
+)
+from webhook_service.domain.limits import LEASE_MAX, ROW_ID_MAX
+from webhook_service.outlet.outlook import look
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.consumers import (
+    find_consumer,
+    find_ids_of,
+    measure_ids,
+    move_handed,
+    read_now,
+    read_stretch,
+)
+from webhook_service.storage.queries.dead_letters import keep_dead_letters
+from webhook_service.storage.queries.messages import end_of_window
+from webhook_service.storage.queries.stretches import (
+    change_stretch,
+    delete_stretch,
+    find_free,
+    find_lease,
+    insert_stretches,
+    list_held,
+)
+from webhook_service.storage.writing import Transaction
+
+LOOKS = 100  # at the feed for one lease; where a filter passes over more, the next call goes on from there
+ENDED_AT_ONCE = 50  # stretches of which nothing is left to give, in one transaction
+
+ReadNow = Callable[[Transaction], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A consumer whose row a transaction has locked, and the time."""
+
+    transaction: Transaction
+    consumer: Consumer
+    now: datetime
+
+
+class Leases:
+    """The leases of the consumers of one kind."""
+
+    def __init__(self, database: Database, kind: ConsumerKind, read_clock: ReadNow = read_now) -> None:
+        self._database = database
+        self._kind = kind
+        self._read_now = read_clock
+
+    def lease(self, name: str, *, limit: int, seconds: float) -> Lease | None:
+        """Gives a consumer at most ``limit`` messages for so many seconds; None when there is nothing for it now.
+
+        What was refused or has expired comes first. Raises ConsumerNotFound.
+        """
+        for _ in range(LOOKS):
+            with self._database.primary_snapshot() as snapshot:
+                consumer = _found(find_consumer(snapshot, self._kind, name))
+                outlook = look(snapshot, consumer, self._read_now(snapshot))
+            if not outlook.is_worth_a_try:
+                return None
+            with self._locked(name) as locked:
+                if outlook.passed_over and locked.consumer.handed == consumer.handed:
+                    locked = pass_over(locked, outlook.passed_over)
+                given = give(locked, limit, timedelta(seconds=seconds))
+            if given is not None:
+                return self._read(locked.consumer, given)
+        return None
+
+    def ack(self, name: str, token: str, dead: Mapping[str, str] | None = None) -> None:
+        """Ends a lease whose messages were taken, except those whose IDs are in ``dead``, which gives reasons.
+
+        Those become dead letters. A lease that has expired can be acknowledged until its messages are given again.
+
+        Raises ConsumerNotFound, LeaseEnded, and NotInLease, which leaves the lease as it is.
+        """
+        with self._locked(name) as locked:
+            stretch = _found_lease(locked, token)
+            if dead:
+                _set_aside(locked, stretch, dead)
+            delete_stretch(locked.transaction, stretch)
+
+    def nack(self, name: str, token: str, *, seconds: float = 0, reason: str | None = None) -> None:
+        """Ends a lease whose messages could not be taken; they are given again, after so many seconds at the soonest.
+
+        Raises ConsumerNotFound and LeaseEnded.
+        """
+        with self._locked(name) as locked:
+            stretch = _found_lease(locked, token)
+            free_at = locked.now + timedelta(seconds=seconds)
+            refused = replace(stretch, token=None, given_at=locked.now, free_at=free_at, reason=reason)
+            change_stretch(locked.transaction, locked.consumer, refused)
+
+    def extend(self, name: str, token: str, *, seconds: float) -> datetime:
+        """Has a lease expire so many seconds from now, and returns when that is.
+
+        Raises ConsumerNotFound, and LeaseEnded even for one that has only expired.
+        """
+        with self._locked(name) as locked:
+            stretch = _found_lease(locked, token)
+            if stretch.free_at <= locked.now:
+                raise LeaseEnded
+            expires_at = locked.now + timedelta(seconds=seconds)
+            extended = replace(stretch, given_at=locked.now, free_at=expires_at)
+            change_stretch(locked.transaction, locked.consumer, extended)
+        return expires_at
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[Locked]:
+        with self._database.keeping() as transaction:
+            consumer = _found(find_consumer(transaction, self._kind, name, lock=True))
+            yield Locked(transaction, consumer, self._read_now(transaction))
+
+    def _read(self, consumer: Consumer, given: Stretch) -> Lease:
+        with self._database.primary_snapshot() as snapshot:
+            messages = read_stretch(snapshot, consumer.options.filter, given.after, given.last)
+        return Lease(given.token or "", given.free_at, given.attempt, messages)
+
+
+def _found(consumer: Consumer | None) -> Consumer:
+    if consumer is None:
+        raise ConsumerNotFound
+    return consumer
+
+
+def _found_lease(locked: Locked, token: str) -> Stretch:
+    stretch = find_lease(locked.transaction, locked.consumer, token)
+    if stretch is None:
+        raise LeaseEnded
+    return stretch
+
+
+def pass_over(locked: Locked, passed_over: int) -> Locked:
+    move_handed(locked.transaction, locked.consumer, passed_over)
+    return replace(locked, consumer=replace(locked.consumer, handed=passed_over))
+
+
+def give(locked: Locked, limit: int, duration: timedelta) -> Stretch | None:
+    """Gives the oldest free stretch, or else the next of the feed; None when there is neither, or no lease is left."""
+    if len(_still_held(locked)) >= locked.consumer.options.max_leases:
+        return None
+    lent = Stretch(0, 0, 0, 0, token_urlsafe(16), locked.now, locked.now + duration, None)
+    for _ in range(ENDED_AT_ONCE):
+        free = find_free(locked.transaction, locked.consumer, locked.now)
+        if free is None:
+            return _give_next(locked, limit, lent)
+        given = _give_again(locked, free, limit, lent)
+        if given is not None:
+            return given
+    return None
+
+
+def _still_held(locked: Locked) -> list[Stretch]:
+    """Reads what may not be given yet.
+
+    Where the clock was set back, a lease would last longer by as much. So one that was given in what is now the future
+    begins anew.
+    """
+    held = list_held(locked.transaction, locked.consumer, locked.now)
+    for stretch in held:
+        if stretch.given_at > locked.now:
+            free_at = locked.now + (stretch.free_at - stretch.given_at)
+            change_stretch(locked.transaction, locked.consumer, replace(stretch, given_at=locked.now, free_at=free_at))
+    return held
+
+
+def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Stretch | None:
+    """Gives a stretch again, or the first part of it; None when nothing of it is left to give.
+
+    One that was given too often is halved, so that in the end the message that can't be taken stands alone; then it is
+    set aside as a dead letter.
+    """
+    transaction, consumer = locked.transaction, locked.consumer
+    wanted = consumer.options.filter
+    left, last = measure_ids(transaction, wanted, free.after, free.last, LEASE_MAX + 1)
+    number = min(limit, left)
+    if free.attempt >= consumer.options.max_attempts:
+        if left == 1:
+            reason = free.reason or f"not acknowledged in {free.attempt} attempts"
+            keep_dead_letters(transaction, consumer, [Death(last, reason)], locked.now)
+        number = min(limit, left // 2)
+        free = replace(free, attempt=consumer.options.max_attempts - 1)  # one more for each half
+    if not number:
+        delete_stretch(transaction, free)
+        return None
+    last = free.last
+    if number < left:
+        _, last = measure_ids(transaction, wanted, free.after, free.last, number)
+        insert_stretches(transaction, consumer, [replace(free, after=last, token=None)])
+    given = replace(lent, id=free.id, after=free.after, last=last, attempt=free.attempt + 1, reason=free.reason)
+    change_stretch(transaction, consumer, given)
+    return given
+
+
+def _give_next(locked: Locked, limit: int, lent: Stretch) -> Stretch | None:
+    """Gives the messages of the feed that come next; None when there are none nearby."""
+    transaction, consumer = locked.transaction, locked.consumer
+    wanted = consumer.options.filter
+    end = end_of_window(transaction, consumer.handed) if wanted.conditions() else ROW_ID_MAX
+    number, last = measure_ids(transaction, wanted, consumer.handed, end, limit)
+    if not number:
+        return None
+    if number < limit and end != ROW_ID_MAX:
+        last = end
+    given = replace(lent, after=consumer.handed, last=last, attempt=1)
+    insert_stretches(transaction, consumer, [given])
+    move_handed(transaction, consumer, last)
+    return given
+
+
+def _set_aside(locked: Locked, stretch: Stretch, dead: Mapping[str, str]) -> None:
+    ids = find_ids_of(locked.transaction, locked.consumer.options.filter, stretch.after, stretch.last, list(dead))
+    missing = [message_id for message_id in dead if message_id not in ids]
+    if missing:
+        raise NotInLease(missing)
+    deaths = [Death(ids[message_id], reason) for message_id, reason in dead.items()]
+    keep_dead_letters(locked.transaction, locked.consumer, deaths, locked.now)

@@ -1,0 +1,24 @@
+"""Giving stored messages to a consumer or a destination again."""
+
+from collections.abc import Collection
+
+from webhook_service.domain.consumers import ConsumerKind, ConsumerNotFound, Stretch
+from webhook_service.outlet.dead_letters import runs
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.consumers import find_consumer, read_now
+from webhook_service.storage.queries.stretches import insert_stretches
+
+
+def resend(database: Database, kind: ConsumerKind, name: str, feed_ids: Collection[int]) -> None:
+    """Has messages given again, by their ids in the feed. Raises ConsumerNotFound.
+
+    What the consumer has not reached yet is left out, since it is still to come.
+    """
+    with database.keeping() as transaction:
+        consumer = find_consumer(transaction, kind, name, lock=True)
+        if consumer is None:
+            raise ConsumerNotFound
+        now = read_now(transaction)
+        reached = sorted(feed_id for feed_id in feed_ids if feed_id <= consumer.handed)
+        again = [Stretch(0, after, last, 0, None, now, now, None) for after, last in runs(reached)]
+        insert_stretches(transaction, consumer, again)

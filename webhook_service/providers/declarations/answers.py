@@ -1,0 +1,179 @@
+"""What a provider wants to see: the ``answer`` to a delivery, and to a ``handshake``, which checks the address."""
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from json import dumps
+from typing import Any
+
+from webhook_service.domain.answers import Acknowledgement
+from webhook_service.providers.declarations.expressions import Expression, ExpressionFailed, read_expression
+from webhook_service.providers.declarations.signing import encode
+from webhook_service.providers.declarations.tables import Table
+
+CHALLENGE = "{challenge}"
+HMAC = "{hmac:challenge}"
+
+_CHALLENGE_MAX = 4096  # characters
+# What is signed for whoever asks. It is no JSON object and no form with a field and a value, so that nobody gets a
+# delivery signed by having it "checked".
+_SIGNED_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,256}={0,2}")
+_STATUSES = (200, 299)
+_TEXT = "text/plain; charset=utf-8"
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response: ``text``, or ``json``, or nothing. Of a handshake's, each text that is a placeholder is filled in."""
+
+    status: int = 200
+    content_type: str = _JSON
+    text: str | None = None
+    json: Any = None
+
+    @property
+    def needs_hmac(self) -> bool:
+        """Tells whether a key is needed to make it."""
+        return HMAC in (self.text or "") or any(HMAC in text for text in _texts(self.json))
+
+    def filled(self, challenge: str, signature: str) -> Acknowledgement:
+        """Returns the response to a challenge."""
+        if self.json is not None:
+            body = dumps(_filled(self.json, challenge, signature), separators=(",", ":")).encode()
+        else:
+            # One pass, so that a challenge which looks like a placeholder stays what it is.
+            parts = (self.text or "").split(CHALLENGE)
+            body = challenge.join(part.replace(HMAC, signature) for part in parts).encode("utf-8", "replace")
+        return Acknowledgement(self.content_type, body, self.status)
+
+
+DEFAULT_ANSWER = Answer(json={"status": "ok"})
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """A check of the address.
+
+    That by GET carries the challenge in the ``query``, beside a ``token`` of ours and what ``expect`` names; that by
+    POST is a signed delivery for which ``when`` is true, with the ``challenge`` in its body.
+    """
+
+    answer: Answer
+    query: str | None = None
+    token_query: str | None = None
+    token: str | None = None
+    expect: tuple[tuple[str, str], ...] = ()
+    when: Expression | None = None
+    challenge: Expression | None = None
+
+    def answer_query(self, parameters: Mapping[str, str], signer: "Signer") -> Acknowledgement | None:
+        """Answers a GET; None when this is not the check, or the token is another one."""
+        challenge = parameters.get(self.query or "")
+        if challenge is None:
+            return None
+        if self.token_query is not None:
+            token = parameters.get(self.token_query, "").encode("utf-8", "replace")
+            if not hmac.compare_digest(token, (self.token or "").encode()) or not self.token:
+                return None
+        if any(parameters.get(name) != value for name, value in self.expect):
+            return None
+        return self._answer(challenge, signer)
+
+    def answer_delivery(self, scope: Mapping[str, Any], signer: "Signer") -> Acknowledgement | None:
+        """Answers a delivery that is this check; None for any other."""
+        if self.when is None:
+            return None
+        try:
+            if self.when.search(scope) is not True:
+                return None
+            challenge = self.challenge.search(scope) if self.challenge else ""
+        except ExpressionFailed:
+            return None
+        return self._answer(challenge, signer) if isinstance(challenge, str) else None
+
+    def _answer(self, challenge: str, signer: "Signer") -> Acknowledgement | None:
+        if not self.answer.needs_hmac:
+            return self.answer.filled(challenge, "") if len(challenge) <= _CHALLENGE_MAX else None
+        if not _SIGNED_CHALLENGE.fullmatch(challenge):
+            return None
+        return self.answer.filled(challenge, signer.sign(challenge))
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Makes the HMAC of a challenge with the current key."""
+
+    key: bytes
+    algorithm: str
+    encoding: str
+
+    def sign(self, challenge: str) -> str:
+        """Returns the signature of a challenge, encoded."""
+        return encode(hmac.digest(self.key, challenge.encode(), self.algorithm), self.encoding)
+
+
+def read_answer(table: Table | None, *, of_handshake: bool = False) -> Answer:
+    """Reads the table of a response."""
+    if table is None:
+        return Answer(content_type=_TEXT, text=CHALLENGE) if of_handshake else DEFAULT_ANSWER
+    status = table.integer("status", *_STATUSES) or 200
+    text, json, content_type = table.values.get("text"), table.any("json"), table.text("content_type", longest=100)
+    table.any("text")
+    if text is not None and (not isinstance(text, str) or json is not None):
+        table.report("text", "not a text, or beside json, which excludes it")
+        text = None
+    if content_type is not None and not (content_type.isascii() and content_type.isprintable()):
+        table.report("content_type", "not a media type")
+    try:
+        dumps(json)
+    except (TypeError, ValueError, RecursionError):
+        table.report("json", "not what JSON can say")
+        json = None
+    table.refuse_others()
+    return Answer(status, content_type or (_TEXT if json is None else _JSON), text, json)
+
+
+def read_handshakes(table: Table, *, has_key: bool) -> tuple[Handshake, ...]:
+    """Reads ``handshake``, a table or a list of tables; an HMAC in its answer needs a scheme that ``has_key``."""
+    return tuple(_read_handshake(each, has_key=has_key) for each in table.tables("handshake"))
+
+
+def _read_handshake(table: Table, *, has_key: bool) -> Handshake:
+    query, when = table.text("query", longest=100), read_expression(table, "when", roots=("body", "headers"))
+    challenge = read_expression(table, "challenge", roots=("body", "headers"))
+    token_query, token = table.text("token_query", longest=100), table.text("token")
+    expect = table.any("expect") or {}
+    answer = read_answer(table.table("answer"), of_handshake=True)
+    if table.has("query") == table.has("when"):
+        table.report("", "one of query (a GET) and when (a POST) is needed")
+    if table.has("query") and (table.has("challenge") or table.has("when")):
+        table.report("query", "is of a GET; challenge and when are of a POST")
+    if (token_query is None) != (token is None) or (table.has("when") and table.has("token")):
+        missing = "token" if token is None else "token_query"
+        table.report(missing, "missing: token and token_query need each other, and query")
+    if not isinstance(expect, Mapping) or not all(isinstance(value, str) for value in expect.values()):
+        table.report("expect", "not a table of texts")
+        expect = {}
+    if answer.needs_hmac and not has_key:
+        table.report("answer", f'{HMAC} needs verify.scheme = "hmac"')
+    table.refuse_others()
+    return Handshake(answer, query, token_query, token, tuple(expect.items()), when, challenge)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [text for each in inner for text in _texts(each)]
+
+
+def _filled(value: Any, challenge: str, signature: str) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _filled(inner, challenge, signature) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, challenge, signature) for inner in value]
+    if value == CHALLENGE:
+        return challenge
+    return value.replace(HMAC, signature) if isinstance(value, str) else value

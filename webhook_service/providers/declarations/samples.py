@@ -1,0 +1,81 @@
+"""Samples: a message put where the expressions of a declaration find it."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from webhook_service.domain.formats import format_timestamp
+from webhook_service.domain.messages import Message
+from webhook_service.providers.declarations.expressions import Expression
+from webhook_service.providers.declarations.payload import Payload
+from webhook_service.providers.declarations.signing import Draft
+
+_TIMES = {"s": 1, "ms": 1000}
+Path = tuple[str | int, ...]
+
+
+def draft_of(message: Message, payload: Payload, target: str, example: Any, headers: Mapping[str, str]) -> Draft:
+    """Makes an unsigned delivery of a message, after an example of the provider's if there is one.
+
+    An expression that is no plain path, such as a function of several fields, leaves what the example has.
+    """
+    content = deepcopy(example) if example is not None else {}
+    form = "application/x-www-form-urlencoded" if payload.is_form else "application/json"
+    draft = Draft(target, content, message.received_at, payload.is_form, {"Content-Type": form, **headers})
+    ts: Any = format_timestamp(message.ts)
+    if payload.ts_format != "iso":
+        ts = int(message.ts.timestamp() * _TIMES[payload.ts_format])
+    values: list[tuple[Expression | None, Any]] = [
+        (_settable_type(payload.type), message.type),
+        (payload.recipient, message.recipient),
+        (payload.sender, message.sender),
+        (payload.ts, ts),
+        (payload.text, message.text or ""),
+        (payload.message_id.field, message.message_id),
+    ]
+    for expression, value in values:
+        path = expression.path if expression is not None else None
+        if path:
+            _put(draft, path, value, _item_path(payload))
+    if payload.message_id.field is None and payload.message_id.header:
+        draft.headers[payload.message_id.header] = message.message_id
+    return draft
+
+
+def _settable_type(expression: Expression | None) -> Expression | None:
+    """Returns an expression for the type if the sender names it; one with alternatives finds it in other fields."""
+    is_plain = expression is not None and expression.compiled.parsed["type"] == "subexpression"
+    return expression if is_plain else None
+
+
+def _item_path(payload: Payload) -> Path:
+    """Returns where the first item stands."""
+    if payload.items is None:
+        return ()
+    path = (payload.items.path or ())[1:]
+    return path if path and isinstance(path[-1], int) else (*path, 0)
+
+
+def _put(draft: Draft, path: Path, value: Any, item_path: Path) -> None:
+    root, rest = path[0], path[1:]
+    if root == "headers" and len(rest) == 1:
+        draft.headers[str(rest[0])] = str(value)
+    elif root == "body" and rest:
+        draft.content = _with(draft.content, rest, value)
+    elif root == "item" and rest:
+        draft.content = _with(draft.content, item_path + rest, value)
+
+
+def _with(content: Any, path: Path, value: Any) -> Any:
+    """Returns a value with another one at a path; what is missing on the way there is made."""
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    if isinstance(step, int):
+        items = list(content) if isinstance(content, list) else []
+        items += [{} for _ in range(step + 1 - len(items))] if step >= 0 else [{}] * (not items)
+        items[step] = _with(items[step], rest, value)
+        return items
+    fields: dict[str, Any] = dict(content) if isinstance(content, Mapping) else {}
+    fields[step] = _with(fields.get(step), rest, value)
+    return fields

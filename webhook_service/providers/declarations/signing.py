@@ -1,0 +1,196 @@
+"""Schemes by which deliveries are verified: HMAC, shared tokens, and Basic authentication (RFC 7617)."""
+
+import base64
+import binascii
+import hmac
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from json import dumps
+from typing import Any
+from urllib.parse import urlencode
+
+from webhook_service.domain.deliveries import Delivery
+from webhook_service.domain.errors import SignatureInvalid
+from webhook_service.domain.results import Reason
+from webhook_service.domain.secrets import Secrets
+from webhook_service.providers.declarations.keys import decode_secret
+from webhook_service.providers.declarations.places import Envelope
+from webhook_service.providers.declarations.rules import Rules
+from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
+
+DIGEST_BYTES = {"sha1": 20, "sha256": 32, "sha512": 64}
+
+
+class CannotSign(Exception):
+    """A sample can't be signed with what is configured: the private key is the provider's alone."""
+
+
+@dataclass
+class Draft:
+    """A delivery that is being made; ``content`` is its body as a value, ``private_key`` a PEM."""
+
+    target: str
+    content: Any
+    moment: datetime
+    is_form: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+    private_key: str | None = field(default=None, repr=False)
+
+    def raw(self) -> bytes:
+        """Returns the body as bytes."""
+        return urlencode(self.content, doseq=True).encode() if self.is_form else dumps(self.content).encode()
+
+    def envelope(self) -> Envelope:
+        """Returns the delivery as far as it has come."""
+        delivery = Delivery("", self.raw(), self.headers, self.target, self.moment)
+        return Envelope(delivery, is_form=self.is_form)
+
+
+class Scheme(ABC):
+    """One way to verify deliveries, ready with the keys. Making one raises SecretUnusable for a secret that is none."""
+
+    def __init__(self, rules: Rules, secrets: Secrets) -> None:
+        self.rules = rules
+        self.secrets = secrets
+
+    @abstractmethod
+    def verify(self, delivery: Delivery) -> str:
+        """Returns which secret a delivery was signed with; SignatureInvalid when it was none."""
+
+    @abstractmethod
+    def sign(self, draft: Draft) -> None:
+        """Adds what this scheme asks for to a draft; CannotSign where that takes a private key and it has none."""
+
+    def envelope(self, delivery: Delivery, raw: bytes | None = None, url: str | None = None) -> Envelope:
+        """Returns a delivery under verification, with another body or URL in the place of its own."""
+        return Envelope(delivery, is_form=self.rules.is_form, raw=raw, url=url)
+
+
+class SignedContent(Scheme):
+    """What schemes have in common that sign a template."""
+
+    @abstractmethod
+    def authenticate(self, delivery: Delivery) -> tuple[str, int | None]:
+        """Returns which secret a delivery was signed with, and the claimed time; SignatureInvalid when it was none."""
+
+    def verify(self, delivery: Delivery) -> str:
+        age, claimed = self.authenticate(delivery)
+        # Only now: 'stale' is said of what is authentic, so that it means a replay or a wrong clock and nothing else.
+        if claimed is not None and self.rules.timestamp is not None:
+            self.rules.timestamp.check(claimed, delivery.received_at)
+        return age
+
+    def content(self, delivery: Delivery, raw: bytes | None = None, url: str | None = None) -> tuple[bytes, int | None]:
+        """Returns the signed bytes, and the claimed time if any; SignatureInvalid when something is missing."""
+        envelope = self.envelope(delivery, raw, url)
+        timestamp = self.rules.timestamp
+        claimed = timestamp.read(envelope) if timestamp else None
+        return self.rules.signed.content(envelope), claimed
+
+    def claimed_texts(self, delivery: Delivery) -> list[str]:
+        """Returns the signatures as they were sent; SignatureInvalid when none stands where one should."""
+        return self.rules.signature.values(self.envelope(delivery), Reason.MISSING_SIGNATURE)
+
+    def prepare(self, draft: Draft) -> bytes:
+        """Adds everything that is signed to a draft, and returns the signed bytes."""
+        timestamp, signed = self.rules.timestamp, self.rules.signed
+        for name in signed.argument("header"):
+            draft.headers.setdefault(name, f"sample-{int(draft.moment.timestamp() * 1_000_000)}")
+        if timestamp is not None:
+            timestamp.place.write(timestamp.write(draft.moment), draft.headers, draft.content)
+        envelope = draft.envelope()
+        if timestamp is not None:
+            timestamp.read(envelope)
+        return signed.content(envelope)
+
+
+class Hmac(SignedContent):
+    """HMAC (RFC 2104) with a shared secret."""
+
+    def __init__(self, rules: Rules, secrets: Secrets) -> None:
+        super().__init__(rules, secrets)
+        self.keys = [
+            (age, decode_secret(secret, rules.secret_encoding, rules.secret_prefix)) for age, secret in secrets.by_age()
+        ]
+        self._decode = decoder(rules.encoding, DIGEST_BYTES[rules.algorithm])
+
+    def authenticate(self, delivery: Delivery) -> tuple[str, int | None]:
+        claimed = [decoded for text in self.claimed_texts(delivery) if (decoded := self._decode(text)) is not None]
+        content, at = self.content(delivery)
+        if not claimed:
+            raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
+        algorithm = self.rules.algorithm
+        return signing_secret([(age, hmac.digest(key, content, algorithm)) for age, key in self.keys], claimed), at
+
+    def sign(self, draft: Draft) -> None:
+        signature = hmac.digest(self.keys[0][1], self.prepare(draft), self.rules.algorithm)
+        self.rules.signature.write(encode(signature, self.rules.encoding), draft.headers, draft.content)
+
+
+class Token(Scheme):
+    """A secret that is sent along as it is."""
+
+    def __init__(self, rules: Rules, secrets: Secrets) -> None:
+        super().__init__(rules, secrets)
+        self._tokens = [(age, decode_secret(secret, "utf8")) for age, secret in secrets.by_age()]
+
+    def verify(self, delivery: Delivery) -> str:
+        texts = self.rules.signature.values(self.envelope(delivery), Reason.MISSING_SIGNATURE)
+        if not texts:
+            raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
+        return signing_secret(self._tokens, [header_bytes(text) for text in texts])
+
+    def sign(self, draft: Draft) -> None:
+        place = self.rules.signature
+        if place.query is not None:
+            joint = "&" if "?" in draft.target else "?"
+            draft.target += joint + urlencode({place.query: self.secrets.current})
+        else:
+            place.write(self.secrets.current, draft.headers, draft.content)
+
+
+class Basic(Scheme):
+    """Basic authentication; the secret is ``user:password``."""
+
+    def verify(self, delivery: Delivery) -> str:
+        texts = self.rules.signature.values(self.envelope(delivery), Reason.MISSING_SIGNATURE)
+        try:
+            claimed = [base64.b64decode(text, validate=True) for text in texts]
+        except (binascii.Error, ValueError):
+            claimed = []
+        if not claimed:
+            raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
+        return signing_secret(((age, secret.encode()) for age, secret in self.secrets.by_age()), claimed)
+
+    def sign(self, draft: Draft) -> None:
+        credentials = base64.b64encode(self.secrets.current.encode()).decode()
+        self.rules.signature.write(credentials, draft.headers, draft.content)
+
+
+def encode(signature: bytes, encoding: str) -> str:
+    """Writes a signature."""
+    if encoding == "hex":
+        return signature.hex()
+    if encoding == "base64url":
+        return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
+    return base64.b64encode(signature).decode()
+
+
+def decoder(encoding: str, length: int) -> Callable[[str], bytes | None]:
+    """Returns what reads a signature of so many bytes, and gives None for any other text."""
+    if encoding == "hex":
+        return lambda text: from_hex(text, length)
+    if encoding == "base64":
+        return lambda text: from_base64(text, length)
+    return lambda text: from_base64url(text, length)
+
+
+def from_base64url(text: str, length: int) -> bytes | None:
+    """Decodes a base64 text in the alphabet for URLs (RFC 4648, section 5), padded or not."""
+    bare = text.rstrip("=")
+    if len(bare) != -(-length * 8 // 6) or "+" in bare or "/" in bare or len(text) > len(bare) + 2:
+        return None
+    standard = bare.replace("-", "+").replace("_", "/")
+    return from_base64(standard + "=" * (-len(standard) % 4), length)

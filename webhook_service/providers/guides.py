@@ -1,0 +1,53 @@
+"""What to enter at each provider, in the words of its own pages: docs/providers.md has their addresses."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from webhook_service.domain.sources import Setup
+from webhook_service.providers.base import Provider
+from webhook_service.providers.native import Native
+from webhook_service.providers.presets import PAGES
+from webhook_service.providers.standard import Standard
+from webhook_service.providers.twilio import Twilio
+from webhook_service.providers.whatsapp import WhatsApp
+
+_GUIDES: Mapping[str, Setup] = {
+    Native.name: Setup(
+        "Your own program, which sends JSON",
+        "POST to",
+        {
+            "X-Signature": "HMAC-SHA256 of the body with the secret (WEBHOOK_SECRET), as hex",
+            "Body": "message_id, from, to, ts, text",
+        },
+    ),
+    Standard.name: Setup(
+        "Your sender's webhook settings",
+        "Endpoint URL",
+        {"Signing secret": "the secret (STANDARD_WEBHOOKS_SECRET), whsec_…"},
+    ),
+    WhatsApp.name: Setup(
+        "Meta's App Dashboard, WhatsApp, Configuration, Webhook",
+        "Callback URL",
+        {
+            "Verify token": "the verify token (WHATSAPP_VERIFY_TOKEN)",
+            "Webhook fields": "subscribe to messages",
+        },
+    ),
+    Twilio.name: Setup(
+        "Twilio's Console, your number or messaging service, Messaging",
+        "A message comes in",
+        {"Method": "HTTP POST", "PUBLIC_URL": "the base of this address, exactly as Twilio calls it"},
+    ),
+}
+_OTHER = Setup("The provider's webhook settings", "URL", {})
+
+
+def setup_of(provider: Provider) -> Setup:
+    """Returns what to enter at a provider."""
+    page = PAGES.get(provider.name)
+    return _GUIDES.get(provider.name, _OTHER) if page is None else _setup_on(page)
+
+
+def _setup_on(page: Mapping[str, Any]) -> Setup:
+    steps = {f"Step {number}": step for number, step in enumerate(page["setup"], start=1)}
+    return Setup(page["title"], "URL", {"Secret": page["secret"], **steps})

@@ -1,0 +1,33 @@
+"""Routing: one address whose items belong to several sources."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+
+class Route:
+    """Tells the source of an item by a value in it.
+
+    ``by`` is a JMESPath (https://jmespath.org/specification.html) to that value, ``to`` names the source for each value
+    that is known. Raises ValueError for an expression that is none.
+    """
+
+    def __init__(self, by: str, to: Mapping[str, str]) -> None:
+        try:
+            self._find = jmespath.compile(by)
+        except JMESPathError as error:
+            raise ValueError("not a JMESPath") from error
+        self._to = dict(to)
+
+    def source_of(self, item: Any, otherwise: str) -> str:
+        """Returns the source that an item belongs to, ``otherwise`` when its value is unknown or missing."""
+        try:
+            value = self._find.search(item)
+        except JMESPathError:  # a function of the expression does not take what it found
+            return otherwise
+        if isinstance(value, str):
+            return self._to.get(value, otherwise)
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return self._to.get(str(value), otherwise) if is_number else otherwise

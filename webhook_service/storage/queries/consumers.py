@@ -1,0 +1,205 @@
+"""The table of consumers, the parts of the feed that pass their filters, and how far they are behind."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
+
+from webhook_service.domain.consumers import Consumer, ConsumerKind, ConsumerOptions, FeedFilter, Lag
+from webhook_service.domain.limits import LAG_MAX
+from webhook_service.domain.messages import StoredMessage
+from webhook_service.storage.models import ConsumerRow, MessageRow, StretchRow, UtcDateTime
+from webhook_service.storage.queries.messages import SELECT_MESSAGES, end_of_window, newest_place, to_messages
+from webhook_service.storage.writing import Transaction
+
+LAG_WINDOW = 100_000  # messages that are looked at, by one statement, to count those that pass a filter
+
+_consumers = select(
+    ConsumerRow.id,
+    ConsumerRow.kind,
+    ConsumerRow.name,
+    ConsumerRow.filter,
+    ConsumerRow.max_leases,
+    ConsumerRow.max_attempts,
+    ConsumerRow.handed,
+    ConsumerRow.created_at,
+)
+# Statements with parameters are made once: to make one takes SQLAlchemy longer than SQLite takes to execute it.
+_named = _consumers.where(ConsumerRow.kind == bindparam("kind"), ConsumerRow.name == bindparam("name"))
+# SQLite's writers take turns, so it has no such lock and SQLAlchemy leaves it out there.
+_to_change = _named.with_for_update()
+_move = update(ConsumerRow).where(ConsumerRow.id == bindparam("consumer"))
+_within = (MessageRow.id > bindparam("after"), MessageRow.id <= bindparam("last"))
+_ids = select(MessageRow.id).where(*_within).order_by(MessageRow.id).limit(bindparam("most"))
+_stretch = SELECT_MESSAGES.where(*_within).order_by(MessageRow.id)
+
+
+def _measured(ids: Select[int]) -> Select[int, int | None]:
+    counted = ids.subquery()
+    return select(func.count(), func.max(counted.c.id))
+
+
+_ids_measured = _measured(_ids)
+
+
+def read_now(connection: Connection) -> datetime:
+    """Reads the time that leases go by: that of the PostgreSQL server, which all nodes share, or of this machine."""
+    if connection.dialect.name == "postgresql":
+        return connection.scalars(select(func.clock_timestamp(type_=UtcDateTime))).one()
+    return datetime.now(UTC)
+
+
+def find_consumer(connection: Connection, kind: ConsumerKind, name: str, *, lock: bool = False) -> Consumer | None:
+    """Reads a consumer. With ``lock``, no other transaction changes it or what it was given before this one ends."""
+    row = connection.execute(_to_change if lock else _named, {"kind": kind.value, "name": name}).one_or_none()
+    return None if row is None else _consumer(*row)
+
+
+def list_consumers(connection: Connection, kind: ConsumerKind | None = None) -> list[Consumer]:
+    """Reads all consumers, or those of a kind, by name."""
+    of_kind = [] if kind is None else [ConsumerRow.kind == kind.value]
+    rows = connection.execute(_consumers.where(*of_kind).order_by(ConsumerRow.kind, ConsumerRow.name))
+    return [_consumer(*row) for row in rows]
+
+
+def _consumer(
+    consumer_id: int,
+    kind: str,
+    name: str,
+    conditions: dict[str, str],
+    max_leases: int,
+    max_attempts: int,
+    handed: int,
+    created_at: datetime,
+) -> Consumer:
+    options = ConsumerOptions(FeedFilter(**conditions), max_leases, max_attempts)
+    return Consumer(consumer_id, ConsumerKind(kind), name, options, handed, created_at)
+
+
+def insert_consumer(
+    transaction: Transaction, kind: ConsumerKind, name: str, options: ConsumerOptions, handed: int, now: datetime
+) -> None:
+    """Stores a new consumer that begins after the id ``handed``."""
+    new = {"kind": kind.value, "name": name, "handed": handed, "created_at": now, **_columns(options)}
+    transaction.execute(insert(ConsumerRow).values(new))
+
+
+def change_consumer(transaction: Transaction, consumer: Consumer, options: ConsumerOptions) -> None:
+    """Changes what a consumer gets, and how."""
+    transaction.execute(update(ConsumerRow).where(ConsumerRow.id == consumer.id).values(_columns(options)))
+
+
+def _columns(options: ConsumerOptions) -> dict[str, object]:
+    return {
+        "filter": options.filter.conditions(),
+        "max_leases": options.max_leases,
+        "max_attempts": options.max_attempts,
+    }
+
+
+def delete_consumer(transaction: Transaction, consumer: Consumer) -> None:
+    """Deletes a consumer, with what it was given and its dead letters."""
+    transaction.execute(delete(ConsumerRow).where(ConsumerRow.id == consumer.id))
+
+
+def move_handed(transaction: Transaction, consumer: Consumer, handed: int) -> None:
+    """Notes the id up to which the feed was given to a consumer."""
+    transaction.execute(_move, {"consumer": consumer.id, "handed": handed})
+
+
+def read_place(connection: Connection, consumer: Consumer) -> int:
+    """Reads the id up to which a consumer has acknowledged all that it gets."""
+    oldest = connection.scalar(select(func.min(StretchRow.after)).where(StretchRow.consumer_id == consumer.id))
+    return consumer.handed if oldest is None else min(oldest, consumer.handed)
+
+
+def read_places(connection: Connection) -> dict[str, int]:
+    """Reads the place of every consumer and destination, as ``read_place`` does, by ``<kind> <name>``."""
+    return {f"{each.kind} {each.name}": read_place(connection, each) for each in list_consumers(connection)}
+
+
+def measure_ids(connection: Connection, wanted: FeedFilter, after: int, last: int, most: int) -> tuple[int, int]:
+    """Counts the messages above ``after`` and up to ``last`` that pass a filter, up to ``most`` of them.
+
+    Returns the number, and the id of the last that was counted: ``after`` where there is none.
+    """
+    counted = _ids_measured if not wanted.conditions() else _measured(_ids.where(*_conditions(wanted)))
+    number, end = connection.execute(counted, {"after": after, "last": last, "most": most}).one()
+    return number, after if end is None else end
+
+
+def find_ids_of(
+    connection: Connection, wanted: FeedFilter, after: int, last: int, message_ids: Sequence[str]
+) -> dict[str, int]:
+    """Reads the ids of those of the messages with these IDs that are above ``after`` and up to ``last``, by ID."""
+    found = select(MessageRow.message_id, MessageRow.id).where(
+        MessageRow.message_id.in_(message_ids), *_within, *_conditions(wanted)
+    )
+    return {row[0]: row[1] for row in connection.execute(found, {"after": after, "last": last})}
+
+
+def find_id_at(connection: Connection, moment: datetime) -> int | None:
+    """Reads the id of the first message that was received at a moment or later.
+
+    It looks at every message before that: clocks of nodes differ and imported messages keep their time, so times don't
+    grow as ids do.
+    """
+    return connection.scalar(select(func.min(MessageRow.id)).where(MessageRow.received_at >= moment))
+
+
+def find_id_of(connection: Connection, message_id: str) -> int | None:
+    """Reads the id of the message with this ID."""
+    if "\x00" in message_id:  # no stored text holds NUL, and PostgreSQL refuses it as a parameter
+        return None
+    return connection.scalar(select(MessageRow.id).where(MessageRow.message_id == message_id))
+
+
+def read_stretch(connection: Connection, wanted: FeedFilter, after: int, last: int) -> list[StoredMessage]:
+    """Reads the messages with an id above ``after`` and up to ``last`` that pass a filter, in stored order."""
+    stretch = _stretch.where(*_conditions(wanted)) if wanted.conditions() else _stretch
+    return to_messages(connection.execute(stretch, {"after": after, "last": last}))
+
+
+def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
+    """Reads how far a consumer is behind: what it was given and has not acknowledged, and what follows.
+
+    Counts up to ``LAG_MAX``, and looks at no more messages than ``LAG_WINDOW`` for those that pass the filter.
+    """
+    end = end_of_window(connection, consumer.handed, LAG_WINDOW)
+    rest = select(MessageRow.id, MessageRow.received_at).where(
+        MessageRow.id > consumer.handed, MessageRow.id <= end, *_conditions(consumer.options.filter)
+    )
+    parts = (_given(consumer), rest)
+    messages = sum(_count(connection, part) for part in parts)
+    first = next((row for part in parts if (row := _first(connection, part)) is not None), None)
+    seconds = 0.0 if first is None else max(0.0, (now - first).total_seconds())
+    return Lag(min(messages, LAG_MAX), messages <= LAG_MAX and end >= newest_place(connection), seconds)
+
+
+def _given(consumer: Consumer) -> Select[int, datetime]:
+    """Selects what a consumer was given and has not acknowledged."""
+    is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
+    return (
+        select(MessageRow.id, MessageRow.received_at)
+        .join_from(StretchRow, MessageRow, is_within)
+        .where(StretchRow.consumer_id == consumer.id, *_conditions(consumer.options.filter))
+    )
+
+
+def _count(connection: Connection, messages: Select[int, datetime]) -> int:
+    return connection.scalars(select(func.count()).select_from(messages.limit(LAG_MAX + 1).subquery())).one()
+
+
+def _first(connection: Connection, messages: Select[int, datetime]) -> datetime | None:
+    row = connection.execute(messages.order_by(MessageRow.id).limit(1)).one_or_none()
+    return None if row is None else row[1]
+
+
+def _conditions(wanted: FeedFilter) -> list[ColumnElement[bool]]:
+    """Returns the conditions of a filter, each on an expression that no index has.
+
+    Only the order of ids keeps the work within a window of them: a planner that took the index on a sender would sort
+    all of that sender's messages for the next ten.
+    """
+    columns = MessageRow.__table__.columns
+    return [columns[name].concat("") == value for name, value in wanted.conditions().items()]

@@ -1,0 +1,136 @@
+"""The table of retries: messages that a destination did not take yet, and those of the same sender behind them.
+
+``next_at`` is null for a message that waits for an earlier one of its sender. Whoever writes here holds the lock on the
+consumer's row, so that no message is added behind one that is just being taken away.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from itertools import starmap
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+
+from webhook_service.domain.destinations import Retry, WaitingMessage
+from webhook_service.domain.messages import StoredMessage
+from webhook_service.storage.destination_models import RetryRow
+from webhook_service.storage.models import MessageRow, StretchRow
+from webhook_service.storage.queries.messages import SELECT_MESSAGES, to_messages
+from webhook_service.storage.writing import Transaction
+
+_retries: Select[Any] = select(RetryRow.id, RetryRow.feed_id, RetryRow.sender, RetryRow.attempts, RetryRow.first_at)
+
+
+def add_retries(transaction: Transaction, consumer_id: int, rows: Sequence[dict[str, Any]]) -> None:
+    """Stores messages that have to wait, unless they wait already or are deleted meanwhile."""
+    by_id = {row["feed_id"]: {"consumer_id": consumer_id, **row} for row in rows}
+    waiting = select(RetryRow.feed_id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(by_id))
+    for feed_id in transaction.scalars(waiting).all():
+        del by_id[feed_id]
+    # Locked until the rows are there, so that a message which is being deleted is either gone or takes them along.
+    still_there = select(MessageRow.id).where(MessageRow.id.in_(by_id)).with_for_update(read=True, key_share=True)
+    new = [by_id[feed_id] for feed_id in sorted(transaction.scalars(still_there))]
+    if new:
+        transaction.execute(insert(RetryRow), new)
+
+
+def change_retry(transaction: Transaction, retry: Retry, next_at: datetime) -> None:
+    """Stores the attempts of a message, and has it tried again from ``next_at`` on."""
+    values = {"attempts": list(retry.attempts), "first_at": retry.first_at, "next_at": next_at, "taken_until": None}
+    transaction.execute(update(RetryRow).where(RetryRow.id == retry.id).values(values))
+
+
+def give_back_retry(transaction: Transaction, retry: Retry) -> None:
+    """Lets anyone take a message that was taken and not pushed."""
+    transaction.execute(update(RetryRow).where(RetryRow.id == retry.id).values(taken_until=None))
+
+
+def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: datetime) -> None:
+    """Deletes a message that was taken or has died, and has the next of its sender tried."""
+    transaction.execute(delete(RetryRow).where(RetryRow.id == retry.id))
+    behind = select(func.min(RetryRow.feed_id)).where(
+        RetryRow.consumer_id == consumer_id, RetryRow.sender == retry.sender
+    )
+    following = RetryRow.feed_id == behind.scalar_subquery()
+    transaction.execute(
+        update(RetryRow)
+        .where(RetryRow.consumer_id == consumer_id, following, RetryRow.next_at.is_(None))
+        .values(next_at=now)
+    )
+
+
+def take_due(
+    transaction: Transaction, consumer_id: int, now: datetime, until: datetime, limit: int, *, early: bool = False
+) -> list[Retry]:
+    """Takes at most ``limit`` messages that are due until a time; the one that is due first even ``early``."""
+    free = or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
+    due = _retries.where(RetryRow.consumer_id == consumer_id, RetryRow.next_at.is_not(None), free)
+    if not early:
+        due = due.where(RetryRow.next_at <= now)
+    rows = transaction.execute(due.order_by(RetryRow.next_at, RetryRow.id).limit(limit)).all()
+    taken = list(starmap(Retry, rows))
+    if taken:
+        ids = [retry.id for retry in taken]
+        transaction.execute(update(RetryRow).where(RetryRow.id.in_(ids)).values(taken_until=until))
+    return taken
+
+
+def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> None:
+    """Makes all messages due that wait for their time, as the destination is back."""
+    waiting = RetryRow.consumer_id == consumer_id, RetryRow.next_at > now
+    transaction.execute(update(RetryRow).where(*waiting).values(next_at=now))
+
+
+def find_waiting(
+    connection: Connection, consumer_id: int, feed_ids: Collection[int], senders: Collection[str]
+) -> tuple[set[int], set[str]]:
+    """Reads which of the messages wait, and which of the senders have any that does."""
+    of_destination = RetryRow.consumer_id == consumer_id
+    messages = select(RetryRow.feed_id).where(of_destination, RetryRow.feed_id.in_(feed_ids))
+    names = select(RetryRow.sender).where(of_destination, RetryRow.sender.in_(senders)).distinct()
+    return set(connection.scalars(messages)), set(connection.scalars(names))
+
+
+def find_senders_elsewhere(connection: Connection, consumer_id: int, before: int, own: Iterable[str]) -> set[str]:
+    """Reads the senders of the messages in stretches before an id that are not among one's own leases.
+
+    What was never given since somebody asked for it again has no place in the order, and may be much.
+    """
+    is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
+    others = or_(StretchRow.token.not_in(list(own)), StretchRow.token.is_(None) & (StretchRow.attempt > 0))
+    found = (
+        select(MessageRow.sender)
+        .join_from(StretchRow, MessageRow, is_within)
+        .where(StretchRow.consumer_id == consumer_id, StretchRow.after < before, others)
+    )
+    return set(connection.scalars(found.distinct()))
+
+
+def has_due(connection: Connection, consumer_id: int, now: datetime) -> bool:
+    """Tells whether any message of a destination is due."""
+    due = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id, RetryRow.next_at <= now)
+    free = or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
+    return connection.scalar(due.where(free).limit(1)) is not None
+
+
+def count_retries(connection: Connection) -> dict[int, int]:
+    """Counts the messages that wait, by the id of the destination's consumer."""
+    counted = select(RetryRow.consumer_id, func.count()).group_by(RetryRow.consumer_id)
+    return {row[0]: row[1] for row in connection.execute(counted)}
+
+
+def list_retries(connection: Connection, consumer_id: int, limit: int) -> list[WaitingMessage]:
+    """Reads the messages of a destination that wait, oldest first."""
+    waiting = (
+        select(MessageRow.message_id, RetryRow.sender, RetryRow.attempts, RetryRow.next_at)
+        .join_from(RetryRow, MessageRow)
+        .where(RetryRow.consumer_id == consumer_id)
+        .order_by(RetryRow.feed_id)
+        .limit(limit)
+    )
+    return list(starmap(WaitingMessage, connection.execute(waiting)))
+
+
+def read_messages(connection: Connection, feed_ids: Collection[int]) -> list[StoredMessage]:
+    """Reads messages by their ids in the feed, in stored order."""
+    return to_messages(connection.execute(SELECT_MESSAGES.where(MessageRow.id.in_(feed_ids)).order_by(MessageRow.id)))

@@ -1,0 +1,94 @@
+"""The table of stretches: what consumers were given and have not acknowledged. Its rows are few, whatever is stored."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import starmap
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from webhook_service.domain.consumers import Consumer, Stretch
+from webhook_service.storage.models import StretchRow
+from webhook_service.storage.writing import Transaction
+
+_stretches = select(
+    StretchRow.id,
+    StretchRow.after,
+    StretchRow.last,
+    StretchRow.attempt,
+    StretchRow.token,
+    StretchRow.given_at,
+    StretchRow.free_at,
+    StretchRow.reason,
+)
+
+
+# Statements with parameters are made once: to make one takes SQLAlchemy longer than SQLite takes to execute it.
+_of_consumer = StretchRow.consumer_id == bindparam("consumer")
+_held = _stretches.where(_of_consumer, StretchRow.free_at > bindparam("now"))
+_free = (
+    _stretches.where(_of_consumer, StretchRow.free_at <= bindparam("now"))
+    .order_by(StretchRow.after, StretchRow.id)
+    .limit(1)
+)
+_leased = _stretches.where(_of_consumer, StretchRow.token == bindparam("token"))
+_insert = insert(StretchRow)
+_change = update(StretchRow).where(StretchRow.id == bindparam("stretch"))
+_delete = delete(StretchRow).where(StretchRow.id == bindparam("stretch"))
+_delete_all = delete(StretchRow).where(_of_consumer)
+
+
+def list_held(connection: Connection, consumer: Consumer, now: datetime) -> list[Stretch]:
+    """Reads the stretches that may not be given out yet: those of leases, and those to be tried again later."""
+    return list(starmap(Stretch, connection.execute(_held, {"consumer": consumer.id, "now": now})))
+
+
+def find_free(connection: Connection, consumer: Consumer, now: datetime) -> Stretch | None:
+    """Reads the oldest stretch that may be given out again."""
+    row = connection.execute(_free, {"consumer": consumer.id, "now": now}).one_or_none()
+    return None if row is None else Stretch(*row)
+
+
+def find_lease(connection: Connection, consumer: Consumer, token: str) -> Stretch | None:
+    """Reads the stretch that a lease has, even if it has expired, as long as it was not given out again."""
+    row = connection.execute(_leased, {"consumer": consumer.id, "token": token}).one_or_none()
+    return None if row is None else Stretch(*row)
+
+
+def insert_stretches(transaction: Transaction, consumer: Consumer, stretches: Sequence[Stretch]) -> None:
+    """Stores stretches; their ids are given anew."""
+    if stretches:
+        transaction.execute(_insert, [_columns(consumer, stretch) for stretch in stretches])
+
+
+def change_stretch(transaction: Transaction, consumer: Consumer, stretch: Stretch) -> None:
+    """Stores what has changed of a stretch."""
+    transaction.execute(_change, {"stretch": stretch.id, **_columns(consumer, stretch)})
+
+
+def delete_stretch(transaction: Transaction, stretch: Stretch) -> None:
+    """Deletes a stretch, as there is nothing left to give of it."""
+    transaction.execute(_delete, {"stretch": stretch.id})
+
+
+def delete_stretches(transaction: Transaction, consumer: Consumer) -> None:
+    """Deletes all stretches of a consumer."""
+    transaction.execute(_delete_all, {"consumer": consumer.id})
+
+
+def count_leases(connection: Connection, consumer: Consumer, now: datetime) -> int:
+    """Counts the leases of a consumer that have not expired."""
+    held = [StretchRow.consumer_id == consumer.id, StretchRow.free_at > now, StretchRow.token.is_not(None)]
+    return connection.scalars(select(func.count()).select_from(StretchRow).where(*held)).one()
+
+
+def _columns(consumer: Consumer, stretch: Stretch) -> dict[str, object]:
+    return {
+        "consumer_id": consumer.id,
+        "after": stretch.after,
+        "last": stretch.last,
+        "attempt": stretch.attempt,
+        "token": stretch.token,
+        "given_at": stretch.given_at,
+        "free_at": stretch.free_at,
+        "reason": stretch.reason,
+    }

@@ -1,0 +1,39 @@
+"""What is measured of destinations: read from the database at each scrape, since forwarders are other processes."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from webhook_service.domain.destinations import DestinationState, DestinationStatus
+
+_HELP = {
+    "destination_messages_pushed": "Messages that a destination took, since it is known.",
+    "destination_pushes_failed": "Pushes that failed, since the destination is known.",
+    "destination_retries_waiting": "Messages that wait for another attempt.",
+    "destination_dead_letters": "Messages that a destination did not take.",
+    "destination_paused": "1 while a destination is paused or disabled.",
+    "destination_lag_messages": "Messages that were not pushed yet, up to 10,000.",
+    "destination_lag_seconds": "Seconds since the oldest of them was received.",
+}
+
+
+def destination_metrics(statuses: Iterable[DestinationStatus]) -> Iterator[Metric]:
+    """Yields what is measured, each with one sample a destination."""
+    families = {name: GaugeMetricFamily(name, text, labels=["destination"]) for name, text in _HELP.items()}
+    for status in statuses:
+        for name, value in _values(status).items():
+            families[name].add_metric([status.name], value)
+    yield from families.values()
+
+
+def _values(status: DestinationStatus) -> dict[str, float]:
+    standing, lag = status.standing, status.lag
+    return {
+        "destination_messages_pushed": standing.pushed,
+        "destination_pushes_failed": standing.failed,
+        "destination_retries_waiting": status.retries,
+        "destination_dead_letters": status.dead_letters,
+        "destination_paused": standing.state is not DestinationState.ACTIVE,
+        "destination_lag_messages": lag.messages if lag else 0,
+        "destination_lag_seconds": lag.seconds if lag else 0,
+    }
