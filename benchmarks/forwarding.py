@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -76,6 +75,9 @@ def _receive(port: int, pause: float, wanted: int, done: "Queue[dict[str, float]
             lambda: _NoOp(pause, seen), "127.0.0.1", port, backlog=1024
         )
         async with server:
+            while not seen:
+                await asyncio.sleep(0.001)
+            done.put({})  # the first has come
             while len(seen) < wanted:
                 await asyncio.sleep(0.01)
             done.put(seen)
@@ -86,7 +88,7 @@ def _receive(port: int, pause: float, wanted: int, done: "Queue[dict[str, float]
 
 @contextmanager
 def receiver(pause: float, wanted: int) -> Iterator[tuple[int, "Queue[dict[str, float]]"]]:
-    """A receiver in a process of its own, which tells when each of ``wanted`` messages came."""
+    """A receiver in a process of its own, which tells that the first message came, and then when each did."""
     port = free_port()
     done: Queue[dict[str, float]] = Queue()
     process = Process(target=_receive, args=(port, pause, wanted, done), daemon=True)
@@ -145,14 +147,14 @@ class Setting:
         database.close()
 
     @contextmanager
-    def forwarders(self, number: int) -> Iterator[None]:
-        """Forwarders that run meanwhile."""
+    def forwarders(self, number: int) -> Iterator[list[int]]:
+        """The process IDs of forwarders that run meanwhile."""
         command: list[str | Path] = [BIN / "webhook-service", "forward"]
         running = [
             subprocess.Popen(command, env=self.environ(), cwd=ROOT, stderr=subprocess.DEVNULL) for _ in range(number)
         ]
         try:
-            yield
+            yield [process.pid for process in running]
         finally:
             for process in running:
                 process.send_signal(signal.SIGTERM)
@@ -165,12 +167,21 @@ def measure_throughput(setting: Setting, number: int, forwarders: int, pause: fl
     setting.fill(number)
     with receiver(pause, number) as (port, done):
         setting.declare([port])
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        with setting.forwarders(forwarders):
+        with setting.forwarders(forwarders) as processes:
+            done.get(timeout=60)
+            before = _processor_time(processes)
             moments = sorted(done.get(timeout=600).values())
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            spent = _processor_time(processes) - before
     return (number - 1) / (moments[-1] - moments[0]), spent / number
+
+
+def _processor_time(processes: Sequence[int]) -> float:
+    """Returns the seconds of processor time that processes have taken; proc_pid_stat(5)."""
+    ticks = 0
+    for process in processes:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def measure_latency(setting: Setting, number: int, rate: float) -> tuple[float, float]:
@@ -194,6 +205,7 @@ def measure_latency(setting: Setting, number: int, rate: float) -> tuple[float, 
                 response = pool.request("POST", "/webhook", body=body, headers=signed(body))
                 answered[f"m{each}"] = time.time()
                 assert response.status == 200, response.data
+            done.get(timeout=60)
             seen = done.get(timeout=60)
     waits = sorted(seen[each] - answered[each] for each in answered)
     return waits[len(waits) // 2], waits[len(waits) * 99 // 100]

@@ -63,7 +63,7 @@ def create_app(
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
 
-    app.extensions[INTAKE] = intake
+    app.extensions |= {INTAKE: intake, LOOKOUT: Lookout(database)}
     init_logs(app)
     providers = {name: source.provider.name for name, source in sources.items()}
     Metrics(app, providers=providers, readings=_readings(settings, database, destinations))
@@ -71,8 +71,7 @@ def create_app(
     sessions = Sessions(settings.api_token, settings.admin_token)
     access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
     init_access(app, access)
-    lookout = app.extensions[LOOKOUT] = Lookout(database)
-    waiting = Waiting(lookout, most_threads=max(1, settings.threads // 2))
+    waiting = Waiting(app.extensions[LOOKOUT], most_threads=max(1, settings.threads // 2))
     has_secret = Native.name in sources or bool(settings.configuration.sources)
     for blueprint in _blueprints(database, intake, destinations, waiting, has_secret=has_secret):
         app.register_blueprint(blueprint)

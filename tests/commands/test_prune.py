@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from tests.support.consumers import Desk
 from tests.support.messages import message
 from tests.support.processes import environment, run_cli
 from tests.support.stored import accept
@@ -198,3 +199,19 @@ def test_an_erased_text_is_gone_from_the_file(sqlite_url: str) -> None:
     kept = b"".join(path.read_bytes() for path in file.parent.glob("app.db*"))
     assert b"private" not in kept
     assert b"+4915100" not in kept
+
+
+def test_prune_leaves_what_a_consumer_has_not_had_unless_it_is_told(database_url: str, database: Database) -> None:
+    old = NOW - 100 * DAY
+    store(database, *(message(f"m{number}", ts=old) for number in range(4)))
+    desk = Desk(database)
+    desk.make()
+    desk.ack(desk.must_lease(limit=3), dead={"m1": "?"})
+
+    left = run_cli("prune", "--older-than", "90d", environ=environment(database_url))
+
+    assert ids(database) == ["m3"]
+    assert "1 older messages stay, as consumer crm has not had them: --even-unread" in left.stderr
+    assert desk.dead() == {}
+    run_cli("prune", "--older-than", "90d", "--even-unread", environ=environment(database_url))
+    assert ids(database) == []

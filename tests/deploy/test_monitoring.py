@@ -4,6 +4,7 @@ import json
 import math
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.app import application
 from tests.support.deliveries import payload
+from tests.support.forwarding_destinations import SECRET
 from tests.support.load import Load
 from tests.support.processes import ROOT
 from tests.support.prometheus import FILES, HOW_TO_ENABLE, Monitoring, is_installed
@@ -112,17 +114,20 @@ def is_number(series: dict[str, Any]) -> bool:
 
 @needs_prometheus
 def test_every_query_of_the_dashboard_has_data_and_a_conflict_is_told(
-    shared_sqlite_url: str, shared_postgresql_url: str
+    shared_sqlite_url: str, shared_postgresql_url: str, tmp_path: Path
 ) -> None:
     """Two nodes: one that knows its disk, and one with a replica, which here is the database itself."""
     queries = [query.replace("$node", ".*").replace("$__rate_interval", "20s") for query in QUERIES]
+    config = tmp_path / "webhook-service.toml"
+    config.write_text('[destinations.shop]\nurl = "https://shop.example/hook"\nsecrets = [{env = "SHOP_SECRET"}]\n')
     with (
-        Server(shared_sqlite_url) as one,
+        Server(shared_sqlite_url, CONFIG_FILE=str(config), SHOP_SECRET=SECRET) as one,
         Server(shared_postgresql_url, READ_DATABASE_URL=shared_postgresql_url) as other,
         Monitoring(one, other) as monitoring,
         Load(one, other) as load,
     ):
         wait_until(lambda: len(monitoring.query('up{job="webhook_service"} == 1')) == 2, "both nodes to be scraped")
+        one.request("PUT", "/consumers/crm", b"{}")
         one.deliver(payload(message_id="taken", text="first"))
         one.deliver(payload(message_id="taken", text="second"))
         one.post("/webhook", b"{}", {"X-Signature": "0" * 64})

@@ -326,3 +326,27 @@ def test_what_a_dead_forwarder_left_is_taken_even_by_those_whose_hands_are_full(
 
     came = list(dict.fromkeys(receiver.ids()))
     assert came == names(1, 500)
+
+
+def test_what_queued_behind_a_failure_is_caught_up_with_at_the_usual_pace(
+    database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.answer = refuse("m1")
+    store_of(database, "+491", *names(1, 300))
+    turns: list[int] = []
+    turn = Forwarder.turn
+
+    def count_and_turn(forwarder: Forwarder) -> None:
+        turns.append(1)
+        turn(forwarder)
+
+    monkeypatch.setattr(Forwarder, "turn", count_and_turn)
+    with forwarding(database, destination(receiver)):
+        wait_until(lambda: count(database, RetryRow) == 300, "all to queue behind the first")
+        turns.clear()
+        receiver.answer = accept
+        wait_until(lambda: count(database, RetryRow) == 0, "all to be taken")
+        needed = len(turns)
+
+    assert list(dict.fromkeys(receiver.ids())) == names(1, 300)
+    assert needed < 200  # many in a turn

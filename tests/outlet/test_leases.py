@@ -1,5 +1,6 @@
 """What consumers are given, and what becomes of it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -382,3 +383,40 @@ def test_changing_a_consumer_leaves_its_place(desk: Desk, database: Database) ->
 
     assert ids(desk.lease()) == ["m2"]
     assert desk.state().consumer.options.max_leases == 4
+
+
+SKIP = {
+    "sqlite": "UPDATE sqlite_sequence SET seq = seq + 1000000000 WHERE name = 'messages'",
+    "postgresql": "SELECT setval(pg_get_serial_sequence('messages', 'id'), 1000000000)",
+}
+
+
+def test_ids_that_a_restored_inbox_skips_are_no_lag_and_no_work(desk: Desk, database: Database) -> None:
+    desk.make(wanted=FeedFilter(sender="+491"))
+    store(database, "m1", "m2", sender="+491")
+    held = desk.must_lease(limit=1)
+    with database.transaction() as transaction:
+        transaction.exec_driver_sql(SKIP[transaction.dialect.name])
+    store(database, "m3", "m4", sender="+491")
+
+    lag = desk.state().lag
+    assert (lag.messages, lag.is_exact) == (4, True)
+    desk.ack(held)
+    assert ids(desk.lease()) == ["m2", "m3", "m4"]
+
+
+def test_workers_that_lease_at_once_share_the_messages(desk: Desk, database: Database) -> None:
+    desk.make(max_leases=4)
+    store(database, *names(1, 200))
+
+    def work(_worker: int) -> list[str]:
+        taken = []
+        while lease := desk.lease(limit=7):
+            taken += ids(lease)
+            desk.ack(lease)
+        return taken
+
+    with ThreadPoolExecutor(4) as threads:
+        taken = [each for part in threads.map(work, range(4)) for each in part]
+
+    assert sorted(taken) == sorted(names(1, 200))

@@ -49,7 +49,7 @@ retry = {{first = 0.1, longest = 0.1, total = 600}}
 
     def start(self) -> None:
         """Starts it, without waiting for a push."""
-        command: list[str | Path] = [BIN / "webhook-service", "forward", "--lease-seconds", "1"]
+        command: list[str | Path] = [BIN / "webhook-service", "forward", "--lease-seconds", "5"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self.environ, stderr=log)
 

@@ -10,6 +10,7 @@ import orjson
 from flask import Flask, request, url_for
 
 from webhook_service.dashboard.assets import asset_pages, asset_path
+from webhook_service.dashboard.consumers import consumer_pages
 from webhook_service.dashboard.destinations import destination_pages
 from webhook_service.dashboard.home import home_pages
 from webhook_service.dashboard.messages import message_pages
@@ -49,6 +50,7 @@ def init_dashboard(
         message_pages(database, intake.sources),
         overview_pages(database),
         quarantine_pages(database, intake),
+        consumer_pages(database),
         destination_pages(database, destinations),
         setup_pages(database, intake.sources),
     ):

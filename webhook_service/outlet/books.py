@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from webhook_service.domain.consumers import Death, Stretch
 from webhook_service.domain.destinations import Attempt, DestinationState, On410, PushOrder, Retry, Standing
 from webhook_service.outlet.backoff import retry_delay
-from webhook_service.outlet.breaker import GONE, judge
-from webhook_service.outlet.desk import Desk, Pace, Taken
+from webhook_service.outlet.breaker import GONE, fail, succeed
+from webhook_service.outlet.desk import RENEWED_AFTER, Desk, Pace, Taken
 from webhook_service.outlet.lanes import Held, Job
 from webhook_service.outlet.leases import Locked, give
 from webhook_service.storage.queries.consumers import measure_ids
@@ -50,6 +50,7 @@ class Books:
         """Records what was done, and takes what comes next if wanted."""
         before = self.standing
         self.desk.extending.clear()
+        self._lose_expired()
         self._record()
         self._renew()
         if before.state is DestinationState.PAUSED and self.standing.state is DestinationState.ACTIVE:
@@ -59,16 +60,28 @@ class Books:
             save_standing(self.locked.transaction, self.locked.consumer.id, self.standing)
         return taken
 
+    def _lose_expired(self) -> None:
+        """Lets go of stretches that another forwarder has taken over, as this one was too slow for its lease."""
+        for held in list(self.desk.held.values()):
+            is_expired = time.monotonic() >= held.deadline
+            if is_expired and find_lease(self.locked.transaction, self.locked.consumer, held.token) is None:
+                self.desk.lose(held)
+
     def _record(self) -> None:
         waiting: list[tuple[Job, Attempt | None]] = []
+        accepted: list[Attempt] = []  # in a row
         for outcome in self.desk.outcomes:
             job, attempt = outcome.job, outcome.attempt
-            if attempt is not None:
-                self.standing = judge(self.standing, attempt, self.desk.destination.on_410, self.locked.now)
+            if attempt is not None and attempt.accepted:
+                accepted.append(attempt)
+            elif attempt is not None:
+                before, accepted = succeed(self.standing, accepted), []
+                self.standing = fail(before, attempt, self.desk.destination.on_410, self.locked.now)
             if job.retry is not None:
                 self._record_retry(job.retry, attempt)
             elif attempt is None or not attempt.accepted:
                 waiting.append((job, attempt))
+        self.standing = succeed(self.standing, accepted)
         if waiting:
             self._add_waiting(waiting)
 
@@ -132,7 +145,7 @@ class Books:
         """Ends the leases of stretches that are complete, and shortens and extends the others."""
         for held in list(self.desk.held.values()):
             age = time.monotonic() - held.extended
-            if held.left and held.after == held.recorded and age < self.desk.lease_seconds / 3:
+            if held.left and held.after == held.recorded and age < self.desk.lease_seconds * RENEWED_AFTER:
                 continue
             stretch = find_lease(self.locked.transaction, self.locked.consumer, held.token)
             if stretch is None:

@@ -1,5 +1,6 @@
 """Whether a destination is pushed to: what each push says about it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,10 +12,17 @@ GONE = 410
 _OVERLOADED = frozenset({429, 503})  # where Retry-After speaks of the receiver as a whole
 
 
-def judge(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> Standing:
-    """Returns how a destination is doing after a push."""
-    if attempt.accepted:
-        return _succeeded(standing, attempt)
+def succeed(standing: Standing, accepted: Sequence[Attempt]) -> Standing:
+    """Returns how a destination is doing after pushes that it accepted, in order."""
+    if not accepted:
+        return standing
+    pushed, last = standing.pushed + len(accepted), accepted[-1].at
+    succeeded = replace(standing, failures=0, pushed=pushed, last_pushed_at=last)
+    return resume(succeeded) if standing.state is DestinationState.PAUSED else succeeded
+
+
+def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> Standing:
+    """Returns how a destination is doing after a push that failed."""
     failed = replace(
         standing,
         failures=standing.failures + 1,
@@ -40,11 +48,6 @@ def judge(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) ->
 def resume(standing: Standing) -> Standing:
     """Returns how a destination is doing once somebody has resumed it."""
     return replace(standing, state=DestinationState.ACTIVE, failures=0, probes=0, held_until=None, paused_at=None)
-
-
-def _succeeded(standing: Standing, attempt: Attempt) -> Standing:
-    succeeded = replace(standing, failures=0, pushed=standing.pushed + 1, last_pushed_at=attempt.at)
-    return resume(succeeded) if standing.state is DestinationState.PAUSED else succeeded
 
 
 def _later(one: datetime | None, other: datetime) -> datetime:

@@ -53,28 +53,10 @@ class TimedTlsSocket(TimedSocket, ssl.SSLSocket):
 
 
 class CheckedConnection(HTTPConnection):
-    """A connection to an address that may be pushed to; the ``Host`` header names the host all the same.
-
-    The head of a request is sent together with its body, which saves a fifth of what a push costs.
-    """
+    """A connection to an address that may be pushed to; the ``Host`` header names the host all the same."""
 
     limits = Timeouts()
     allowed: Sequence[Network] = ()
-    _holds_head = False
-    _head = b""
-
-    def endheaders(self, *arguments: Any, **options: Any) -> None:
-        """Ends the head of a request, and holds it back until the body comes."""
-        self._holds_head = True
-        super().endheaders(*arguments, **options)
-
-    def send(self, data: Any) -> None:
-        """Sends a part of a request."""
-        if self._holds_head:
-            self._holds_head, self._head = False, data
-            return
-        head, self._head = self._head, b""
-        super().send(head + data)
 
     def _new_conn(self) -> socket.socket:
         return _connect(self.host, self.port or self.default_port, self.allowed, self.limits)

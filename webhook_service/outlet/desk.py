@@ -14,7 +14,8 @@ from webhook_service.storage.queries.consumers import read_stretch
 from webhook_service.storage.queries.retries import find_senders_elsewhere, find_waiting, read_messages
 from webhook_service.storage.writing import Transaction
 
-AHEAD = 100  # jobs that wait for a thread, so that none is idle between two looks at the database
+RENEWED_AFTER = 1 / 6  # of the time of a lease; well before the time until which a push may begin
+AHEAD = 200  # jobs that wait for a thread, so that none is idle between two looks at the database
 
 _log = logging.getLogger(__name__)
 
@@ -163,6 +164,7 @@ class Desk:
         held.deadline = 0.0
         del self.held[held.token]
         self.pending = [job for job in self.pending if job.held is not held]
+        self.outcomes = [each for each in self.outcomes if each.job.held is not held or each.attempt is not None]
 
     def drop(self) -> None:
         """Lets go of everything, as the destination has no place in the feed any more."""

@@ -18,7 +18,7 @@ from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.limits import ATTEMPTS_MAX, LEASES_MAX
 from webhook_service.outlet.books import Books
 from webhook_service.outlet.consumers import Consumers
-from webhook_service.outlet.desk import Desk, Taken
+from webhook_service.outlet.desk import RENEWED_AFTER, Desk, Taken
 from webhook_service.outlet.leases import Locked, pass_over
 from webhook_service.outlet.outlook import look
 from webhook_service.storage.database import Database
@@ -28,9 +28,11 @@ from webhook_service.storage.queries.messages import newest_place
 from webhook_service.storage.queries.retries import has_due
 from webhook_service.storage.writing import Transaction
 
-TURN = 0.02  # seconds between two turns
+TURN = 0.02  # seconds between two turns, where they are short
+SHARE = 4  # times as long as a turn took is what follows it: it holds up the threads that push
+LONGEST_TURN = 0.25
 CLOSER_LOOK = 0.5  # seconds between two looks for what no new message announces: retries, leases that have expired
-LONGEST_PAUSE = 2.0  # seconds between two turns while the database is away
+FIRST_PAUSE, LONGEST_PAUSE = 0.3, 2.0  # seconds between two turns while the database is away
 LEASE_SECONDS = 30.0
 STOP_PATIENCE = 5.0  # seconds to write down what was under way, beyond the time that a push may take
 
@@ -132,13 +134,14 @@ class Forwarder:
 
     def _turn_or_pause(self, pause: float) -> float:
         """Takes a turn and returns the time until the next, which grows while the database is away."""
+        began = time.monotonic()
         try:
             self.turn()
         except StorageUnavailable as unavailable:
-            if pause == TURN:
+            if pause < FIRST_PAUSE:
                 _log.warning("pushes go on once the database is back: %s", unavailable.failure)
-            return min(LONGEST_PAUSE, max(pause, 0.05) * 2)
-        return TURN
+            return min(LONGEST_PAUSE, max(pause * 2, FIRST_PAUSE))
+        return min(LONGEST_TURN, max(TURN, SHARE * (time.monotonic() - began)))
 
     def _begin_to_stop(self) -> None:
         longest = max((destination.target.timeouts.total for destination in self.destinations), default=0.0)
@@ -209,4 +212,6 @@ def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool
 
 def _has_to_renew(desk: Desk) -> bool:
     now = time.monotonic()
-    return any(not held.left or now - held.extended >= desk.lease_seconds / 3 for held in desk.held.values())
+    return any(
+        not held.left or now - held.extended >= desk.lease_seconds * RENEWED_AFTER for held in desk.held.values()
+    )

@@ -19,9 +19,9 @@ from webhook_service.serving.connection import Connection, State
 
 TICK = 0.05  # seconds between two looks at whose time is up
 # Seconds between two looks for messages. However much is stored meanwhile, those who wait cost no more.
-SHORTEST_LOOK = 0.02
+SHORTEST_LOOK = 0.05
 LONGEST_LOOK = 0.5  # seconds; a lease that expires is announced by nobody
-WAVE = 16  # requests that are served again at a time, so that others get their turn between them
+WAVE = 48  # requests that are served again at a time, so that others get their turn between them
 IDLE = 60.0  # seconds for which the connection to the database is kept with nobody waiting
 RETRY = 0.5  # seconds after which the database is tried again
 
@@ -88,24 +88,29 @@ class HeldRequests:
 
     def _watch(self) -> None:
         """Releases those for whom there is something, until nobody has waited for a while."""
-        next_look = 0.0
+        next_look, is_next_wave = 0.0, False
         with self._lookout.watching() as changes:
             while self._is_needed():
-                is_told = changes.wait(TICK)
-                is_asked_anew, self._is_asked_anew = self._is_asked_anew, False
+                is_told = changes.wait(TICK) or is_next_wave
+                is_told |= self._is_asked()
                 answered: set[Question] = set()
-                if is_told or is_asked_anew or time.monotonic() >= next_look:
+                if is_told or time.monotonic() >= next_look:
                     answered = self._lookout.find_answered(self._questions())
                     next_look = time.monotonic() + LONGEST_LOOK
-                    if not is_told and not is_asked_anew and any(isinstance(each, AfterMessage) for each in answered):
+                    if not is_told and any(isinstance(question, AfterMessage) for question in answered):
                         changes.note_missed()
-                if self._release_answered(answered):
-                    next_look = 0.0  # there may be more for the others
+                is_next_wave = self._release_answered(answered) > 0  # there may be more for the others
                 time.sleep(SHORTEST_LOOK)
 
     def _is_needed(self) -> bool:
         with self._changed:
             return bool(self._changed.wait_for(lambda: self._held, timeout=IDLE))
+
+    def _is_asked(self) -> bool:
+        """Tells whether somebody has begun to wait since it was called last."""
+        with self._changed:
+            is_asked, self._is_asked_anew = self._is_asked_anew, False
+        return is_asked
 
     def _questions(self) -> set[Question]:
         with self._changed:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from webhook_service.domain.destinations import DestinationState, DestinationStatus
 
-_HELP = {
+_COUNTERS = {
     "destination_messages_pushed": "Messages that a destination took, since it is known.",
     "destination_pushes_failed": "Pushes that failed, since the destination is known.",
+}
+_GAUGES = {
     "destination_retries_waiting": "Messages that wait for another attempt.",
     "destination_dead_letters": "Messages that a destination did not take.",
     "destination_paused": "1 while a destination is paused or disabled.",
@@ -19,7 +21,10 @@ _HELP = {
 
 def destination_metrics(statuses: Iterable[DestinationStatus]) -> Iterator[Metric]:
     """Yields what is measured, each with one sample a destination."""
-    families = {name: GaugeMetricFamily(name, text, labels=["destination"]) for name, text in _HELP.items()}
+    families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {
+        **{name: CounterMetricFamily(name, text, labels=["destination"]) for name, text in _COUNTERS.items()},
+        **{name: GaugeMetricFamily(name, text, labels=["destination"]) for name, text in _GAUGES.items()},
+    }
     for status in statuses:
         for name, value in _values(status).items():
             families[name].add_metric([status.name], value)

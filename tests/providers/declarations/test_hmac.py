@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.declared import SECRET, declared
+from tests.support.declared import SECRET, TABLE, declared
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
 from webhook_service.domain.errors import SignatureInvalid
-from webhook_service.domain.secrets import SecretAge
+from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.providers.declared import Declared, load_declaration
 
 BODY = b'{"id": "m-1", "from": "a", "to": "b", "at": "2026-03-01T12:00:00Z", "text": "Hello"}'
 BODY_HASH = hashlib.sha256(BODY)
@@ -98,6 +99,17 @@ def test_secrets_are_decoded(encoding: str, secret: str, prefix: str) -> None:
     )
 
     age = provider.verify(delivery_of(BODY, {"X-Signature": mac(BODY, b"key").hex()}))
+
+    assert age is SecretAge.CURRENT
+
+
+@pytest.mark.parametrize("place", [{"query": "sig"}, {"query": "sig", "prefix": "v1="}, {"header": "X-Signature"}])
+def test_a_sample_is_signed_wherever_the_signature_stands(place: dict[str, str]) -> None:
+    verify = {"signed": "{timestamp}.{body}", "timestamp": {"query": "t"}}
+    table = {**TABLE, "verify": {**TABLE["verify"], **verify, "signature": place}}
+    provider = Declared(load_declaration(table), Secrets(SECRET))
+
+    age = provider.verify(delivery_of_sample(provider.sample(MESSAGE)))
 
     assert age is SecretAge.CURRENT
 

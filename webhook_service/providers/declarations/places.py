@@ -116,7 +116,7 @@ class Place:
         return [part[length:] for part in parts if part[:length].lower() == self.prefix.lower()]
 
     def write(self, value: str, headers: MutableMapping[str, str], body: dict[str, Any]) -> None:
-        """Puts a value here, for a sample; a query can't be written to, since it belongs to the address."""
+        """Puts a value here, for a sample; one of the query belongs to the address, which is not at hand."""
         text = self.prefix + value
         if self.separator is not None:
             text = f"{self.key}{self.separator}{text}"

@@ -53,7 +53,7 @@ class PublicKeys(SignedContent):
         if draft.private_key is None:
             raise CannotSign("the private key is the provider's alone")
         signature = _sign(load_private_key(draft.private_key, self.rules.algorithm), self.prepare(draft))
-        self.rules.signature.write(encode(signature, self.rules.encoding), draft.headers, draft.content)
+        draft.put(self.rules.signature, encode(signature, self.rules.encoding))
 
 
 def _matches(key: PublicKey, signature: bytes, content: bytes) -> bool:

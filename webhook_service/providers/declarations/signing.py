@@ -16,7 +16,7 @@ from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.declarations.keys import decode_secret
-from webhook_service.providers.declarations.places import Envelope
+from webhook_service.providers.declarations.places import Envelope, Place
 from webhook_service.providers.declarations.rules import Rules
 from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
 
@@ -37,6 +37,14 @@ class Draft:
     is_form: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     private_key: str | None = field(default=None, repr=False)
+
+    def put(self, place: Place, value: str) -> None:
+        """Puts a value where it has to stand."""
+        if place.query is not None:
+            joint = "&" if "?" in self.target else "?"
+            self.target += joint + urlencode({place.query: place.prefix + value})
+        else:
+            place.write(value, self.headers, self.content)
 
     def raw(self) -> bytes:
         """Returns the body as bytes."""
@@ -99,7 +107,7 @@ class SignedContent(Scheme):
         for name in signed.argument("header"):
             draft.headers.setdefault(name, f"sample-{int(draft.moment.timestamp() * 1_000_000)}")
         if timestamp is not None:
-            timestamp.place.write(timestamp.write(draft.moment), draft.headers, draft.content)
+            draft.put(timestamp.place, timestamp.write(draft.moment))
         envelope = draft.envelope()
         if timestamp is not None:
             timestamp.read(envelope)
@@ -126,7 +134,7 @@ class Hmac(SignedContent):
 
     def sign(self, draft: Draft) -> None:
         signature = hmac.digest(self.keys[0][1], self.prepare(draft), self.rules.algorithm)
-        self.rules.signature.write(encode(signature, self.rules.encoding), draft.headers, draft.content)
+        draft.put(self.rules.signature, encode(signature, self.rules.encoding))
 
 
 class Token(Scheme):
@@ -143,12 +151,7 @@ class Token(Scheme):
         return signing_secret(self._tokens, [header_bytes(text) for text in texts])
 
     def sign(self, draft: Draft) -> None:
-        place = self.rules.signature
-        if place.query is not None:
-            joint = "&" if "?" in draft.target else "?"
-            draft.target += joint + urlencode({place.query: self.secrets.current})
-        else:
-            place.write(self.secrets.current, draft.headers, draft.content)
+        draft.put(self.rules.signature, self.secrets.current)
 
 
 class Basic(Scheme):
@@ -166,7 +169,7 @@ class Basic(Scheme):
 
     def sign(self, draft: Draft) -> None:
         credentials = base64.b64encode(self.secrets.current.encode()).decode()
-        self.rules.signature.write(credentials, draft.headers, draft.content)
+        draft.put(self.rules.signature, credentials)
 
 
 def encode(signature: bytes, encoding: str) -> str:

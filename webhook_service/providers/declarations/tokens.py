@@ -123,7 +123,7 @@ class WebToken(Scheme):
             claims[rules.url_sha256] = hashlib.sha256(self._url(draft.envelope())).hexdigest()
         claims |= {name: value for name, value in (("iss", rules.issuer), ("aud", rules.audience)) if value}
         token = self._jws.encode(json.dumps(claims).encode(), key, algorithm=self._algorithm)
-        self.rules.signature.write(token, draft.headers, draft.content)
+        draft.put(self.rules.signature, token)
 
 
 def _key(secret: str, rules: Rules) -> bytes | PublicKey:

@@ -62,13 +62,23 @@ def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: 
 def take_due(
     transaction: Transaction, consumer_id: int, now: datetime, until: datetime, limit: int, *, early: bool = False
 ) -> list[Retry]:
-    """Takes at most ``limit`` messages that are due until a time; the one that is due first even ``early``."""
+    """Takes at most ``limit`` messages that are due until a time, and those of the same senders behind them.
+
+    The one that is due first is taken even ``early``.
+    """
     free = or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
     due = _retries.where(RetryRow.consumer_id == consumer_id, RetryRow.next_at.is_not(None), free)
     if not early:
         due = due.where(RetryRow.next_at <= now)
     rows = transaction.execute(due.order_by(RetryRow.next_at, RetryRow.id).limit(limit)).all()
     taken = list(starmap(Retry, rows))
+    if taken and limit > len(taken):
+        senders = {retry.sender for retry in taken}
+        behind = _retries.where(
+            RetryRow.consumer_id == consumer_id, RetryRow.sender.in_(senders), RetryRow.next_at.is_(None), free
+        )
+        rows = transaction.execute(behind.order_by(RetryRow.feed_id).limit(limit - len(taken))).all()
+        taken += starmap(Retry, rows)
     if taken:
         ids = [retry.id for retry in taken]
         transaction.execute(update(RetryRow).where(RetryRow.id.in_(ids)).values(taken_until=until))
