@@ -31,19 +31,7 @@ def destination_pages(database: Database, destinations: Destinations) -> Pages:
     @pages.get("/dashboard/destinations/<name>")
     def show(name: str) -> str:
         refuse_parameters(request.query_string)
-        status = destinations.read(name)
-        waiting = [] if status.place is None else destinations.list_waiting(name, SHOWN)
-        with database.primary_snapshot() as snapshot:
-            wanted = DeadLetterFilter(ConsumerKind.DESTINATION, name)
-            dead = list_dead_letters(snapshot, wanted, after=0, limit=SHOWN).items
-        return render_template(
-            "destinations/destination.html",
-            status=status,
-            url=status.target and present_url(status.target),
-            new=NEW,
-            waiting=waiting,
-            dead=dead,
-        )
+        return _show(database, destinations, name)
 
     @pages.post("/dashboard/destinations/<name>/resume")
     def resume(name: str) -> Response:
@@ -66,6 +54,21 @@ def destination_pages(database: Database, destinations: Destinations) -> Pages:
         return _back_to(name)
 
     return pages
+
+
+def _show(database: Database, destinations: Destinations, name: str) -> str:
+    status = destinations.read(name)
+    with database.primary_snapshot() as snapshot:
+        wanted = DeadLetterFilter(ConsumerKind.DESTINATION, name)
+        dead = list_dead_letters(snapshot, wanted, after=0, limit=SHOWN).items
+    return render_template(
+        "destinations/destination.html",
+        status=status,
+        url=status.target and present_url(status.target),
+        new=NEW,
+        waiting=[] if status.place is None else destinations.list_waiting(name, SHOWN),
+        dead=dead,
+    )
 
 
 def _back_to(name: str) -> Response:
