@@ -8,7 +8,7 @@ UP_OPTIONS := --build --detach --wait
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges test-ha test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres up-ha down-ha logs down
+.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges provider-pages test-ha test-containers fuzz-contract bench bench-report bench-reads lint format lock vendor screenshots up up-postgres up-ha down-ha rolling-restart logs down destroy
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -107,6 +107,9 @@ lock: ## Renew the locks (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --constraint requirements-dev.txt deploy/ha/requirements.in --output-file deploy/ha/requirements.txt
 
+provider-pages: install-dev ## Make the pages of the presets anew
+	@$(BIN)/python -m tests.providers.pages
+
 vendor: ## Fetch the browser libraries of /docs and of the dashboard anew and check their hashes (needs npm)
 	@deploy/vendor-rapidoc.sh
 	@deploy/vendor.sh
@@ -116,11 +119,13 @@ screenshots: install-dev ## Take the pictures of the dashboard anew (needs Chrom
 
 up: ## Serve from containers on port 8000, SQLite in a volume
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN
+	@deploy/write-secret-files.sh .env secrets
 	@$(COMPOSE) up $(UP_OPTIONS) || { $(COMPOSE) logs --tail 20; exit 1; }
 	@deploy/print-next-steps.sh .env
 
 up-postgres: ## The same on PostgreSQL
 	@deploy/write-secrets.sh .env WEBHOOK_SECRET API_TOKEN POSTGRES_PASSWORD
+	@deploy/write-secret-files.sh .env secrets
 	@$(COMPOSE_POSTGRES) up $(UP_OPTIONS) || { $(COMPOSE_POSTGRES) logs --tail 20; exit 1; }
 	@deploy/print-next-steps.sh .env
 
@@ -134,8 +139,16 @@ up-ha: ## Two nodes of the service on three of PostgreSQL under Patroni
 down-ha: ## Stop those; the data stays
 	@$(COMPOSE_HA) down --remove-orphans
 
+rolling-restart: ## Replace the app's containers by new ones while deliveries go on
+	@deploy/write-secret-files.sh .env secrets
+	@deploy/rolling-restart.sh
+
 logs: ## Follow the containers' logs
 	@$(COMPOSE) logs --follow
 
 down: ## Stop the containers; the data stays
 	@$(COMPOSE) down --remove-orphans
+
+destroy: ## Stop the containers and delete all data in their volumes (CONFIRM=yes)
+	@test "$(CONFIRM)" = yes || { echo 'this deletes every message: make destroy CONFIRM=yes'; exit 1; }
+	@$(COMPOSE_POSTGRES) down --remove-orphans --volumes

@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "contract": {"domain", "providers", "schemas"},
     "blueprints": {"contract", "domain", "intake", "outlet", "providers", "schemas", "storage", "web"},
     "dashboard": {"domain", "intake", "outlet", "providers", "schemas", "storage", "web"},
-    "serving": {"domain", "intake", "settings", "web"},
+    "serving": {"domain", "intake", "outlet", "settings", "web"},
     "commands": {"domain", "intake", "outlet", "providers", "schemas", "settings", "shipped", "storage"},
 }
 ROOT_MODULES = {"__init__", "__main__", "app", "settings", "shipped", "cli"}

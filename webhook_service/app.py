@@ -20,10 +20,14 @@ from webhook_service.blueprints.sources import sources_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
+from webhook_service.domain.consumers import ConsumerKind
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.domain.statistics import Age
 from webhook_service.intake.take_in import INTAKE, Intake
+from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.destinations import Destinations
+from webhook_service.outlet.lookout import LOOKOUT, Lookout
+from webhook_service.outlet.waiting import Waiting
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
@@ -50,13 +54,7 @@ def create_app(
     ``find_users`` finds the users who may have made a request from this machine.
     """
     settings = settings or Settings.from_env(providers=known_providers)
-    database = Database(
-        settings.database_url,
-        pool_size=settings.threads,
-        read_url=settings.read_database_url,
-        quarantine_max_bytes=settings.quarantine_max_bytes,
-        require_sync_replica=settings.require_sync_replica,
-    )
+    database = _database(settings)
     sources = settings.sources(known_providers)
     intake = Intake(sources, database, max_body_bytes=settings.max_body_bytes)
 
@@ -74,23 +72,37 @@ def create_app(
     sessions = Sessions(settings.api_token, settings.admin_token)
     access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
     init_access(app, access)
+    lookout = app.extensions[LOOKOUT] = Lookout(database)
+    waiting = Waiting(lookout, most_threads=max(1, settings.threads // 2))
     has_secret = Native.name in sources or bool(settings.configuration.sources)
-    for blueprint in _blueprints(database, intake, destinations, has_secret=has_secret):
+    for blueprint in _blueprints(database, intake, destinations, waiting, has_secret=has_secret):
         app.register_blueprint(blueprint)
     init_dashboard(app, database, intake, sessions, destinations)
     return app
 
 
-def _blueprints(database: Database, intake: Intake, destinations: Destinations, *, has_secret: bool) -> list[Blueprint]:
+def _database(settings: Settings) -> Database:
+    return Database(
+        settings.database_url,
+        pool_size=settings.threads,
+        read_url=settings.read_database_url,
+        quarantine_max_bytes=settings.quarantine_max_bytes,
+        require_sync_replica=settings.require_sync_replica,
+    )
+
+
+def _blueprints(
+    database: Database, intake: Intake, destinations: Destinations, waiting: Waiting, *, has_secret: bool
+) -> list[Blueprint]:
     return [
         webhook_blueprint(intake),
         messages_blueprint(database),
         receipts_blueprint(database),
         quarantine_blueprint(database, intake),
         sources_blueprint(database, intake),
-        feed_blueprint(database),
+        feed_blueprint(database, waiting),
         consumers_blueprint(database),
-        leases_blueprint(database),
+        leases_blueprint(database, waiting),
         dead_letters_blueprint(database),
         destinations_blueprint(destinations),
         export_blueprint(database),
@@ -105,6 +117,7 @@ def _readings(settings: Settings, database: Database, destinations: Destinations
         quarantine=partial(_read_quarantine_sizes, database),
         quarantine_max_bytes=settings.quarantine_max_bytes,
         space=database.read_space,
+        consumers=Consumers(database, ConsumerKind.CONSUMER).read_all,
         destinations=destinations.read_all,
         replica=partial(_read_age, database) if settings.read_database_url else None,
     )

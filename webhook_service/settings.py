@@ -16,6 +16,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from webhook_service.configuration.loading import Configuration, load_configuration
+from webhook_service.configuration.variables import Variables
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.secrets import SecretAge, Secrets
 from webhook_service.providers.base import Provider
@@ -29,7 +30,6 @@ _NO_DATABASE = URL.create("sqlite", database="/nonexistent")  # stands in for on
 LEAST_THREADS = 2  # of a worker, so that a long request leaves one to others
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-_SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
 _NAMED_SOCKET = re.compile(r"unix:.+|fd://[0-9]+")
 _SEVERAL_HOSTS = re.compile(r"(\w[\w+]*://(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(.*)", re.DOTALL)
 _HOST_AND_PORT = re.compile(r"(?!fd:|unix:)(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.-]*):([0-9]{1,5})", re.ASCII)
@@ -188,12 +188,8 @@ def _setting_of(of: str, provider: type[Provider]) -> str:
     return f"{provider.secret_setting}_PREVIOUS" if of == SecretAge.PREVIOUS else of
 
 
-class _Reader:
+class _Reader(Variables):
     """Reads one environment, collecting problems instead of stopping at the first."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._problems: list[str] = []
 
     def read(self, providers: Iterable[type[Provider]]) -> Settings:
         secrets, options = self._providers(providers)
@@ -206,22 +202,20 @@ class _Reader:
             provider_secrets=secrets,
             provider_options=options,
             configuration=self._configuration(providers, secrets),
-            api_token=self._secrets("API_TOKEN"),
-            admin_token=self._secrets("ADMIN_TOKEN"),
-            log_level=self._choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
-            max_body_bytes=self._integer("MAX_BODY_BYTES", defaults.max_body_bytes, 1024, 2**30),
-            quarantine_max_bytes=self._integer(
-                "QUARANTINE_MAX_BYTES", defaults.quarantine_max_bytes, 2**20, 10**12 - 1
-            ),
-            trusted_proxies=self._integer("TRUSTED_PROXIES", defaults.trusted_proxies, 0, 16),
+            api_token=self.secrets("API_TOKEN"),
+            admin_token=self.secrets("ADMIN_TOKEN"),
+            log_level=self.choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
+            max_body_bytes=self.integer("MAX_BODY_BYTES", defaults.max_body_bytes, 1024, 2**30),
+            quarantine_max_bytes=self.integer("QUARANTINE_MAX_BYTES", defaults.quarantine_max_bytes, 2**20, 10**12 - 1),
+            trusted_proxies=self.integer("TRUSTED_PROXIES", defaults.trusted_proxies, 0, 16),
             bind=self._bind(defaults.bind),
-            workers=self._integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
-            threads=max(LEAST_THREADS, self._integer("GUNICORN_THREADS", defaults.threads, 1, 256)),
+            workers=self.integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
+            threads=max(LEAST_THREADS, self.integer("GUNICORN_THREADS", defaults.threads, 1, 256)),
         )
         if settings.admin_token and not settings.api_token:
-            self._problems.append("ADMIN_TOKEN: needs an API_TOKEN, for those who only read")
-        if self._problems:
-            raise SettingsInvalid(self._problems)
+            self.problems.append("ADMIN_TOKEN: needs an API_TOKEN, for those who only read")
+        if self.problems:
+            raise SettingsInvalid(self.problems)
         return settings
 
     def _providers(
@@ -230,61 +224,36 @@ class _Reader:
         secrets: dict[str, Secrets] = {}
         options: dict[str, Mapping[str, str]] = {}
         for provider in providers:
-            configured = self._secrets(provider.secret_setting)
+            configured = self.secrets(provider.secret_setting)
             if configured is None:
                 continue
             secrets[provider.name] = configured
             options[provider.name] = self._options(provider)
             for of, text in provider.problems(configured, options[provider.name]):
-                self._problems.append(f"{_setting_of(of, provider)}: {text}")
+                self.problems.append(f"{_setting_of(of, provider)}: {text}")
         return secrets, options
 
     def _configuration(self, providers: Iterable[type[Provider]], secrets: Mapping[str, Secrets]) -> Configuration:
         configured = {provider.name: provider for provider in providers if provider.name in secrets}
-        configuration, problems = load_configuration(self._environ, providers, configured)
-        self._problems += problems
+        configuration, problems = load_configuration(self.environ, providers, configured)
+        self.problems += problems
         return configuration
 
     def _options(self, provider: type[Provider]) -> dict[str, str]:
         options = {}
         for name in provider.option_settings:
-            value = self._secret_text(name)
+            value = self.secret_text(name)
             if value is None:
-                self._problems.append(f"{name}: needed with {provider.secret_setting}")
+                self.problems.append(f"{name}: needed with {provider.secret_setting}")
             else:
                 options[name] = value
         return options
 
-    def _secrets(self, name: str) -> Secrets | None:
-        current = self._secret_text(name)
-        previous = self._secret_text(f"{name}_PREVIOUS")
-        if current is None:
-            if previous is not None:
-                self._problems.append(f"{name}_PREVIOUS: set without {name}")
-            return None
-        return Secrets(current, previous)
-
-    def _secret_text(self, name: str) -> str | None:
-        value, path = self._text(name), self._text(f"{name}_FILE")
-        if path is None:
-            return value
-        if value is not None:
-            self._problems.append(f"{name}: set both by itself and by {name}_FILE")
-            return None
-        try:
-            content = Path(path).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            self._problems.append(f"{name}_FILE: can't be read ({type(error).__name__})")
-            return None
-        if not content:
-            self._problems.append(f"{name}_FILE: the file is empty")
-        return content or None
-
     def _primary_database_url(self) -> URL:
         """Reads DATABASE_URL. A relative path of SQLite is in the folder of data, whatever the current folder is."""
-        problems = len(self._problems)
+        problems = len(self.problems)
         url = self._database_url("DATABASE_URL")
-        if len(self._problems) > problems:
+        if len(self.problems) > problems:
             return _NO_DATABASE
         if url is not None and has_several_hosts(url):
             # Without it libpq takes the first that answers, be it a replica, to which nothing can be written.
@@ -294,36 +263,36 @@ class _Reader:
         folder = self._data_folder(is_default=url is None)
         if folder is None:
             told = "not set" if url is None else f"{url.database} is a relative path"
-            self._problems.append(f"DATABASE_URL: {told}; name a whole path, or a folder by DATA_DIR or --data-dir")
+            self.problems.append(f"DATABASE_URL: {told}; name a whole path, or a folder by DATA_DIR or --data-dir")
             return _NO_DATABASE
         named = url or URL.create("sqlite", database=DATABASE_FILE)
         return named.set(database=str(folder / (named.database or "")))
 
     def _data_folder(self, *, is_default: bool) -> Path | None:
         """Chooses the folder of a relative path: DATA_DIR, else the project's in a checkout."""
-        given = self._text("DATA_DIR")
+        given = self.text("DATA_DIR")
         if given is None:
             return CHECKOUT and (CHECKOUT / CHECKOUT_DATA if is_default else CHECKOUT)
         if not Path(given).is_absolute() and CHECKOUT is None:
-            self._problems.append(f"DATA_DIR: {given} is a relative path")
+            self.problems.append(f"DATA_DIR: {given} is a relative path")
         return (CHECKOUT or Path()) / given
 
     def _bind(self, default: str) -> str:
-        bind = self._text("BIND")
+        bind = self.text("BIND")
         if bind is None or _NAMED_SOCKET.fullmatch(bind):
             return bind or default
         address = _HOST_AND_PORT.fullmatch(bind)
         if address is None or not 1 <= int(address[1]) <= 65535:
-            self._problems.append("BIND: not HOST:PORT, [IPV6]:PORT, unix:PATH or fd://NUMBER")
+            self.problems.append("BIND: not HOST:PORT, [IPV6]:PORT, unix:PATH or fd://NUMBER")
             return default
         return bind
 
     def _database_url(self, name: str) -> URL | None:
-        url = self._secret_text(name)
+        url = self.secret_text(name)
         try:
             return None if url is None else parse_url(url)
         except ValueError as error:
-            self._problems.append(f"{name}: {error}")
+            self.problems.append(f"{name}: {error}")
             return None
 
     def _read_database_url(self, database_url: URL) -> URL | None:
@@ -332,32 +301,14 @@ class _Reader:
         if url is None:
             return None
         if _is_sqlite(url):
-            self._problems.append(f"{name}: only postgresql:// is supported, as SQLite has no replica")
+            self.problems.append(f"{name}: only postgresql:// is supported, as SQLite has no replica")
         elif _is_sqlite(database_url):
-            self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql:// too")
+            self.problems.append(f"{name}: needs a DATABASE_URL that is postgresql:// too")
         return url
 
     def _require_sync_replica(self, database_url: URL) -> bool:
         name = "REQUIRE_SYNC_REPLICA"
-        is_required = self._choice(name, "false", ("TRUE", "FALSE")) == "TRUE"
+        is_required = self.choice(name, "false", ("TRUE", "FALSE")) == "TRUE"
         if is_required and _is_sqlite(database_url):
-            self._problems.append(f"{name}: needs a DATABASE_URL that is postgresql://, as SQLite has no replica")
+            self.problems.append(f"{name}: needs a DATABASE_URL that is postgresql://, as SQLite has no replica")
         return is_required
-
-    def _choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        value = (self._text(name) or default).upper()
-        if value not in choices:
-            self._problems.append(f"{name}: not one of {', '.join(choices)}")
-        return value
-
-    def _integer(self, name: str, default: int, least: int, most: int) -> int:
-        value = self._text(name)
-        if value is None:
-            return default
-        if not (_SMALL_NUMBER.fullmatch(value) and least <= int(value) <= most):
-            self._problems.append(f"{name}: not a whole number from {least} to {most}")
-            return default
-        return int(value)
-
-    def _text(self, name: str) -> str | None:
-        return self._environ.get(name, "").strip() or None

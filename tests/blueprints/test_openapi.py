@@ -44,7 +44,8 @@ def documented_form(rule: Rule) -> set[str]:
     """The paths of the document that a route stands for."""
     if rule.rule == "/webhook/<name>":
         names = [provider.name for provider in PROVIDERS if provider.name != "native"]
-        return {f"/webhook/{name}" for name in names if "POST" in (rule.methods or ()) or name == "whatsapp"}
+        known = {f"/webhook/{name}" for name in names if "POST" in (rule.methods or ()) or name == "whatsapp"}
+        return {*known, "/webhook/{source}"}
     return {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)}
 
 

@@ -32,7 +32,7 @@ class Stack:
     def __init__(self, target: str, folder: Path) -> None:
         self.project = f"webhook-test-{uuid4().hex[:8]}"
         self.folder = folder
-        self._target = target
+        self.target = target
         self._environ = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
         self._environ |= {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
         self._environ |= {"COMPOSE_PROJECT_NAME": self.project, "PUBLISH": "127.0.0.1:"}
@@ -41,17 +41,18 @@ class Stack:
         self.said = ""
 
     def up(self) -> None:
-        self.said = self.run("make", "--silent", self._target)
+        self.said = self.run("make", "--silent", self.target)
         self._url = f"http://{self.compose('port', 'nginx', '8080').strip()}"
 
     def down(self) -> None:
         self.run("make", "down")
 
-    def remove(self) -> None:
-        self.compose("down", "--remove-orphans", "--timeout", "5")
+    def destroy(self) -> None:
+        self.run("make", "destroy", "CONFIRM=yes")
+
+    def volumes(self) -> list[str]:
         ours = f"label=com.docker.compose.project={self.project}"
-        for volume in self.run("docker", "volume", "ls", "--quiet", "--filter", ours).split():
-            self.run("docker", "volume", "rm", volume)
+        return self.run("docker", "volume", "ls", "--quiet", "--filter", ours).split()
 
     def run(self, *command: str) -> str:
         ran = subprocess.run(
@@ -79,10 +80,11 @@ class Stack:
     ) -> urllib3.BaseHTTPResponse:
         return self._http.request(method, self._url + path, headers=headers, body=body)
 
-    def deliver(self, message: dict[str, str]) -> urllib3.BaseHTTPResponse:
+    def deliver(self, message: dict[str, str], headers: dict[str, str] | None = None) -> urllib3.BaseHTTPResponse:
         body = json.dumps(message).encode()
         signature = hmac.digest(SECRET.encode(), body, "sha256").hex()
-        return self.request("POST", "/webhook", {"Content-Type": "application/json", "X-Signature": signature}, body)
+        headers = {"Content-Type": "application/json", "X-Signature": signature, **(headers or {})}
+        return self.request("POST", "/webhook", headers, body)
 
     def read(self, path: str) -> Any:
         response = self.request("GET", path, {"Authorization": f"Bearer {self.env_file()['API_TOKEN']}"})
@@ -111,7 +113,8 @@ def stack(_docker: None, request: pytest.FixtureRequest, tmp_path_factory: pytes
         stack.up()
         yield stack
     finally:
-        stack.remove()
+        stack.destroy()
+    assert stack.volumes() == []
 
 
 def a_message(**fields: str) -> dict[str, str]:
@@ -226,6 +229,20 @@ def test_up_writes_only_the_secrets_that_are_missing(stack: Stack) -> None:
     assert set(secrets) <= {"POSTGRES_PASSWORD"}
 
 
+def test_no_secret_is_in_the_environment_of_a_container(stack: Stack) -> None:
+    shown = [stack.inspect(service, "{{json .Config}}") for service in stack.compose("config", "--services").split()]
+
+    assert not [secret for secret in stack.env_file().values() if secret in "".join(shown)]
+    assert SECRET not in stack.in_app("sh", "-c", "tr '\\0' '\\n' </proc/1/environ")
+
+
+def test_data_is_not_deleted_by_the_way(stack: Stack) -> None:
+    with pytest.raises(AssertionError, match="this deletes every message"):
+        stack.run("make", "destroy")
+
+    assert len(stack.volumes()) >= 1
+
+
 def test_a_second_up_changes_nothing(stack: Stack) -> None:
     secrets = stack.env_file()
     started = [stack.inspect(service, "{{.Id}} {{.State.StartedAt}}") for service in ("nginx", "app")]
@@ -315,3 +332,52 @@ def test_the_proxy_asks_to_come_back_while_the_app_is_away_and_finds_it_at_anoth
     assert (away.status, away.headers["Retry-After"]) == (503, "5")
     assert away.json() == {"detail": "the service is not available"}
     assert after != before
+
+
+def test_the_app_is_replaced_while_deliveries_go_on(stack: Stack) -> None:
+    """Each delivery has a connection of its own: one that is kept may be closed at any time, by nginx's reload too."""
+    before = set(stack.compose("ps", "--quiet", "app").split())
+    nginx = stack.inspect("nginx", "{{.State.StartedAt}}")
+    statuses: list[int] = []
+    enough = Event()
+
+    def keep_delivering() -> None:
+        while not enough.is_set():
+            statuses.append(stack.deliver(a_message(), {"Connection": "close"}).status)
+
+    with ThreadPoolExecutor(2) as providers:
+        delivering = [providers.submit(keep_delivering) for _ in range(2)]
+        try:
+            wait_until(lambda: len(statuses) >= 20)
+            stack.run("make", "rolling-restart")
+            after = set(stack.compose("ps", "--quiet", "app").split())
+        finally:
+            enough.set()
+    for provider in delivering:
+        provider.result()
+
+    assert set(statuses) == {200}
+    assert len(after) == len(before)
+    assert not after & before
+    assert stack.inspect("nginx", "{{.State.StartedAt}}") == nginx
+    assert stack.read("/messages?limit=1")["total"] >= len(statuses)
+
+
+def test_deliveries_go_to_every_app_that_there_is(stack: Stack) -> None:
+    files = ["-f", "docker-compose.yml"]
+    if stack.target == "up-postgres":
+        files += ["-f", "deploy/compose.postgres.yml"]
+    nginx = stack.inspect("nginx", "{{.State.StartedAt}}")
+    stack.compose(*files, "up", "--detach", "--wait", "--scale", "app=2")
+
+    def answered() -> list[int]:
+        stack.deliver(a_message())
+        logs = [stack.compose("logs", "--index", str(number), "--no-log-prefix", "app") for number in numbers]
+        return [log.count('"result":"created"') for log in logs]
+
+    names = stack.compose("ps", "--format", "{{.Name}}", "app").split()
+    numbers = [int(name.rpartition("-")[2]) for name in names]
+    wait_until(lambda: min(answered()) > 0)
+
+    assert len(names) == 2
+    assert stack.inspect("nginx", "{{.State.StartedAt}}") == nginx

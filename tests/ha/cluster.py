@@ -52,16 +52,16 @@ class Node:
 
     def crash_postgresql(self) -> None:
         """Kills PostgreSQL alone: Patroni and etcd go on."""
-        self._signal_postgresql(signal.SIGKILL)
+        self.machine.signal(signal.SIGKILL, self._programs)
 
     @contextmanager
     def frozen_postgresql(self) -> Iterator[None]:
         """PostgreSQL alone stands still until the block is left."""
-        self._signal_postgresql(signal.SIGSTOP)
+        self.machine.signal(signal.SIGSTOP, self._programs)
         try:
             yield
         finally:
-            self._signal_postgresql(signal.SIGCONT)
+            self.machine.signal(signal.SIGCONT, self._programs)
 
     def freeze(self) -> None:
         """Has everything stand still, while the kernel goes on taking connections and bytes for it."""
@@ -87,11 +87,6 @@ class Node:
     def log(self) -> str:
         """The last lines of all logs."""
         return "\n".join("".join(file.open().readlines()[-30:]) for file in self._directory.glob("*.log"))
-
-    def _signal_postgresql(self, number: signal.Signals) -> None:
-        for pid in self.machine.processes():
-            if Path(f"/proc/{pid}/exe").readlink().parent == self._programs:
-                os.kill(pid, number)
 
     def _etcd(self) -> Sequence[str | Path]:
         peers = ",".join(f"db{number}=http://{address(number)}:2380" for number in range(1, SIZE + 1))

@@ -37,6 +37,15 @@ class Follower:
         """Returns once all of these were seen."""
         wait_until(lambda: message_ids <= set(self.seen), "the feed to give every message")
 
+    def followed(self, stored: list[str]) -> bool:
+        """Tells whether all that is stored was seen, in that order.
+
+        A message that an old leader showed and no other has may be among what was seen, and one that came again twice.
+        """
+        last = {message_id: place for place, message_id in enumerate(self.seen)}
+        known = set(stored)
+        return sorted(known & last.keys(), key=last.__getitem__) == stored
+
     def _follow(self) -> None:
         while not self._stopped.is_set():
             if not self._read(next(self._servers)):

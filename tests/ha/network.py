@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +47,13 @@ class Machine:
             *command,
         ]
 
-    def processes(self) -> list[int]:
-        """The processes in here, but for the one that keeps the namespace."""
-        inside = _namespace_of(self._holder.pid)
-        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-        return [pid for pid in pids if pid != self._holder.pid and _namespace_of(pid) == inside]
-
-    def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to all that runs in here, until nothing new is there."""
+    def signal(self, number: signal.Signals, programs: Path | None = None) -> None:
+        """Sends a signal to all that runs in here, or to those of its programs that are in a folder."""
         told: set[int] = set()
-        while new := set(self.processes()) - told:
+        while new := set(self._processes(programs)) - told:  # a process may have started another meanwhile
             for pid in new:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, number)
-                except ProcessLookupError:
-                    continue
             told |= new
 
     def cut_off_from(self, others: Sequence["Machine"]) -> None:
@@ -84,12 +76,24 @@ class Machine:
         self._holder.kill()
         self._holder.wait()
 
+    def _processes(self, programs: Path | None) -> list[int]:
+        """The processes in here, but for the one that keeps the namespace."""
+        inside = _link(self._holder.pid, "ns/net")
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+        return [
+            pid
+            for pid in pids
+            if pid != self._holder.pid
+            and _link(pid, "ns/net") == inside
+            and (programs is None or programs in (_link(pid, "exe") or Path()).parents)
+        ]
+
     def _ip(self, *arguments: str) -> None:
         subprocess.run(["nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "ip", *arguments], check=True)
 
     def _wait_for_namespace(self) -> None:
         here = _HERE.readlink()
-        wait_until(lambda: _namespace_of(self._holder.pid) != here, "a network namespace")
+        wait_until(lambda: _link(self._holder.pid, "ns/net") != here, "a network namespace")
 
 
 @contextmanager
@@ -107,10 +111,10 @@ def own_network() -> Iterator[None]:
             _call("setns", before.fileno(), CLONE_NEWNET)
 
 
-def _namespace_of(pid: int) -> Path | None:
-    """The network namespace of a process; None when that has ended."""
+def _link(pid: int, name: str) -> Path | None:
+    """What a link in /proc says of a process; None when that has ended."""
     try:
-        return Path(f"/proc/{pid}/ns/net").readlink()
+        return Path(f"/proc/{pid}/{name}").readlink()
     except OSError:
         return None
 

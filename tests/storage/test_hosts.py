@@ -1,5 +1,6 @@
 """A DATABASE_URL with several hosts: whichever of them is the primary is written to."""
 
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ from tests.support.messages import message
 from tests.support.postgresql import HOW_TO_ENABLE, PostgresqlServer, administration, own_replica, own_server
 from tests.support.processes import environment, run_cli
 from tests.support.server import Server
-from tests.support.stored import accept, stored_ids
+from tests.support.stored import accept, opened, stored_ids
 from webhook_service.domain.deliveries import Contents
 from webhook_service.settings import Settings, parse_url
 from webhook_service.storage.database import Database
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.patience import PING_PATIENCE
+from webhook_service.storage.queries.messages import newest_place, read_feed
+from webhook_service.storage.timelines import PLACES
 
 
 @pytest.fixture
@@ -66,12 +69,20 @@ def test_the_primary_is_found_whichever_host_is_named_first(
         assert content["message_id"] in stored_ids(primary.url)
 
 
-def test_the_commands_find_it_too(primary: PostgresqlServer, replica: PostgresqlServer) -> None:
+def test_the_commands_find_it_too(
+    primary: PostgresqlServer, replica: PostgresqlServer, postgresql_programs: Path
+) -> None:
     environ = environment(url_of(replica, primary))
 
     for command in (("migrate",), ("config", "check"), ("stats", "verify"), ("prune", "--older-than", "90d")):
         finished = run_cli(*command, environ=environ)
         assert finished.returncode == 0, finished.stderr
+    dump = subprocess.run(
+        [postgresql_programs / "pg_dump", "--schema-only", url_of(replica, primary, target_session_attrs="read-write")],
+        capture_output=True,
+        check=False,
+    )
+    assert (dump.returncode, b"CREATE TABLE public.messages" in dump.stdout) == (0, True), dump.stderr
 
 
 def test_a_host_that_says_nothing_is_waited_for_once(primary: PostgresqlServer, replica: PostgresqlServer) -> None:
@@ -113,6 +124,33 @@ def test_deliveries_go_on_with_the_replica_once_that_is_promoted(
     assert load.statuses() == {200, 503}
     assert load.acknowledged() <= set(stored_ids(replica.url))
     assert read == 200
+
+
+def test_a_reader_of_the_feed_who_saw_what_a_promoted_replica_never_had_misses_nothing_after_it(
+    primary: PostgresqlServer, replica: PostgresqlServer
+) -> None:
+    replica.stop("fast")
+    with opened(primary.url) as database:
+        for _ in range(40):  # PostgreSQL gives a promoted replica's sequence a lead of 32
+            accept(database, Contents((message(),), ()))
+        with database.snapshot() as snapshot:
+            seen = newest_place(snapshot)
+    primary.stop("immediate")
+    replica.start()
+    with administration(replica.url) as connection:
+        connection.execute("SELECT pg_promote()")
+    new = [message() for _ in range(3)]
+
+    with opened(replica.url) as database:
+        for each in new:
+            accept(database, Contents((each,), ()))
+    with opened(replica.url) as database:  # whose connections find that it has been seen to
+        accept(database, Contents((last := message(),), ()))
+        with database.snapshot() as snapshot:
+            read = read_feed(snapshot, seen, 10)
+
+    assert [each.message_id for each in read] == [each.message_id for each in (*new, last)]
+    assert [each.id for each in read] == [PLACES + 1 + index for index in range(4)]
 
 
 def test_a_frozen_primary_is_told_from_a_replica_that_answers(

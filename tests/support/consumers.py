@@ -8,13 +8,14 @@ from webhook_service.domain.consumers import (
     BEGINNING,
     ConsumerKind,
     ConsumerOptions,
+    ConsumerState,
     DeadLetterFilter,
     FeedFilter,
     Lease,
     Start,
 )
 from webhook_service.domain.deliveries import Contents
-from webhook_service.outlet.consumers import Consumers, ConsumerState
+from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.dead_letters import DeadLetters
 from webhook_service.outlet.leases import Leases
 from webhook_service.storage.database import Database

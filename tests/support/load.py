@@ -42,10 +42,9 @@ class Receiver(Protocol):
 
 
 class Load:
-    """Deliveries of this text to these servers in turn, from the block's beginning to its end."""
+    """Deliveries to these servers in turn, from the block's beginning to its end."""
 
-    def __init__(self, *servers: Receiver, text: str = "Hello") -> None:
-        self._text = text
+    def __init__(self, *servers: Receiver) -> None:
         self.answers: list[Answer] = []
         self._servers = servers
         self._stopped = Event()
@@ -112,7 +111,7 @@ class Load:
     def _send(self, sender: int) -> None:
         server = self._servers[sender % len(self._servers)]
         while not self._stopped.is_set():
-            answer = _deliver(server, sender, payload(text=self._text))
+            answer = _deliver(server, sender, payload())
             self.answers.append(answer)
             self._stopped.wait(PAUSE if answer.status == 200 else PAUSE_AFTER_FAILURE)
 

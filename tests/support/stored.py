@@ -12,7 +12,7 @@ from webhook_service.domain.verdicts import Outcomes
 from webhook_service.intake.commit import Writes, commit
 from webhook_service.settings import parse_url
 from webhook_service.storage.database import Database
-from webhook_service.storage.models import MessageRow, QuarantineRow, ReceiptRow
+from webhook_service.storage.models import ConsumerRow, MessageRow, QuarantineRow, ReceiptRow
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def is_intact(url: str) -> bool:
 
 
 def empty(url: str) -> None:
-    """Deletes every message, receipt and quarantined delivery."""
+    """Deletes every message, receipt, quarantined delivery and consumer."""
     with opened(url) as database, database.transaction() as transaction:
-        for table in (MessageRow, ReceiptRow, QuarantineRow):
+        for table in (ConsumerRow, MessageRow, ReceiptRow, QuarantineRow):
             transaction.execute(delete(table))

@@ -4,9 +4,11 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from webhook_service.domain.consumers import ConsumerKind
-from webhook_service.outlet.consumers import Consumers, ConsumerState
+from webhook_service.domain.consumers import ConsumerKind, ConsumerState
+from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.leases import Leases
+from webhook_service.outlet.lookout import ForConsumer
+from webhook_service.outlet.waiting import Waiting
 from webhook_service.schemas.body import load_body
 from webhook_service.schemas.consumers import (
     ACK,
@@ -63,7 +65,7 @@ def consumers_blueprint(database: Database) -> Blueprint:
     return blueprint
 
 
-def leases_blueprint(database: Database) -> Blueprint:
+def leases_blueprint(database: Database, waiting: Waiting) -> Blueprint:
     """Routes by which a consumer takes messages and acknowledges them."""
     blueprint = GuardedBlueprint("leases", __name__, guard=Guard.READERS, url_prefix="/consumers/<name>")
     leases = Leases(database, ConsumerKind.CONSUMER)
@@ -71,7 +73,11 @@ def leases_blueprint(database: Database) -> Blueprint:
     @blueprint.post("/lease")
     def lease(name: str) -> Response:
         query = load_lease_query(request.query_string)
-        given = leases.lease(name, limit=query.limit, seconds=query.seconds)
+        given = waiting.for_some(
+            lambda: leases.lease(name, limit=query.limit, seconds=query.seconds),
+            lambda: ForConsumer(ConsumerKind.CONSUMER, name),
+            query.wait,
+        )
         return Response(status=204) if given is None else jsonify(present_lease(given))
 
     @blueprint.post("/ack")

@@ -3,16 +3,20 @@
 from flask import Blueprint, Response, jsonify, request
 
 from webhook_service.blueprints.links import next_link
+from webhook_service.domain.messages import StoredMessage
+from webhook_service.domain.statistics import Age
 from webhook_service.outlet.consumers import find_start
+from webhook_service.outlet.lookout import AfterMessage
+from webhook_service.outlet.waiting import Waiting
 from webhook_service.schemas.age import present_age
 from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
 from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.messages import read_feed_of
+from webhook_service.storage.queries.messages import newest_place, read_feed_of
 from webhook_service.web.access import Guard, GuardedBlueprint
 
 
-def feed_blueprint(database: Database) -> Blueprint:
+def feed_blueprint(database: Database, waiting: Waiting) -> Blueprint:
     """Routes of the feed."""
     blueprint = GuardedBlueprint("feed", __name__, guard=Guard.READERS)
 
@@ -23,9 +27,20 @@ def feed_blueprint(database: Database) -> Blueprint:
         if query.start is not None:
             with database.long_snapshot() as snapshot:
                 after = find_start(snapshot, query.start)
-        with database.snapshot() as snapshot:
-            age = database.read_age(snapshot)
-            messages, reached = read_feed_of(snapshot, query.source, after, query.limit)
+        reached = after
+        age: Age | None = None
+
+        def read() -> list[StoredMessage] | None:
+            nonlocal reached, age
+            with database.snapshot() as snapshot:
+                age = database.read_age(snapshot)
+                messages, reached = read_feed_of(snapshot, query.source, after, query.limit)
+                is_at_end = not messages and reached >= newest_place(snapshot)
+            return None if is_at_end else messages
+
+        # An answer that is held back is read anew from the query, and `since` would begin after what came meanwhile.
+        wait = query.wait if query.start is None else 0
+        messages = waiting.for_some(read, lambda: AfterMessage(reached), wait) or []
         place = FEED_CURSORS.write(reached)
         response = jsonify(data=[present_message(message) for message in messages], next=place, **present_age(age))
         response.headers["Link"] = next_link("after", place)

@@ -10,6 +10,7 @@ from webhook_service.commands.sending import NO_ANSWER, Load, Samples, Summary, 
 from webhook_service.commands.urls import check_url
 from webhook_service.domain.sources import NATIVE
 from webhook_service.domain.spelling import nearest
+from webhook_service.providers.declared import CannotSign
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.providers.source import Source
 from webhook_service.settings import Settings, SettingsInvalid
@@ -41,6 +42,7 @@ def send(url: str | None, source_name: str, count: int, concurrency: int, **said
     with plain_failures():
         settings = Settings.from_env()
         samples = Samples(_source(settings, source_name), **said)
+        _check_that_it_can_sign(samples)
     load = Load(url or _own_url(settings.bind), count, concurrency)
     with click.progressbar(length=count, label="Sending", file=sys.stderr, hidden=count == 1) as bar:
         summary = send_all(load, samples, on_answer=lambda: bar.update(1))
@@ -61,6 +63,15 @@ def _source(settings: Settings, name: str) -> Source:
     meant = nearest(name, sources)
     hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sources) or 'none'}"
     raise click.BadParameter(f"no source is named {name}; {hint}", param_hint="--source")
+
+
+def _check_that_it_can_sign(samples: Samples) -> None:
+    try:
+        next(iter(samples))
+    except CannotSign:
+        name = samples.source.name
+        hint = f"its provider signs with a private key: let signing_key in [sources.{name}] lead to one"
+        raise click.ClickException(f"nothing can be sent as {name}: {hint}") from None
 
 
 def _own_url(bind: str) -> str:

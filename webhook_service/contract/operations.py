@@ -9,6 +9,7 @@ from webhook_service.contract.destinations import DESTINATIONS
 from webhook_service.contract.operation import Operation
 from webhook_service.contract.parameters import MESSAGE_ID, QUARANTINE_ID, REQUEST_ID
 from webhook_service.contract.signing import SIGNED
+from webhook_service.contract.sources import SOURCES
 from webhook_service.providers.whatsapp import WhatsApp
 from webhook_service.schemas.export import ExportQuerySchema
 from webhook_service.schemas.feed import FeedQuerySchema
@@ -19,7 +20,7 @@ from webhook_service.schemas.stats import TimelineQuerySchema
 
 NDJSON_EXAMPLE = (
     '{"message_id":"m1","from":"+4915112345678","to":"+4930123456","ts":"2026-01-15T10:00:00Z","text":"Hello",'
-    '"provider":"native","type":"text","received_at":"2026-01-15T10:00:01.250000Z"}\n'
+    '"source":"native","provider":"native","type":"text","received_at":"2026-01-15T10:00:01.250000Z"}\n'
 )
 METRICS_EXAMPLE = 'http_requests_total{method="GET",path="/messages",status="200"} 1.0\n'
 
@@ -94,14 +95,6 @@ READS = [
         "List what became of outgoing messages, in stored order",
         {"200": json(answers.ReceiptPageSchema, "A page."), **READ},
         query=ReceiptQuerySchema,
-    ),
-    Operation(
-        "get",
-        "/sources",
-        "list_sources",
-        "Sources",
-        "List the configured sources",
-        {"200": json(answers.SourcesSchema, "The sources."), **READ},
     ),
     Operation(
         "get",
@@ -281,6 +274,7 @@ CONTRACT = [
 OPERATIONS: list[Operation] = [
     *_deliveries(),
     HANDSHAKE,
+    *SOURCES,
     *READS,
     *CONSUMERS,
     *DESTINATIONS,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from webhook_service.domain.limits import CONSUMER_NAME_MAX, ROW_ID_MAX
+from webhook_service.domain.limits import CONSUMER_NAME_MAX, ROW_ID_MAX, SOURCE_MAX
 
 MESSAGE_ID: dict[str, Any] = {
     "name": "message_id",
@@ -26,6 +26,14 @@ CONSUMER_NAME: dict[str, Any] = {
     "description": "Lower-case letters, digits, hyphens and underscores; the first is a letter or a digit.",
     "schema": {"type": "string", "minLength": 1, "maxLength": CONSUMER_NAME_MAX},
     "example": "crm",
+}
+SOURCE_NAME: dict[str, Any] = {
+    "name": "source",
+    "in": "path",
+    "required": True,
+    "description": "Lower-case letters, digits, hyphens and underscores; the first is a letter or a digit.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": SOURCE_MAX},
+    "example": "shop",
 }
 DESTINATION_NAME: dict[str, Any] = {**CONSUMER_NAME, "example": "shop"}
 DEAD_LETTER_ID: dict[str, Any] = {**QUARANTINE_ID, "name": "dead_letter_id"}

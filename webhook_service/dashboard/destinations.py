@@ -58,6 +58,7 @@ def destination_pages(database: Database, destinations: Destinations) -> Pages:
 
 def _show(database: Database, destinations: Destinations, name: str) -> str:
     status = destinations.read(name)
+    waiting = [] if status.place is None else destinations.list_waiting(name, SHOWN)
     with database.primary_snapshot() as snapshot:
         wanted = DeadLetterFilter(ConsumerKind.DESTINATION, name)
         dead = list_dead_letters(snapshot, wanted, after=0, limit=SHOWN).items
@@ -66,7 +67,7 @@ def _show(database: Database, destinations: Destinations, name: str) -> str:
         status=status,
         url=status.target and present_url(status.target),
         new=NEW,
-        waiting=[] if status.place is None else destinations.list_waiting(name, SHOWN),
+        waiting=waiting,
         dead=dead,
     )
 

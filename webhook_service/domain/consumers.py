@@ -126,6 +126,20 @@ class DeadLetterFilter:
     since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    """A consumer and how it is doing.
+
+    ``place`` is the id up to which it has acknowledged all that it gets; ``leases`` have not expired.
+    """
+
+    consumer: Consumer
+    place: int
+    lag: Lag
+    leases: int
+    dead_letters: int
+
+
 class ConsumerNotFound(Exception):
     """There is no consumer of this name."""
 

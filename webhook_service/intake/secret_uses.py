@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.results import Result
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.providers.source import Sources
 from webhook_service.storage.database import Database
@@ -28,14 +29,16 @@ class SecretUses:
         self._lock = Lock()
 
     def note(self, verdicts: Iterable[Verdict]) -> None:
-        """Notes the secrets by which deliveries were verified just now."""
+        """Notes the secrets by which deliveries were verified just now, unless the database is away."""
         if not self._watched:
             return
         now = datetime.now(UTC)
         seen = {
             (verdict.source, verdict.secret): now
             for verdict in verdicts
-            if verdict.secret is not None and verdict.source in self._watched
+            if verdict.secret is not None
+            and verdict.source in self._watched
+            and verdict.result is not Result.UNAVAILABLE
         }
         with self._lock:
             due = {use: at for use, at in seen.items() if use not in self._written or now >= self._written[use] + PAUSE}

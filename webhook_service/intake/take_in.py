@@ -59,6 +59,10 @@ class Intake:
         """Says what makes an acknowledged message less safe than is required. Raises StorageUnavailable."""
         return replication_warnings(self._database)
 
+    def is_slow(self, delivery: Delivery) -> bool:
+        """Tells whether the signature of a delivery takes long to verify."""
+        return self.sources[delivery.source].provider.verifies_slowly
+
     def _store(self, round_: "list[_Authentic]", patience: float) -> list[Verdict]:
         if not round_:
             return []

@@ -1,7 +1,6 @@
 """Consumers: making, changing, moving and describing them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from webhook_service.domain.consumers import (
@@ -11,7 +10,7 @@ from webhook_service.domain.consumers import (
     ConsumerKind,
     ConsumerNotFound,
     ConsumerOptions,
-    Lag,
+    ConsumerState,
     MessageNotFound,
     Start,
     TooManyConsumers,
@@ -35,20 +34,6 @@ from webhook_service.storage.queries.dead_letters import count_dead_letters
 from webhook_service.storage.queries.messages import newest_place
 from webhook_service.storage.queries.stretches import count_leases, delete_stretches
 from webhook_service.storage.writing import Transaction
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerState:
-    """A consumer and how it is doing.
-
-    ``place`` is the id up to which it has acknowledged all that it gets; ``leases`` have not expired.
-    """
-
-    consumer: Consumer
-    place: int
-    lag: Lag
-    leases: int
-    dead_letters: int
 
 
 def find_start(snapshot: Transaction, start: Start) -> int:

@@ -48,6 +48,8 @@ class Provider(ABC):
     acknowledgement: Acknowledgement = STATUS_OK
     accepts_unreadable: bool = False
     """Acknowledges a delivery that can't be understood, since it is kept and sending it again can't help."""
+    verifies_slowly: bool = False
+    """Verifies by a public key, which takes as long as twenty HMACs."""
     kept_headers: tuple[str, ...] = ("Content-Type", "User-Agent")
     """The headers that are kept with a quarantined delivery, for the operator; none that helps to forge a delivery."""
 

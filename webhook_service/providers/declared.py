@@ -139,6 +139,7 @@ class Declared(Provider):
         self.name = declaration.name
         self.declaration = declaration
         self.acknowledgement = declaration.answer.filled("", "")
+        self.verifies_slowly = not declaration.rules.is_symmetric
         self.accepts_unreadable = declaration.accepts_unreadable
         self.kept_headers = (*Provider.kept_headers, *declaration.payload.headers())
         self._scheme = declaration.scheme(secrets)

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 from http import HTTPStatus
 from math import inf
-from socket import SHUT_RD, SHUT_WR, socket
+from socket import MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_WR, socket
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -28,6 +28,7 @@ class State(Enum):
     BUSY = auto()  # its request is in a round or in the pool
     QUEUED = auto()  # its request, or the answer, is long, and it waits for a thread of the pool
     LONG = auto()  # its request is in the pool, where the rest of it is read, or a long answer sent
+    HELD = auto()  # its answer is held back
     LINGERING = auto()  # its last answer is sent, and it waits for the client to close
     CLOSED = auto()
 
@@ -49,6 +50,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.deadline = self.waits_since + self._keepalive
         self._drained = 0
         self.refusal: HTTPStatus | None = None  # which it is answered with, whatever has arrived
+        self.held: Any = None  # what serving.waiting knows of a request whose answer is held back
 
     def receive(self) -> bool:
         """Reads what has arrived; False when the client has closed its side. Raises OSError when all is over."""
@@ -96,6 +98,20 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         """Has the thread that reads the rest of a request see its end, as its time is up. Raises OSError."""
         self.deadline = inf
         self.sock.shutdown(SHUT_RD)
+
+    def hold(self) -> None:
+        """Waits for an answer that is held back."""
+        self.state = State.HELD
+        self.deadline = inf
+
+    def is_abandoned(self) -> bool:
+        """Tells whether the client has closed its side while its answer is held back."""
+        try:
+            return not self.sock.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def resume(self) -> None:
         """Makes the connection ready for its next request, of which the parser may have read a part."""

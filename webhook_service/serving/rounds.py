@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,10 @@ from webhook_service.web.logs import lines_in_one_write
 
 ANSWERED_WITHIN = 4.0  # seconds from its arrival in which a delivery is tried to be stored
 MAX_ROUND = 128  # deliveries that are taken in together
+# Of them, those that are slow to verify: 16 signatures by a public key take 2 to 3 ms, and 128 would hold up the others
+# for 20 (python -m benchmarks.verifying). A pool of threads could not do it sooner, since the library keeps the
+# interpreter's lock.
+MAX_SLOW = 16
 # Seconds that the main thread waits for a round, so that the two don't compete for the interpreter. Most rounds take
 # less; in a longer one, such as one that waits for the database, the main thread goes back to its sockets.
 PAUSE = 0.02
@@ -101,6 +106,7 @@ class Rounds:
         self._notify = notify
         self._submitted: SimpleQueue[list[Connection]] = SimpleQueue()
         self._answered: SimpleQueue[Answered] = SimpleQueue()
+        self._held: deque[Exchange] = deque()  # what is slow to verify and waits for one of the next rounds
         self._is_awaited = False
         self._under_way = 0
         self._thread = Thread(target=self._run, name="rounds", daemon=True)
@@ -145,7 +151,7 @@ class Rounds:
         try:
             while True:
                 connections = self._next()
-                for first in range(0, len(connections), MAX_ROUND):
+                for first in range(0, len(connections) or 1, MAX_ROUND):
                     self._answered.put(self._serve(connections[first : first + MAX_ROUND]))
                     if not self._is_awaited:
                         self._notify()
@@ -156,19 +162,27 @@ class Rounds:
             raise
 
     def _next(self) -> list[Connection]:
-        connections = self._submitted.get()
+        """Returns the connections with requests that nobody has served; waits for one when there is nothing to do."""
+        connections = [] if self._held else self._submitted.get()
         while not self._submitted.empty():
             connections += self._submitted.get_nowait()
         return connections
 
     def _serve(self, connections: Sequence[Connection]) -> Answered:
-        parsed = [self._parse(connection) for connection in connections]
-        self._take_in([exchange for exchange in parsed if exchange is not None])
+        parsed = [(connection, self._parse(connection)) for connection in connections]
+        unreadable = [(connection, False) for connection, exchange in parsed if exchange is None]
+        exchanges = self._without_held([exchange for _, exchange in parsed if exchange is not None])
+        self._take_in(exchanges)
         with lines_in_one_write():
-            return [
-                (connection, exchange is not None and self._answer(exchange))
-                for connection, exchange in zip(connections, parsed, strict=True)
-            ]
+            return unreadable + [(exchange.connection, self._answer(exchange)) for exchange in exchanges]
+
+    def _without_held(self, exchanges: list[Exchange]) -> list[Exchange]:
+        """Returns what this round takes in, with the first of those that are slow to verify; the others are held."""
+        quick: list[Exchange] = []
+        for exchange in exchanges:
+            is_slow = exchange.delivery is not None and self._intake.is_slow(exchange.delivery)
+            (self._held if is_slow else quick).append(exchange)
+        return quick + [self._held.popleft() for _ in range(min(MAX_SLOW, len(self._held)))]
 
     def _parse(self, connection: Connection) -> Exchange | None:
         try:

@@ -20,13 +20,13 @@ from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
 from time import monotonic
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]  # gunicorn has no types
-
 from webhook_service.intake.take_in import INTAKE
+from webhook_service.outlet.lookout import LOOKOUT
 from webhook_service.serving.connection import Connection, State
 from webhook_service.serving.framing import Kind
 from webhook_service.serving.refusals import status_of
 from webhook_service.serving.rounds import Answered, Rounds
+from webhook_service.serving.waiting import HeldRequests, HoldingWorker
 from webhook_service.web.unreadable import answer_unreadable
 
 # Seconds that a thread of the pool waits for a client to send or to take something; nginx has the same for its clients.
@@ -44,7 +44,7 @@ _LONG = {Kind.LONG, Kind.EXPORT}
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class InboxWorker(HoldingWorker):
     """gunicorn's threaded worker with connections and rounds of its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -65,6 +65,8 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         intake = self.wsgi.extensions[INTAKE]
         self._rounds = Rounds(self, intake, notify=partial(self.method_queue.defer, self._collect))
         self._rounds.start()
+        lookout = self.wsgi.extensions[LOOKOUT]
+        self.held_requests = HeldRequests(lookout, partial(self.method_queue.defer, self.serve_again), self.log)
         self._max_body_bytes = intake.max_body_bytes
         if self.signals is not None:
             self._heed_signals(self.signals)
@@ -108,7 +110,10 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if conn.state is State.LONG:
             self._long_slots += 1
             self._begin_long()
-        self._release(conn, keep=fs.exception() is None and bool(fs.result()))
+        if conn.held is None or fs.exception() is not None:
+            self._release(conn, keep=fs.exception() is None and bool(fs.result()))
+        else:
+            self.hold(conn)
 
     def handle(self, conn: Any) -> object:
         """Serves a connection in a thread of the pool, which no client keeps by standing still."""
@@ -164,7 +169,10 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _on_readable(self, connection: Connection, _sock: socket) -> None:
         if connection.state is State.CLOSED:
             return
-        if connection.state in _SERVED:
+        if connection.state is State.HELD and connection.is_abandoned():
+            self._close(connection)
+            return
+        if connection.state in _SERVED or connection.state is State.HELD:
             self._unwatch(connection)  # until its answer is sent
             return
         try:
@@ -240,6 +248,8 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _close(self, connection: Connection) -> None:
         self._unwatch(connection)
         self._connections.pop(connection, None)
+        if connection.held and self.held_requests:
+            self.held_requests.discard(connection)
         connection.close()
 
     def _make_room(self) -> None:
@@ -297,6 +307,8 @@ class InboxWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.set_accept_enabled(False)
         for listener in self.sockets:
             listener.close()  # or else the kernel goes on accepting what nobody will serve
+        if self.held_requests:
+            self.serve_again(self.held_requests.take_all())
         now = monotonic()
         for connection in tuple(self._connections):
             if connection.state is State.READING:

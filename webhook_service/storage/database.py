@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, literal, select
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.statistics import Age, Space
+from webhook_service.storage.changes import Changes
 from webhook_service.storage.errors import BUSY, translated_errors
 from webhook_service.storage.postgresql import PostgresqlBackend, Replica
 from webhook_service.storage.sqlite import SqliteBackend
@@ -31,6 +32,9 @@ class Backend(Protocol):
 
     def keeping(self) -> AbstractContextManager[Transaction] | None:
         """Opens a transaction without a turn to write, where that is possible; None on SQLite."""
+
+    def watching(self) -> Changes:
+        """Opens a connection that notices what is stored."""
 
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:
         """Gives a connection that can only read; ``unlimited`` lifts the limit on how long a statement takes."""
@@ -117,6 +121,16 @@ class Database:
         """Opens a part of a transaction that is undone alone; RowRefused when a row of it is to blame."""
         with translated_errors(), transaction.begin_nested():
             yield
+
+    @contextmanager
+    def watching(self) -> Iterator[Changes]:
+        """Gives what notices, from now on, that the primary stores something; StorageUnavailable when it can't."""
+        with translated_errors():
+            changes = self._backend.watching()
+            try:
+                yield changes
+            finally:
+                changes.close()
 
     def snapshot(self) -> AbstractContextManager[Connection]:
         """Gives a connection whose statements can only read; StorageUnavailable when there is none to be had.

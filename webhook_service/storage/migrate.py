@@ -1,12 +1,13 @@
 """Brings a database to the schema that this code needs; the one thing that makes a SQLite file."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, create_engine, inspect, text
@@ -16,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.shipped import shipped
 from webhook_service.storage.backup import back_up
+from webhook_service.storage.large_indexes import LargeIndex, build_large_indexes
 from webhook_service.storage.postgresql import ADVISORY_LOCK
 from webhook_service.storage.writer_lock import WriterLock
 
@@ -89,15 +91,23 @@ def _keep_the_original(url: URL, path: Path, tell: Tell) -> None:
 
 def _migrate_postgresql(url: URL) -> None:
     engine = create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
         if encoding != "UTF8":
             raise StorageUnavailable(
                 f"the encoding of the database is {encoding}, in which not every text can be stored",
                 "make one by createdb --template=template0 --encoding=UTF8",
             )
+        build_large_indexes(connection, _missing_large_indexes(connection))
+    with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
         upgrade(connection)
+
+
+def _missing_large_indexes(connection: Connection) -> Iterator[LargeIndex]:
+    current = MigrationContext.configure(connection).get_current_revision()
+    for script in ScriptDirectory.from_config(_config()).iterate_revisions("head", current or "base"):
+        yield from getattr(script.module, "LARGE_INDEXES", ())
 
 
 def _config() -> Config:

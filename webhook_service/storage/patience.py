@@ -152,7 +152,7 @@ def is_pooled(connection: PoolProxiedConnection) -> bool:
 
 
 def _is_behind_pooler(connection: PatientConnection) -> bool:
-    """Tells it of a new connection: the number of the process that a pooler gives is none of the server's."""
+    """Tells whether a new connection is to a pooler: the process that this names is not the one of the session."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     connection.rollback()
     return row is None or row[0] != connection.info.backend_pid

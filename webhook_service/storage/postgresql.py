@@ -13,11 +13,13 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.pool import QueuePool
 
 from webhook_service.domain.statistics import Age, Space
+from webhook_service.storage.changes import PostgresqlChanges
 from webhook_service.storage.errors import PRIMARY, REPLICA, translated_errors
 from webhook_service.storage.hosts import for_readers
 from webhook_service.storage.outage import Outage
 from webhook_service.storage.patience import Connector, Patience, is_pooled
 from webhook_service.storage.schema_version import refuse_other_schema
+from webhook_service.storage.timelines import go_on_in_own_places, see_to_places
 from webhook_service.storage.writing import Transaction, Turn
 
 # Any number that no other program on the database takes: "webhooks" in ASCII.
@@ -72,7 +74,9 @@ class PostgresqlBackend:
         patience = Patience()
         self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, begin=_take_turn)
         self._keeper = _engine(url, PRIMARY, patience, pool_size=KEEPER_CONNECTIONS, begin=_begin)
-        self._reader = _engine(for_readers(url), PRIMARY, patience, pool_size=pool_size)
+        self._watcher = _engine(url, PRIMARY, patience, pool_size=1, begin=_begin)
+        self._reader = _engine(url, PRIMARY, patience, pool_size=pool_size)
+        self._engines = (self._writer, self._keeper, self._watcher, self._reader)
 
     @contextmanager
     def writing(self, _patience: float | None) -> Iterator[Turn]:
@@ -82,6 +86,10 @@ class PostgresqlBackend:
     def keeping(self) -> AbstractContextManager[Transaction]:
         """Opens a transaction that doesn't wait for the turn to write, and must not store a message."""
         return self._keeper.begin()
+
+    def watching(self) -> PostgresqlChanges:
+        """Opens a connection that notices what is stored."""
+        return PostgresqlChanges(self._watcher.raw_connection())
 
     @contextmanager
     def reading(self, *, unlimited: bool) -> Iterator[Connection]:
@@ -116,15 +124,13 @@ class PostgresqlBackend:
 
     def close(self) -> None:
         """Closes every connection."""
-        self._writer.dispose()
-        self._keeper.dispose()
-        self._reader.dispose()
+        for engine in self._engines:
+            engine.dispose()
 
     def forget(self) -> None:
         """Lets go of a parent's connections without closing them."""
-        self._writer.dispose(close=False)
-        self._keeper.dispose(close=False)
-        self._reader.dispose(close=False)
+        for engine in self._engines:
+            engine.dispose(close=False)
 
 
 class Replica:
@@ -169,7 +175,7 @@ def _engine(
     read_only = begin is None
     settings = _session_settings(read_only=read_only)
     engine = create_engine(
-        url.set(drivername="postgresql+psycopg"),
+        (for_readers(url) if read_only else url).set(drivername="postgresql+psycopg"),
         # A writer begins its transactions itself, or sends one statement that is its own transaction.
         isolation_level=None if read_only else "AUTOCOMMIT",
         poolclass=QueuePool,
@@ -189,6 +195,8 @@ def _engine(
     event.listen(engine, "do_connect", Connector(server, patience, is_reader=read_only, timeout=timeout))
     event.listen(engine, "connect", partial(refuse_other_schema, server))
     event.listen(engine, "begin", partial(begin or _set_up, settings))
+    if begin is _take_turn:
+        event.listen(engine, "connect", lambda connection, _entry: see_to_places(TAKE_TURN, connection))
     return engine
 
 
@@ -214,6 +222,9 @@ def _begin(settings: Settings, connection: Connection) -> None:
 def _take_turn(settings: Settings, connection: Connection) -> None:
     _begin(settings, connection)
     connection.execute(_wait_for_turn)
+    if is_pooled(connection.connection):
+        driver: Any = connection.connection.driver_connection
+        go_on_in_own_places(driver)  # the pooler may have come to a new primary since the last transaction
 
 
 def _set_up(settings: Settings, connection: Connection) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.domain.statistics import Space
+from webhook_service.storage.changes import SqliteChanges
 from webhook_service.storage.errors import BUSY, PRIMARY
 from webhook_service.storage.schema_version import refuse_other_schema
 from webhook_service.storage.writer_lock import WriterLock
@@ -60,6 +61,10 @@ class SqliteBackend:
 
     def keeping(self) -> None:
         """Says that every transaction needs the turn to write."""
+
+    def watching(self) -> SqliteChanges:
+        """Opens a connection that notices what is stored."""
+        return SqliteChanges(self._connect(READER_TIMEOUT))
 
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:  # noqa: ARG002  # nothing limits them
         """Gives a connection that can only read, for as long as a statement takes."""

@@ -14,10 +14,12 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_flask_exporter import PrometheusMetrics
 
+from webhook_service.domain.consumers import ConsumerState
 from webhook_service.domain.destinations import DestinationStatus
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.domain.statistics import Age, Space
+from webhook_service.web.consumer_metrics import consumer_metrics
 from webhook_service.web.destination_metrics import destination_metrics
 from webhook_service.web.processes import ServerProcesses
 
@@ -35,6 +37,7 @@ class StorageReadings:
     quarantine: Callable[[], Mapping[str, QuarantineSize]]
     quarantine_max_bytes: int
     space: Callable[[], Space]
+    consumers: Callable[[], Iterable[ConsumerState]]
     destinations: Callable[[], Iterable[DestinationStatus]]
     replica: Callable[[], Age] | None
 
@@ -57,6 +60,8 @@ class Storage(Collector):
         )
         with suppress(StorageUnavailable):
             yield from _space(self._readings.space())
+        with suppress(StorageUnavailable):
+            yield from consumer_metrics(self._readings.consumers())
         with suppress(StorageUnavailable):
             yield from destination_metrics(self._readings.destinations())
         if self._readings.replica:
@@ -97,8 +102,8 @@ class Exposition(PrometheusMetrics):  # type: ignore[misc]  # the library has no
         self._read_anew = (*read_anew, PlatformCollector(registry=None), ServerProcesses(os.getpid()))
         super().__init__(*arguments, **options)
 
-    def generate_metrics(self, accept_header: str | None = None, names: object = None) -> tuple[str, str]:  # noqa: ARG002
-        """Returns all metrics as text, and its content type."""
+    def generate_metrics(self, accept_header: str | None = None, names: list[str] | None = None) -> tuple[str, str]:
+        """Returns all metrics, or those with these names, as text, and its content type."""
         counted: Collector = self.registry
         if MULTIPROCESS_SETTING in os.environ:
             counted = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
@@ -107,7 +112,7 @@ class Exposition(PrometheusMetrics):  # type: ignore[misc]  # the library has no
         for collector in self._read_anew:
             registry.register(collector)
         encode, content_type = choose_encoder(accept_header or "")
-        return encode(registry).decode(), content_type
+        return encode(registry.restricted_registry(names) if names else registry).decode(), content_type
 
 
 class _WithMilliseconds(Collector):

@@ -87,8 +87,11 @@ def rename_message(row: Row) -> Row:
 
     The same message gets the same ID each time, so it is stored once.
     """
-    *words, received_at = (row[column] for column in _COMPARED)
-    said = json.dumps([word for word in words if word != received_at])
+    said_of = dict(zip(COMPARED, (row[column] for column in _COMPARED), strict=True))
+    received_at = said_of.pop("received_at")
+    if said_of["provider"] is None:  # which goes without saying
+        del said_of["provider"]
+    said = json.dumps([word for word in said_of.values() if word != received_at])
     digest = blake2s(said.encode(), digest_size=RENAMED_DIGEST).hexdigest()
     return (f"{str(row[0])[: MESSAGE_ID_MAX - len(digest) - 1]}~{digest}", *row[1:])
 
@@ -133,7 +136,9 @@ def read_feed_of(connection: Connection, source: str | None, after: int, limit: 
     if source is None:
         messages = read_feed(connection, after, limit)
         return messages, messages[-1].id if messages else after
-    end = min(newest_place(connection), after + STRETCH)
+    # Counted by messages, since ids skip: after a promotion by as much as timelines.PLACES.
+    last = select(MessageRow.id).where(MessageRow.id > after).order_by(MessageRow.id).offset(STRETCH - 1).limit(1)
+    end = connection.scalar(last) or newest_place(connection)
     # Behind the function, or a database may take all messages of the source from its index to sort them.
     is_of_source = func.coalesce(MessageRow.source, "") == source
     in_stretch = SELECT_MESSAGES.where(MessageRow.id > after, MessageRow.id <= end, is_of_source)

@@ -1,0 +1,70 @@
+"""Waiting for messages: what those who wait want to know, and whether there is an answer."""
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from webhook_service.domain.consumers import ConsumerKind
+from webhook_service.outlet.outlook import look
+from webhook_service.storage.changes import Changes
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.consumers import find_consumer, read_now
+from webhook_service.storage.queries.messages import newest_place
+
+LOOKOUT = "webhook_service.lookout"
+"""The key of an application's extensions for its lookout."""
+
+
+@dataclass(frozen=True, slots=True)
+class AfterMessage:
+    """Whether the feed has a message after the one with the id ``after``."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForConsumer:
+    """Whether there may be something to give to a consumer."""
+
+    kind: ConsumerKind
+    name: str
+
+
+Question = AfterMessage | ForConsumer
+"""What one who waits wants to know; where many wait for the same, it is looked up once."""
+
+
+class Lookout:
+    """Looks whether there is something for those who wait."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def watching(self) -> AbstractContextManager[Changes]:
+        """Notices what is stored from now on. Raises StorageUnavailable."""
+        return self._database.watching()
+
+    def find_answered(self, questions: Collection[Question]) -> set[Question]:
+        """Returns those of the questions that have an answer now. Raises StorageUnavailable."""
+        return self._after_messages(questions) | self._for_consumers(questions)
+
+    def _after_messages(self, questions: Collection[Question]) -> set[Question]:
+        asked = [question for question in questions if isinstance(question, AfterMessage)]
+        if not asked:
+            return set()
+        with self._database.snapshot() as snapshot:
+            newest = newest_place(snapshot)
+        return {question for question in asked if newest > question.after}
+
+    def _for_consumers(self, questions: Collection[Question]) -> set[Question]:
+        answered: set[Question] = set()
+        asked = [question for question in questions if isinstance(question, ForConsumer)]
+        if not asked:
+            return answered
+        with self._database.primary_snapshot() as snapshot:
+            now = read_now(snapshot)
+            for question in asked:
+                consumer = find_consumer(snapshot, question.kind, question.name)
+                if consumer is None or look(snapshot, consumer, now).is_worth_a_try:
+                    answered.add(question)
+        return answered

@@ -1,0 +1,79 @@
+"""Answers that are held back until there is something to say.
+
+A server that can do without a thread meanwhile is told what the answer depends on, and calls the application again when
+there is something. Under any other server a thread waits.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from webhook_service.outlet.lookout import Lookout, Question
+
+PAUSE = 0.05  # seconds between two looks of a thread that waits
+
+Found = TypeVar("Found")
+Ask = Callable[[], Question]
+"""Makes the question that the last read left open."""
+
+_this_thread = threading.local()
+
+
+@dataclass(slots=True)
+class Hold:
+    """That the server can hold back the answer to a request, which it has until the time ``until`` of ``monotonic``."""
+
+    until: float | None = None
+
+
+class HeldBack(BaseException):  # no error, so nothing between the view and the server takes it for one
+    """Tells the server to call the application again when there is an answer to ``question``, or at ``until``."""
+
+    def __init__(self, question: Question, until: float) -> None:
+        super().__init__()
+        self.question = question
+        self.until = until
+
+
+def let_hold_back(hold: Hold | None) -> None:
+    """Has HeldBack raised for the request that this thread is about to serve, where there is nothing to say yet."""
+    _this_thread.hold = hold
+
+
+class Waiting:
+    """Waits for what views want to read; ``most_threads`` may wait at once where the server can't."""
+
+    def __init__(self, lookout: Lookout, most_threads: int) -> None:
+        self._lookout = lookout
+        self._room = threading.BoundedSemaphore(most_threads)
+
+    def for_some(self, read: Callable[[], Found | None], ask: Ask, seconds: float) -> Found | None:
+        """Reads until there is something, for so many seconds at most; None when there is nothing.
+
+        Raises HeldBack, which the server expects.
+        """
+        found = read()
+        if found is not None or not seconds:
+            return found
+        hold: Hold | None = getattr(_this_thread, "hold", None)
+        if hold is None:
+            return self._wait_here(read, ask, time.monotonic() + seconds)
+        until = time.monotonic() + seconds if hold.until is None else hold.until
+        if time.monotonic() < until:
+            raise HeldBack(ask(), until)
+        return None
+
+    def _wait_here(self, read: Callable[[], Found | None], ask: Ask, until: float) -> Found | None:
+        if not self._room.acquire(blocking=False):
+            return None
+        try:
+            found = None
+            while found is None and (left := until - time.monotonic()) > 0:
+                time.sleep(min(PAUSE, left))
+                if self._lookout.find_answered([ask()]):
+                    found = read()
+            return found
+        finally:
+            self._room.release()

@@ -1,0 +1,183 @@
+"""Requests whose answers are held back: they cost a worker a connection, and no thread.
+
+One thread of the worker notices when something is stored, and looks for whom. The thread that owns the sockets then has
+their requests served again.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]  # gunicorn has no types
+
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.outlet.lookout import AfterMessage, ForConsumer, Lookout, Question
+from webhook_service.outlet.waiting import HeldBack, Hold, let_hold_back
+from webhook_service.serving.connection import Connection, State
+
+TICK = 0.05  # seconds between two looks at whose time is up
+# Seconds between two looks for messages. However much is stored meanwhile, those who wait cost no more.
+SHORTEST_LOOK = 0.02
+LONGEST_LOOK = 0.5  # seconds; a lease that expires is announced by nobody
+WAVE = 16  # requests that are served again at a time, so that others get their turn between them
+IDLE = 60.0  # seconds for which the connection to the database is kept with nobody waiting
+RETRY = 0.5  # seconds after which the database is tried again
+
+
+@dataclass(slots=True)
+class Held:
+    """A request whose answer depends on a question, and the time of ``monotonic`` at which it is answered anyhow."""
+
+    request: Any
+    question: Question
+    until: float
+
+
+class HeldRequests:
+    """The connections whose answers are held back; ``release`` is given those that are to be served again."""
+
+    def __init__(self, lookout: Lookout, release: Callable[[list[Connection]], None], log: Any) -> None:
+        self._lookout = lookout
+        self._release = release
+        self._log = log
+        self._held: dict[Connection, Held] = {}
+        self._is_asked_anew = False
+        self._changed = Condition()
+        self._thread: Thread | None = None
+
+    def add(self, connection: Connection, held: Held) -> None:
+        """Holds back an answer."""
+        with self._changed:
+            self._held[connection] = held
+            self._is_asked_anew = True  # what was stored since the application looked may have been noticed already
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="lookout", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def discard(self, connection: Connection) -> None:
+        """Forgets a connection that is closed."""
+        with self._changed:
+            self._held.pop(connection, None)
+
+    def take_all(self) -> list[Connection]:
+        """Returns all connections, to be answered now, whether there is something to say or not."""
+        with self._changed:
+            taken = list(self._held)
+            for held in self._held.values():
+                held.until = 0.0
+            self._held.clear()
+        return taken
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._held)
+            try:
+                self._watch()
+            except StorageUnavailable as unavailable:
+                # Those whose time is up hear of it from the application.
+                self._log.debug("nobody can wait for messages: %s", unavailable.failure)
+                self._release_answered(())
+                time.sleep(RETRY)
+            except Exception:
+                self._log.exception("waiting for messages has failed")
+                time.sleep(RETRY)
+
+    def _watch(self) -> None:
+        """Releases those for whom there is something, until nobody has waited for a while."""
+        next_look = 0.0
+        with self._lookout.watching() as changes:
+            while self._is_needed():
+                is_told = changes.wait(TICK)
+                is_asked_anew, self._is_asked_anew = self._is_asked_anew, False
+                answered: set[Question] = set()
+                if is_told or is_asked_anew or time.monotonic() >= next_look:
+                    answered = self._lookout.find_answered(self._questions())
+                    next_look = time.monotonic() + LONGEST_LOOK
+                    if not is_told and not is_asked_anew and any(isinstance(each, AfterMessage) for each in answered):
+                        changes.note_missed()
+                if self._release_answered(answered):
+                    next_look = 0.0  # there may be more for the others
+                time.sleep(SHORTEST_LOOK)
+
+    def _is_needed(self) -> bool:
+        with self._changed:
+            return bool(self._changed.wait_for(lambda: self._held, timeout=IDLE))
+
+    def _questions(self) -> set[Question]:
+        with self._changed:
+            return {held.question for held in self._held.values()}
+
+    def _release_answered(self, answered: Collection[Question]) -> int:
+        """Releases a wave of those whose question is answered, one for each consumer, and those whose time is up."""
+        now = time.monotonic()
+        wave: list[Connection] = []
+        served: set[Question] = set()
+        with self._changed:
+            for connection, held in self._held.items():
+                if len(wave) < WAVE and (
+                    held.until <= now or (held.question in answered and held.question not in served)
+                ):
+                    wave.append(connection)
+                    if isinstance(held.question, ForConsumer):
+                        served.add(held.question)
+            for connection in wave:
+                del self._held[connection]
+        if wave:
+            self._release(wave)
+        return len(wave)
+
+
+class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's threaded worker, which can hold back answers of its pool; ``held_requests`` is None where it can't."""
+
+    held_requests: HeldRequests | None = None
+
+    def handle(self, conn: Any) -> object:
+        """Serves a connection in a thread of the pool; one whose answer was held back, with the same request again."""
+        held: Held | None = getattr(conn, "held", None)
+        if held is None:
+            return super().handle(conn)
+        try:
+            conn.sock.setblocking(True)
+            return self._keepalive_after(conn, self.handle_request(held.request, conn))
+        except (OSError, StopIteration) as error:
+            self.log.debug("a client did not take its answer: %s", error)
+        except Exception as error:
+            self.handle_error(held.request, conn.sock, conn.client, error)
+        return False
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Has the application serve a request; False when the connection can't be kept, or its answer is held back."""
+        if self.held_requests is None:
+            return bool(super().handle_request(req, conn))
+        earlier: Held | None = conn.held
+        conn.held = None
+        let_hold_back(Hold(None if earlier is None else earlier.until))
+        try:
+            return bool(super().handle_request(req, conn))
+        except HeldBack as held_back:
+            conn.held = Held(req, held_back.question, held_back.until)
+            return False
+        finally:
+            let_hold_back(None)
+
+    def hold(self, connection: Connection) -> None:
+        """Waits for something to say to a client, or for the client to leave; a stopping worker waits for nothing."""
+        connection.hold()
+        self._watch(connection)
+        if self.held_requests:
+            self.held_requests.add(connection, connection.held)
+            if not self.alive:
+                self.serve_again(self.held_requests.take_all())
+
+    def serve_again(self, connections: list[Connection]) -> None:
+        """Has the requests of connections served again whose answers were held back."""
+        for connection in connections:
+            if connection.state is State.HELD:  # and not closed meanwhile
+                self._unwatch(connection)
+                connection.state = State.BUSY
+                self.enqueue_req(connection)

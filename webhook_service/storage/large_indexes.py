@@ -1,0 +1,79 @@
+"""Indexes on tables that may have millions of rows, which a migration adds while deliveries go on.
+
+A migration that adds one names it in ``LARGE_INDEXES`` and calls its ``create`` in ``upgrade``::
+
+    LARGE_INDEXES = (LargeIndex("ix_messages_type", "messages", ("type",)),)
+
+    def upgrade() -> None:
+        for index in LARGE_INDEXES:
+            index.create()
+
+PostgreSQL builds it beforehand, beside deliveries, and ``create`` then finds it there. SQLite has no such way: there
+``create`` makes it in the turn to write, and deliveries wait.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from alembic import op
+from sqlalchemy import Connection, inspect, text
+
+from webhook_service.storage.postgresql import ADVISORY_LOCK
+
+_BUILDING = ADVISORY_LOCK + 1  # one process builds; it must not keep the others from writing
+_is_valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+_PAUSE = 0.2  # seconds between two looks whether another process is done
+
+
+@dataclass(frozen=True, slots=True)
+class LargeIndex:
+    """An index by its name, its table, and its columns or expressions."""
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+
+    def create(self) -> None:
+        """Makes the index in the transaction of the migration, unless it is there."""
+        connection = op.get_bind()
+        # IF NOT EXISTS would lock the table first, which those hold who wait for the turn that this transaction has.
+        if connection.dialect.name == "sqlite" or connection.scalar(_is_valid, {"name": self.name}) is None:
+            op.execute(f"CREATE INDEX {self._definition()}")
+
+    def build(self, connection: Connection) -> None:
+        """Makes the index beside those who write; ``connection`` is in autocommit mode.
+
+        An index that a build left unfinished is made anew.
+        https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+        """
+        is_valid = connection.scalar(_is_valid, {"name": self.name})
+        if is_valid is False:
+            connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY {self.name}")
+        if not is_valid:
+            connection.exec_driver_sql(f"CREATE INDEX CONCURRENTLY {self._definition()}")
+
+    def _definition(self) -> str:
+        return f"{self.name} ON {self.table} ({', '.join(self.columns)})"
+
+
+def build_large_indexes(connection: Connection, indexes: Iterable[LargeIndex]) -> None:
+    """Builds those indexes whose tables are there, one process at a time; ``connection`` is in autocommit mode."""
+    tables = set(inspect(connection).get_table_names())
+    wanted = [index for index in indexes if index.table in tables]
+    if wanted:
+        with _alone(connection):
+            for index in wanted:
+                index.build(connection)
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    # To wait in the server would be a transaction, for whose end the one who builds waits.
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _BUILDING}):
+        time.sleep(_PAUSE)
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _BUILDING})

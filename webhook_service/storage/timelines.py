@@ -1,0 +1,52 @@
+"""Places in the feed that no two histories of a database share.
+
+When a replica is promoted, its history goes on without what it had not received. A reader of the feed may have seen
+that: on the old primary, or on a replica of it. If the new primary gave out the same ids again, such a reader would be
+past them and never see their messages.
+
+Each promotion and each recovery to a point in time begins a new timeline, of which PostgreSQL keeps the number:
+https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES
+"""
+
+from typing import Any, LiteralString
+
+from psycopg import Connection, sql
+
+from webhook_service.storage.errors import PRIMARY, translated_errors
+
+PLACES = 2**40
+"""How many ids a timeline has for itself: more than it will ever need, and few enough for thousands of timelines."""
+
+_DIGITS = 8  # of the timeline, in hex, at the beginning of the name of each file of the write-ahead log
+
+_TIMELINE = "SELECT pg_walfile_name(pg_current_wal_lsn()) WHERE NOT pg_is_in_recovery()"
+_IS_BEHIND = "SELECT last_value < %s FROM messages_id_seq"
+_GO_ON_AT = "SELECT setval('messages_id_seq', %s)"
+
+
+def see_to_places(take_turn: LiteralString, connection: Connection[Any]) -> None:
+    """Has a new connection give out ids of its server's timeline, from the first that it stores.
+
+    Raises StorageUnavailable when it can't. After a promotion every connection is a new one, but for those to a pooler.
+    """
+    with translated_errors(PRIMARY), connection.transaction():
+        if _is_behind(connection, _first_place(connection)):
+            connection.execute(sql.SQL(take_turn))
+            go_on_in_own_places(connection)
+
+
+def go_on_in_own_places(connection: Connection[Any]) -> None:
+    """Does the same in a transaction that has the turn to write."""
+    first = _first_place(connection)
+    if _is_behind(connection, first):
+        connection.execute(_GO_ON_AT, (first,))
+
+
+def _first_place(connection: Connection[Any]) -> int:
+    """Returns the id below which the server's timeline gives out none; 0 for the first timeline and for a replica."""
+    row = connection.execute(_TIMELINE).fetchone()
+    return (int(row[0][:_DIGITS], 16) - 1) * PLACES if row else 0
+
+
+def _is_behind(connection: Connection[Any], first: int) -> bool:
+    return first > 0 and connection.execute(_IS_BEHIND, (first,)).fetchone() == (True,)

@@ -1,0 +1,23 @@
+"""What is measured of consumers: read at each scrape, so that one which is deleted is no longer named."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from webhook_service.domain.consumers import ConsumerState
+
+
+def consumer_metrics(states: Iterable[ConsumerState]) -> Iterator[Metric]:
+    """Yields what is measured, each with one sample a consumer."""
+    labels = ["consumer"]
+    messages = GaugeMetricFamily(
+        "consumer_lag_messages", "Messages that are not acknowledged, up to 10,000.", labels=labels
+    )
+    seconds = GaugeMetricFamily("consumer_lag_seconds", "Age of the oldest of them.", labels=labels)
+    dead = GaugeMetricFamily("consumer_dead_letters", "Messages that could not be taken.", labels=labels)
+    for state in states:
+        name = [state.consumer.name]
+        messages.add_metric(name, state.lag.messages)
+        seconds.add_metric(name, state.lag.seconds)
+        dead.add_metric(name, state.dead_letters)
+    yield from (messages, seconds, dead)
