@@ -11,7 +11,7 @@ REACHED := exec -T nginx curl --silent --fail --max-time 5 --retry 60 --retry-de
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges provider-pages test-ha test-containers fuzz-contract bench bench-report bench-reads bench-nodes lint format lock vendor screenshots up up-postgres up-ha down-ha rolling-restart logs down destroy
+.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges provider-pages test-ha test-containers test-containers-ha fuzz-contract bench bench-report bench-reads bench-nodes lint format lock vendor screenshots up up-postgres up-ha down-ha rolling-restart logs down destroy
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -76,7 +76,10 @@ $(JUDGES)/installed: requirements-judges.txt
 	@touch $@
 
 test-containers: install-dev ## What needs a Docker daemon
-	@$(BIN)/pytest -m containers
+	@$(BIN)/pytest -m 'containers and not ha' tests/containers
+
+test-containers-ha: install-dev ## Ten containers of the service and PostgreSQL under Patroni, whose leader is killed (some minutes)
+	@$(BIN)/pytest -m 'containers and ha' tests/containers
 
 fuzz-contract: FUZZ_SECONDS = 300
 fuzz-contract: install-dev ## Schemathesis against the service on each database, for FUZZ_SECONDS=300 each
