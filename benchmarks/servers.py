@@ -78,11 +78,22 @@ def migrate(database_url: str) -> None:
 
 @contextmanager
 def server(
-    app: str, database_url: str, *, workers: int = WORKERS, threads: int = THREADS, worker_class: str | None = None
+    app: str,
+    database_url: str,
+    *,
+    workers: int = WORKERS,
+    threads: int = THREADS,
+    worker_class: str | None = None,
+    token: str = "",
 ) -> Iterator[Server]:
     """gunicorn with the project's settings serving ``app``: the service, or one of ``benchmarks/apps``."""
     port = free_port()
-    settings = {"BIND": f"127.0.0.1:{port}", "WEB_CONCURRENCY": str(workers), "GUNICORN_THREADS": str(threads)}
+    settings = {
+        "BIND": f"127.0.0.1:{port}",
+        "WEB_CONCURRENCY": str(workers),
+        "GUNICORN_THREADS": str(threads),
+        "API_TOKEN": token,
+    }
     options = ["--worker-class", worker_class] if worker_class else []
     command = [str(BIN / "gunicorn"), *options, "--pythonpath", f"{ROOT},{APPS}", app]
     with running(command, port, _settings(database_url) | settings) as started:

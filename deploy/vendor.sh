@@ -20,5 +20,6 @@ fetch() { # package@version, then pairs of a file in the package and where it go
 }
 
 fetch htmx.org@2.0.11 dist/htmx.min.js $served/htmx.min.js LICENSE $served/htmx.LICENSE
+fetch uplot@1.6.32 dist/uPlot.iife.min.js $served/uplot.min.js dist/uPlot.min.css $served/uplot.min.css LICENSE $served/uplot.LICENSE
 fetch axe-core@4.14.1 axe.min.js $tested/axe.min.js LICENSE $tested/axe.LICENSE
 sha256sum --check --strict deploy/vendor.sha256

@@ -188,10 +188,12 @@ def test_fields_that_may_be_missing_are_there_when_there_is_something_to_say(sql
         signature = f"sha256={whatsapp.sign('app-secret', failed).hex()}"
         client.post("/webhook/whatsapp", data=failed, headers={whatsapp.SIGNATURE_HEADER: signature})
         (message,) = client.get("/messages").get_json()["data"]
+        client.post("/dashboard/setup/native/test", headers={"Sec-Fetch-Site": "same-origin"})
+        (test,) = (each for each in client.get("/messages").get_json()["data"] if "test" in each)
         (receipt,) = client.get("/receipts").get_json()["data"]
 
     schemas = DOCUMENT["components"]["schemas"]
-    assert message.keys() == schemas["Message"]["properties"].keys()
+    assert message.keys() | test.keys() == schemas["Message"]["properties"].keys()
     assert receipt.keys() == schemas["Receipt"]["properties"].keys()
     optional = {
         field
@@ -202,7 +204,7 @@ def test_fields_that_may_be_missing_are_there_when_there_is_something_to_say(sql
     }
     # test_replica.py sees age_seconds, test_quarantine_limits.py the warnings, test_consumers.py the names.
     assert optional == {
-        *("extra", "error", "age_seconds", "warnings", "created", "duplicate", "conflict"),
+        *("extra", "test", "error", "age_seconds", "warnings", "created", "duplicate", "conflict"),
         *("consumer", "destination"),
     }
 

@@ -1,13 +1,16 @@
 """An invented inbox, to try the dashboard."""
 
+import subprocess
 from collections.abc import Iterator
+from signal import SIGINT
 
 import pytest
 from flask.testing import FlaskClient
 
 from tests.support.app import application, deliver
 from tests.support.deliveries import payload
-from tests.support.processes import environment, run_cli
+from tests.support.processes import BIN, ROOT, environment, run_cli
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -40,3 +43,23 @@ def test_an_inbox_that_holds_anything_is_left_alone(sqlite_url: str, client: Fla
         assert done.returncode == 1
         assert "not empty" in done.stderr
         assert client.get("/stats").get_json()["total_messages"] == before
+
+
+def test_a_trickle_goes_on_until_it_is_interrupted_and_can_be_taken_up_again(
+    sqlite_url: str, client: FlaskClient
+) -> None:
+    filled = trickle_until(20, sqlite_url, client)
+
+    assert trickle_until(filled, sqlite_url, client) > filled
+
+
+def trickle_until(number: int, url: str, client: FlaskClient) -> int:
+    """Has messages trickle in until there are more than a number; returns how many there are."""
+    trickle = subprocess.Popen(
+        [BIN / "webhook-service", "demo", "--count", "20", "--trickle"], cwd=ROOT, env=environment(url)
+    )
+    wait_until(lambda: client.get("/stats").get_json()["total_messages"] > number, "a message")
+    trickle.send_signal(SIGINT)
+    assert trickle.wait(60) == 0
+    total: int = client.get("/stats").get_json()["total_messages"]
+    return total

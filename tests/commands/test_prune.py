@@ -17,12 +17,14 @@ from tests.support.messages import message
 from tests.support.processes import environment, run_cli
 from tests.support.stored import accept
 from webhook_service.configuration.database_url import parse_url
+from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
 from webhook_service.storage.database import Database
 from webhook_service.storage.models import QuarantineRow
+from webhook_service.storage.queries.activity import add_activity
 from webhook_service.storage.queries.counts import count_differences
 from webhook_service.storage.queries.deletion import LARGEST_BATCH, TABLES, TURN, in_batches, next_size
 from webhook_service.storage.queries.messages import encode_message, insert_messages
@@ -61,9 +63,11 @@ def left_in_quarantine(database: Database) -> list[bytes]:
         return list(snapshot.scalars(select(QuarantineRow.raw).order_by(QuarantineRow.id)))
 
 
-def said(what: str, *, messages: int = 0, receipts: int = 0, quarantined: int = 0) -> str:
-    """What the commands print in the end."""
-    return f"{messages:,} messages {what}\n{receipts} receipts {what}\n{quarantined} quarantined deliveries {what}\n"
+def said(what: str, *, messages: int = 0, receipts: int = 0, quarantined: int = 0, hours: int | None = None) -> str:
+    """What the commands print in the end; only pruning has a word on ``hours`` of activity."""
+    numbers = {"messages": messages, "receipts": receipts, "quarantined deliveries": quarantined}
+    told = numbers if hours is None else {**numbers, "hours of activity": hours}
+    return "".join(f"{number:,} {name} {what}\n" for name, number in told.items())
 
 
 def store_a_year(database: Database, number: int = 2_500) -> Sequence[str]:
@@ -77,7 +81,7 @@ def test_pruning_deletes_what_is_older_and_nothing_else(database: Database, data
 
     pruned = run_cli("prune", "--older-than", "90d", environ=environment(database_url))
 
-    assert (pruned.returncode, pruned.stdout) == (0, said("deleted", messages=len(older)))
+    assert (pruned.returncode, pruned.stdout) == (0, said("deleted", messages=len(older), hours=0))
     assert sorted(ids(database)) == stored[: -len(older)]
     assert ids(database, q="text 2000") == []
     assert ids(database, q="TEXT 55") == ["00559", *(f"0055{at}" for at in range(8, -1, -1)), "00055"]
@@ -89,7 +93,8 @@ def test_a_dry_run_deletes_nothing(database: Database, database_url: str) -> Non
     week = run_cli("prune", "--older-than", "1w", "--dry-run", environ=environment(database_url))
     person = run_cli("erase", "--number", "+1", "--dry-run", environ=environment(database_url))
 
-    assert week.stdout == person.stdout == said("would be deleted", messages=1)
+    assert week.stdout == said("would be deleted", messages=1, hours=0)
+    assert person.stdout == said("would be deleted", messages=1)
     assert ids(database) == ["old", "new"]
 
 
@@ -149,10 +154,12 @@ def test_old_receipts_and_quarantined_deliveries_go_as_well(database: Database, 
             Contents(receipts=(receipt(ts=NOW - DAY * days, status=f"of {days}"),)),
             quarantined=quarantined(b"%d" % days, NOW - DAY * days),
         )
+        with database.transaction() as transaction:
+            add_activity(transaction, [Activity("native", DeliveryOutcome.CREATED, NOW - DAY * days, 1, NOW)])
 
     pruned = run_cli("prune", "--older-than", "1w", environ=environment(database_url))
 
-    assert pruned.stdout == said("deleted", receipts=1, quarantined=1)
+    assert pruned.stdout == said("deleted", receipts=1, quarantined=1, hours=1)
     assert left_in_quarantine(database) == [b"6"]
 
 

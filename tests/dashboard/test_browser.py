@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.dashboard.corpus import HOSTILE_TEXTS
-from tests.support.deliveries import payload
+from tests.support.deliveries import payload, signed, to_bytes
 from tests.support.processes import run_cli
 from tests.support.server import Server
 
@@ -79,9 +79,31 @@ def test_scrolling_to_the_end_brings_older_messages(inbox: Server, page: Page, f
     assert faults == []
 
 
-def test_new_messages_are_announced_and_move_nothing(inbox: Server, page: Page, faults: list[str]) -> None:
+def test_new_messages_arrive_in_a_list_that_nobody_is_at(inbox: Server, page: Page, faults: list[str]) -> None:
+    fill(inbox, 2)
+    page.goto("/dashboard/messages?q=i")
+    page.evaluate("window.isTheSame = true")
+    expect(page.locator("#live")).to_have_text("Live")
+
+    for number in range(3):
+        inbox.deliver(payload(message_id=f"new-{number}", text="Just in", ts="2025-01-16T10:00:00Z"))
+        inbox.deliver(payload(text="Ano", ts="2025-01-16T10:00:00Z"))
+
+    expect(page.locator(".row")).to_have_count(3)
+    expect(page.locator(".row.new").first).to_contain_text("Just in")
+    expect(page.locator("#announcement")).to_be_hidden()
+    page.get_by_text("Just in").first.click()
+    expect(page.locator("#message .text")).to_have_text("Just in")
+    assert page.evaluate("window.isTheSame")
+    assert faults == []
+
+
+def test_new_messages_are_announced_to_whoever_reads_and_move_nothing(
+    inbox: Server, page: Page, faults: list[str]
+) -> None:
     fill(inbox, 2)
     page.goto("/dashboard/messages")
+    page.get_by_text("Text 01").hover()
     expect(page.locator("#live")).to_have_text("Live")
 
     for number in range(3):
@@ -92,6 +114,8 @@ def test_new_messages_are_announced_and_move_nothing(inbox: Server, page: Page, 
     assert page.title().startswith("(3)")
     page.get_by_text("3 new messages").click()
     expect(page.locator(".row")).to_have_count(5)
+    expect(page.locator("#announcement")).to_be_hidden()
+    assert not page.title().startswith("(")
     assert faults == []
 
 
@@ -204,6 +228,10 @@ def test_without_javascript_it_lists_filters_pages_and_opens(inbox: Server, brow
     page.locator("#q").fill("Text 33")
     page.get_by_role("button", name="Apply").click()
     expect(page.locator(".row")).to_have_count(1)
+    page.goto("/dashboard/overview?since=2025-01-15T00:00&until=2025-01-16T00:00")
+    page.get_by_text("Numbers and range").click()
+    page.get_by_role("link", name="2025-01-15").click()
+    expect(page.locator(".row")).to_have_count(50)
     context.close()
 
 
@@ -222,13 +250,68 @@ def test_a_replay_shows_its_result_in_place_and_dropping_asks_first(
     assert faults == []
 
 
-def test_setting_up_turns_green_by_itself(inbox: Server, page: Page, faults: list[str]) -> None:
+def test_setting_up_tells_what_is_wrong_and_turns_green_by_itself(inbox: Server, page: Page, faults: list[str]) -> None:
+    raw = to_bytes(payload())
     page.goto("/dashboard/")
     expect(page.locator(".progress")).to_have_text("Waiting for the first delivery")
 
-    inbox.deliver(payload())
+    inbox.post("/webhook", raw, signed(raw + b"\n"))
+    expect(page.locator(".progress")).to_contain_text("Refused: wrong_signature")
+    expect(page.locator(".progress")).to_contain_text("another line end")
 
-    expect(page.locator(".progress.good")).to_contain_text("Received")
+    inbox.post("/webhook", raw, signed(raw))
+    expect(page.locator(".progress .good")).to_contain_text("Received")
+    assert faults == []
+
+
+def test_a_test_message_is_sent_from_the_page_and_shown_as_such(inbox: Server, page: Page, faults: list[str]) -> None:
+    page.goto("/dashboard/setup")
+    page.get_by_role("button", name="Send a test message").click()
+    page.get_by_role("link", name="See the test message").click()
+
+    expect(page.locator("#message")).to_contain_text("A test message")
+    expect(page.locator(".row .test")).to_have_text("test")
+    assert faults == []
+
+
+def test_dragging_over_the_chart_zooms_in_and_a_click_shows_messages(
+    inbox: Server, page: Page, faults: list[str]
+) -> None:
+    for day in (14, 15, 16):
+        inbox.deliver(payload(message_id=f"m-{day}", ts=f"2025-01-{day}T10:30:00Z", text=f"Day {day}"))
+    page.goto("/dashboard/overview?since=2025-01-14T00:00&until=2025-01-17T00:00")
+
+    def at(part: float) -> tuple[float, float]:
+        box = page.locator(".u-over").bounding_box()
+        assert box is not None
+        return box["x"] + box["width"] * part, box["y"] + box["height"] / 2
+
+    page.mouse.move(*at(0.4))
+    expect(page.locator("#reading")).to_contain_text("2025-01-15 · 1 messages")
+    page.mouse.down()
+    page.mouse.move(*at(0.5))
+    page.mouse.move(*at(0.6))
+    page.mouse.up()
+    page.wait_for_url("**/overview?since=2025-01-15T00%3A00&until=2025-01-16T00%3A00&interval=hour")
+    expect(page.locator(".legend [data-series=messages]")).to_have_text("Messages 1")
+
+    page.mouse.click(*at((10 + 0.5) / 24))
+    page.wait_for_url("**/messages?since=2025-01-15T10%3A00&until=2025-01-15T11%3A00")
+    expect(page.locator(".row")).to_contain_text("Day 15")
+    assert faults == []
+
+
+def test_search_in_extra_unfolds_what_it_finds(inbox: Server, page: Page, faults: list[str]) -> None:
+    inbox.deliver(payload(message_id="m", order={"items": [{"sku": "A-12"}, {"sku": "B-7"}], "note": "gift"}))
+    page.goto("/dashboard/messages?message=m")
+    sku = page.locator("#extra .leaf", has_text="B-7")
+    expect(sku).to_be_hidden()
+
+    page.get_by_placeholder("Search in extra").fill("b-7")
+    expect(sku).to_be_visible()
+    expect(page.locator("#extra .leaf", has_text="gift")).to_be_hidden()
+    page.get_by_placeholder("Search in extra").fill("")
+    expect(page.locator("#extra .leaf", has_text="gift")).to_be_visible()
     assert faults == []
 
 

@@ -21,19 +21,22 @@ MESSAGES = (
     message("of another provider", provider="twilio"),
     message("folded", text="STRASSE"),
     message("without text", text=None),
+    message("of another type", type="image", text=None),
 )
 
 
 @pytest.mark.parametrize(
     ("wanted", "number"),
     [
-        (MessageFilter(), 7),
+        (MessageFilter(), 8),
         (MessageFilter(sender="+1"), 1),
         (MessageFilter(recipient="+2"), 1),
         (MessageFilter(provider="twilio"), 1),
         (MessageFilter(since=MOMENT + timedelta(seconds=1)), 1),
-        (MessageFilter(until=MOMENT + timedelta(seconds=1)), 6),
+        (MessageFilter(until=MOMENT + timedelta(seconds=1)), 7),
         (MessageFilter(q="hello"), 5),
+        (MessageFilter(type="image"), 1),
+        (MessageFilter(type="text", q="straße"), 1),
         (MessageFilter(q="straße"), 1),
         (MessageFilter(q="hello", sender="+1"), 1),
     ],

@@ -1,6 +1,7 @@
 """Pages as a browser without JavaScript gets them."""
 
 import gzip
+import json
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -13,15 +14,20 @@ from flask.testing import FlaskClient
 
 from tests.dashboard.corpus import HOSTILE_TEXTS
 from tests.support.app import application, deliver
-from tests.support.deliveries import SECRET, payload
+from tests.support.deliveries import SECRET, payload, signed, to_bytes
+from tests.support.messages import message
+from tests.support.stored import accept, opened
+from tests.support.waiting import wait_until
 from tests.support.whatsapp import a_status, a_value, of_values, post
 from webhook_service.dashboard.assets import asset_path, assets
+from webhook_service.dashboard.messages import MOST_FOLLOWED
 from webhook_service.dashboard.quarantine import RAW_SHOWN, view_raw
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
-from webhook_service.providers.native import Native
+from webhook_service.intake.take_in import INTAKE
+from webhook_service.providers.native import Native, sign
 from webhook_service.providers.whatsapp import WhatsApp
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -34,6 +40,10 @@ class Elements(HTMLParser):
         super().__init__()
         self.found: list[tuple[str, dict[str, str | None]]] = []
         self.feed(page)
+
+    def found_with(self, name: str) -> dict[str, str | None]:
+        """The attributes of the first element that has this one."""
+        return next(attrs for _, attrs in self.found if name in attrs)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
@@ -95,6 +105,8 @@ def test_the_list_has_the_newest_first_and_pages_by_a_link(client: FlaskClient) 
         ("provider=native", {"a", "b", "c"}),
         ("provider=&from=&to=&since=&until=&q=&message=", {"a", "b", "c"}),
         ("provider=twilio", set()),
+        ("type=text", {"a", "b", "c"}),
+        ("type=image", set()),
     ],
 )
 def test_filters_are_in_the_address(query: str, expected: set[str], client: FlaskClient) -> None:
@@ -156,7 +168,7 @@ def test_a_text_is_only_ever_text(text: str, client: FlaskClient) -> None:
         "data-copy-url",
         "aria-current",
     }
-    allowed |= {"hx-get", "hx-target", "hx-push-url", "datetime", "dir", "open", "aria-labelledby"}
+    allowed |= {"hx-get", "hx-target", "hx-push-url", "datetime", "dir", "open", "aria-labelledby", "aria-controls"}
     found = Elements(page).found
     assert {name for _, attrs in found for name in attrs} <= allowed
     assert sum(tag == "script" for tag, _ in found) == 2
@@ -183,7 +195,7 @@ def test_an_idle_look_for_new_messages_has_no_body(client: FlaskClient) -> None:
     deliver(client, payload(text="Bye"))
 
     told = client.get(f"/dashboard/live?after={after}&q=hello").get_json()
-    assert told["count"] == 1
+    assert (told["count"], told["may_be_more"]) == (1, False)
     assert client.get(f"/dashboard/live?after={told['after']}").status_code == 204
 
 
@@ -194,6 +206,8 @@ def test_an_idle_look_for_new_messages_has_no_body(client: FlaskClient) -> None:
         ("from=%2B1", 1),
         ("to=%2B2", 1),
         ("provider=twilio", 0),
+        ("type=text", 2),
+        ("type=image", 0),
         ("since=2025-01-15T10:00:00Z", 1),
         ("q=%25", 0),
     ],
@@ -227,20 +241,57 @@ def test_assets_keep_their_address_for_as_long_as_their_content(client: FlaskCli
     )
 
 
-def test_each_bar_of_the_overview_leads_to_its_messages(any_client: FlaskClient) -> None:
+def test_a_row_of_the_overview_leads_to_its_messages(any_client: FlaskClient) -> None:
     moments = ("2025-01-14T10:00:00Z", "2025-01-15T09:00:00Z", "2025-01-15T23:59:59Z", "2025-01-16T12:00:00Z")
     for number, ts in enumerate(moments):
         deliver(any_client, payload(message_id=f"m-{number}", ts=ts, sender="+1"))
 
     page = any_client.get("/dashboard/overview?since=2025-01-14T12:00:00Z&until=2025-01-17T00:00:00Z").text
-    bars = [attrs for tag, attrs in Elements(page).found if tag == "a" and "since=" in str(attrs.get("href"))]
+    bars = re.findall(r'<th scope="row"><a href="([^"]+)">([^<]+)</a></th><td>(\d+)</td>', page)
 
-    assert [attrs["aria-label"] for attrs in bars] == [
-        *("2025-01-14: 0 messages", "2025-01-15: 2 messages", "2025-01-16: 1 message"),
+    assert [(label, count) for _, label, count in bars] == [
+        *(("2025-01-16", "1"), ("2025-01-15", "2"), ("2025-01-14", "0")),
     ]
-    shown = [{url.rpartition("=")[2] for url in rows(any_client.get(attrs["href"] or "").text)} for attrs in bars]
-    assert shown == [set(), {"m-1", "m-2"}, {"m-3"}]
+    shown = [{url.rpartition("=")[2] for url in rows(any_client.get(unescape(url)).text)} for url, _, _ in bars]
+    assert shown == [{"m-3"}, {"m-1", "m-2"}, set()]
+    chart = json.loads(Elements(page).found_with("data-chart")["data-chart"] or "")
+    assert (chart["messages"], chart["length"]) == ([0, 2, 1], 86400)
     assert "from=%2B1" in page
+
+
+def stop_counting(client: FlaskClient) -> None:
+    """Has all that came written down."""
+    client.application.extensions[INTAKE].counting.stop()
+
+
+def test_the_overview_tells_what_became_of_deliveries(any_client: FlaskClient) -> None:
+    content = payload()
+    for each in (content, content, {"message_id": "bad"}):
+        deliver(any_client, each)
+    any_client.post("/webhook", data=b"{}", headers={"X-Signature": sign(SECRET, b"{ }")})
+    stop_counting(any_client)
+
+    page = any_client.get("/dashboard/overview").text
+
+    assert re.search(r'<li data-series="duplicate"><i></i>Duplicate <b>1</b>', page)
+    assert re.search(r'<li data-series="conflict" class="zero"><i></i>Conflict <b>0</b>', page)
+    assert '<span class="tag bad">refused</span>' in page
+    assert re.search(r"<dt>Created</dt><dd>1</dd>", page)
+    assert "Compare the secret here and at the provider" in page or "written anew" in page
+    assert "no delivery yet" in page  # whatsapp
+
+
+@pytest.mark.parametrize("query", ["since=yesterday", "interval=week", "nothing=1"])
+def test_a_bad_range_is_refused(query: str, client: FlaskClient) -> None:
+    assert client.get(f"/dashboard/overview?{query}").status_code == 422
+
+
+def test_a_range_is_in_utc_as_a_browser_gives_it(client: FlaskClient) -> None:
+    deliver(client, payload(ts="2025-01-15T10:30:00Z"))
+
+    page = client.get("/dashboard/overview?interval=hour&since=2025-01-15T10:00&until=2025-01-15T12:00").text
+
+    assert [count for _, count in re.findall(r'<th scope="row"><a [^>]+>([^<]+)</a></th><td>(\d+)', page)] == ["0", "1"]
 
 
 @pytest.mark.parametrize("query", ["", "interval=hour", "interval=day"])
@@ -275,6 +326,39 @@ def test_a_message_in_conflict_is_stored_under_a_new_id_on_request(client: Flask
     assert "All of it is stored: 1 created, 0 duplicate, 0 conflict. It left the quarantine." in renamed
     assert {message["text"] for message in client.get("/messages").get_json()["data"]} == {"first", "second"}
     assert client.get("/quarantine").get_json()["data"] == []
+
+
+def test_a_message_shows_its_conflicts(any_client: FlaskClient) -> None:
+    for message_id, text in (("m1", "first"), ("m1", "second"), ("m2", "first"), ("m2", "second")):
+        deliver(any_client, payload(message_id=message_id, text=text))
+
+    page = any_client.get("/dashboard/messages?message=m1").text
+
+    assert re.findall(r'<a href="/dashboard/quarantine/(\d)">Delivery', page) == ["1"]
+    assert "Conflicts" not in any_client.get("/dashboard/messages?message=m3").text
+
+
+def test_what_is_listed_can_be_exported(client: FlaskClient) -> None:
+    deliver(client, payload(message_id="a", text="one", ts="2025-01-15T10:00:00Z"))
+    deliver(client, payload(message_id="b", text="two", ts="2025-01-15T11:00:00Z"))
+    page = client.get("/dashboard/messages?since=2025-01-15T10:30&q=o").text
+    links = [unescape(url) for url in re.findall(r'href="(/dashboard/export[^"]+)"', page)]
+
+    csv, ndjson = (client.get(url) for url in links)
+
+    assert csv.text.splitlines()[1].startswith("b,")
+    assert [json.loads(line)["message_id"] for line in ndjson.text.splitlines()] == ["b"]
+    assert "attachment" in csv.headers["Content-Disposition"]
+    assert client.get("/dashboard/export?since=yesterday").status_code == 422
+
+
+def test_fields_at_fault_are_marked_in_the_body(client: FlaskClient) -> None:
+    deliver(client, payload(message_id="m1", sender="nobody", note={"from": "<b>"}, text='"from" is text'))
+
+    page = client.get("/dashboard/quarantine/1").text
+
+    assert re.findall("<mark>([^<]+)</mark>", page) == ["&#34;from&#34;"] * 2
+    assert "&lt;b&gt;" in page
 
 
 def test_only_a_delivery_in_conflict_is_offered_a_new_id(client: FlaskClient) -> None:
@@ -323,9 +407,29 @@ def test_a_body_is_shown_as_text_and_as_hex() -> None:
         view_raw(b'{"a"}\n\x00').hex_dump == "00000000  7b 22 61 22 7d 0a 00                             " + '{"a"}..'
     )
     assert view_raw(b"\xff").text is None
-    assert view_raw(b"\xc3\xa9").text == "é"
+    assert view_raw(b"\xc3\xa9").text == ["é"]
     large = view_raw("é".encode() * RAW_SHOWN)
-    assert (large.is_cut, len(large.text or "")) == (True, RAW_SHOWN // 2)
+    assert (large.is_cut, len((large.text or [""])[0])) == (True, RAW_SHOWN // 2)
+
+
+def test_of_a_flood_only_the_newest_are_looked_at(sqlite_url: str) -> None:
+    with opened(sqlite_url) as database:
+        accept(database, Contents(messages=tuple(message() for _ in range(MOST_FOLLOWED + 50))))
+    with _application(sqlite_url) as client:
+        told = client.get("/dashboard/live").get_json()
+        assert (told["count"], told["may_be_more"]) == (MOST_FOLLOWED, True)
+        assert client.get(f"/dashboard/live?after={told['after']}").status_code == 204
+
+
+def test_a_card_shows_why_a_delivery_was_refused_until_one_is_taken(any_client: FlaskClient) -> None:
+    raw = to_bytes(payload())
+    any_client.post("/webhook", data=raw, headers=signed(raw + b"\n"))
+    wait_until(lambda: "line end" in any_client.get("/dashboard/setup/native").text, "the hint on the card")
+    assert "wrong_signature" in any_client.get("/dashboard/setup/native").text
+
+    deliver(any_client, raw)
+
+    assert "wrong_signature" not in any_client.get("/dashboard/setup/native").text
 
 
 def test_a_card_waits_for_the_first_delivery_and_then_stops_asking(client: FlaskClient) -> None:

@@ -110,3 +110,12 @@ def test_a_higher_level_leaves_the_lines_of_requests_out(sqlite_url: str) -> Non
 
         assert delivered.status == 200
         assert quiet.log_lines() == []
+
+
+def test_what_an_open_dashboard_asks_for_again_and_again_leaves_no_line(server: Server) -> None:
+    for path in ("/dashboard/live", "/dashboard/setup/native"):
+        assert server.get(path, {"X-Request-ID": "routine"}).status in {200, 204}
+    line_of(server, "GET", "/dashboard/live?after=nonsense")
+    line_of(server, "GET", "/dashboard/messages")
+
+    assert "routine" not in [line["request_id"] for line in server.request_lines()]

@@ -7,6 +7,9 @@ from typing import cast
 from tests.support.provider_deliveries import delivery_of
 from tests.support.waiting import wait_until
 from webhook_service.domain.deliveries import Delivery
+from webhook_service.domain.errors import SignatureInvalid
+from webhook_service.domain.results import Reason
+from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.diagnosing import Diagnosing
 from webhook_service.providers.base import Provider
 from webhook_service.providers.source import Source
@@ -34,7 +37,9 @@ class Laborious:
 
 def test_of_many_refused_deliveries_few_are_diagnosed_and_none_waits() -> None:
     provider = Laborious()
-    diagnosing = Diagnosing({provider.name: Source(provider.name, cast("Provider", provider))})
+    source = Source(provider.name, cast("Provider", provider))
+    diagnosing = Diagnosing({source.name: source}, lambda *_hint: None)
+    refused = Verdict.refused(source.name, provider.name, SignatureInvalid(Reason.WRONG_SIGNATURE))
     read = 0
 
     def delivery() -> Delivery:
@@ -44,12 +49,12 @@ def test_of_many_refused_deliveries_few_are_diagnosed_and_none_waits() -> None:
 
     begun = monotonic()
     for _ in range(1000):
-        diagnosing.consider(provider.name, delivery, "id")
+        diagnosing.consider(refused, delivery, "id")
     took = monotonic() - begun
     provider.may_end.set()
     wait_until(lambda: provider.seen == 1, "the diagnosis")
     for _ in range(1000):
-        diagnosing.consider(provider.name, delivery, "id")
+        diagnosing.consider(refused, delivery, "id")
 
     assert (provider.seen, read) == (1, 1)
     assert took < 0.5

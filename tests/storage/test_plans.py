@@ -54,6 +54,7 @@ def filled(url: str) -> Iterator[Database]:
                 sender=f"+{chance.randint(1, 20)}" if at % 2 else f"+once{at}",
                 recipient=f"+{chance.randint(1, 50)}",
                 provider=chance.choice(("native", "twilio")),
+                type="image" if at % 500 == 0 else "text",
             )
         )
         for at in range(MESSAGES)
@@ -112,6 +113,8 @@ def sorts(plan: str) -> bool:
         MessageFilter(source="twilio"),
         MessageFilter(source="berlin"),
         MessageFilter(source="berlin", provider="whatsapp"),
+        MessageFilter(type="image"),
+        MessageFilter(type="absent"),
         MessageFilter(since=MOMENT + STEP),
         MessageFilter(until=MIDDLE + STEP * 9),
         MessageFilter(sender="+7", since=MOMENT + STEP, until=MIDDLE + STEP * 9),

@@ -16,6 +16,7 @@ from tests.support.deliveries import SECRET, signed, to_bytes
 from webhook_service.app import create_app
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.secrets import Secrets
+from webhook_service.intake.take_in import INTAKE
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
@@ -44,7 +45,10 @@ def application(
     )
     app.test_client_class = CheckedClient
     with _connections_closed_in_the_end():
-        yield app.test_client()
+        try:
+            yield app.test_client()
+        finally:
+            app.extensions[INTAKE].counting.stop()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def message(message_id: str | None = None, **fields: Any) -> Message:
 def as_sent(stored: StoredMessage) -> Message:
     """The message that was stored, to be compared with the one that is read."""
     fields = stored._asdict()
-    del fields["id"]
+    del fields["id"], fields["is_test"]
     fields["source"] = None if stored.source == stored.provider else stored.source
     return Message(**{**fields, "extra": None if stored.extra is None else json.loads(stored.extra)})
 

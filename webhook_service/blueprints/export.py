@@ -1,15 +1,13 @@
 """``GET /export``: all messages, as a stream."""
 
-from collections.abc import Iterator
 from itertools import chain
 
 from flask import Blueprint, Response, request
 
-from webhook_service.domain.messages import StoredMessage
 from webhook_service.schemas.export import load_export_query
 from webhook_service.schemas.export_formats import ExportFormat
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.batches import read_batches
+from webhook_service.storage.queries.batches import begin_batches
 from webhook_service.web.access import Guard, GuardedBlueprint
 
 
@@ -21,15 +19,9 @@ def export_blueprint(database: Database) -> Blueprint:
     def show() -> Response:
         query = load_export_query(request.query_string)
         form = ExportFormat(query.format)
-        batches = _begun(read_batches(database, query.filter, query.after))
+        batches = begin_batches(database, query.filter, query.after)
         response = Response(chain([form.header], map(form.lines, batches)), content_type=form.content_type)
         response.headers["Content-Disposition"] = f'attachment; filename="messages.{form.value}"'
         return response
 
     return blueprint
-
-
-def _begun(batches: Iterator[list[StoredMessage]]) -> Iterator[list[StoredMessage]]:
-    """Reads the first batch at once, so that a database which is away is still answered with 503."""
-    first = next(batches, None)
-    return chain([first], batches) if first else iter(())

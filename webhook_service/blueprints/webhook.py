@@ -43,7 +43,7 @@ def webhook_blueprint(intake: Intake) -> Blueprint:
     """Routes for the configured sources."""
     blueprint = GuardedBlueprint("webhook", __name__, guard=Guard.OPEN)
     sources = intake.sources
-    diagnosing = Diagnosing(sources)
+    diagnosing = Diagnosing(sources, intake.counting.note_hint)
 
     @blueprint.post("/webhook")
     def receive_native() -> Response:
@@ -85,12 +85,14 @@ def _receive(source: Source, intake: Intake, diagnosing: Diagnosing) -> Response
         try:
             raw = _read_body(request)
         except BodyTooLarge as refusal:
-            return _respond(Verdict.refused(source.name, source.provider.name, refusal), acknowledgement)
+            verdict = Verdict.refused(source.name, source.provider.name, refusal)
+            intake.counting.count([verdict])
+            return _respond(verdict, acknowledgement)
         delivery = read_delivery(request.environ, source.name, raw)
         (verdict,) = intake.take_in([delivery])
     if verdict.result is Result.INVALID_SIGNATURE:
         diagnosing.consider(
-            source.name,
+            verdict,
             lambda: delivery or read_delivery(request.environ, source.name, request.get_data(cache=False)),
             request.request_id,
         )

@@ -6,19 +6,29 @@ Ranges: Ofcom's numbers for drama (https://www.ofcom.org.uk/phones-and-broadband
 
 import random
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.messages import Message
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
+from webhook_service.domain.statistics import Interval
 from webhook_service.intake.commit import Writes
 from webhook_service.providers.registry import PROVIDERS
 
 SPAN = timedelta(days=14)
+SEED = 7
 EVERY_OUTGOING = 8  # one receipted message for so many that come in
+EVERY_DUPLICATE = 23  # one delivery in so many comes twice
+REFUSED: tuple[tuple[str, Reason, str | None, float], ...] = (
+    ("standard", Reason.STALE_TIMESTAMP, None, 60),
+    ("native", Reason.WRONG_SIGNATURE, "reserialized_body", 20),
+    ("whatsapp", Reason.WRONG_SIGNATURE, None, 3.5),
+    ("twilio", Reason.WRONG_SIGNATURE, "other_scheme", 0.4),
+)
 QUARANTINED: tuple[tuple[str, Reason, Mapping[str, list[str]], bytes, int], ...] = (
     (
         "native",
@@ -69,14 +79,13 @@ _SHARES = {"whatsapp": 55, "twilio": 25, "native": 14, "standard": 6}
 _NAMES = ("Kim", "Alex", "Sam", "Robin", "Jo")
 
 
-def invent_deliveries(count: int, now: datetime | None = None) -> list[Writes]:
+def invent_deliveries(count: int, now: datetime) -> list[Writes]:
     """Invents ``count`` messages up to ``now``, receipts of outgoing ones, and deliveries for the quarantine."""
-    chance = random.Random(7)  # noqa: S311  # the same inbox each time
-    now = now or datetime.now(UTC)
-    moments = sorted(now - SPAN * chance.random() ** 1.6 for _ in range(count))
-    batch = [Writes.of(Contents(messages=(_message(chance, number, ts),))) for number, ts in enumerate(moments)]
-    for number, ts in enumerate(moments[::EVERY_OUTGOING]):
-        batch.append(Writes.of(_outgoing(chance, number, ts)))
+    chance = random.Random(SEED)  # noqa: S311  # the same inbox each time
+    messages = _messages(chance, count, now)
+    batch = [Writes.of(Contents(messages=(message,))) for message in messages]
+    for number, message in enumerate(messages[::EVERY_OUTGOING]):
+        batch.append(Writes.of(_outgoing(chance, number, message.ts)))
     for provider, reason, problems, raw, times in QUARANTINED:
         headers = {"Content-Type": "application/json"}
         kept = Quarantined(provider, raw, headers, _PATHS[provider], reason, problems, now)
@@ -84,13 +93,53 @@ def invent_deliveries(count: int, now: datetime | None = None) -> list[Writes]:
     return batch
 
 
+def invent_activity(count: int, now: datetime) -> list[Activity]:
+    """Invents what became of the deliveries of these messages, and of some that made none."""
+    messages = _messages(random.Random(SEED), count, now)  # noqa: S311  # those of ``invent_deliveries``
+    activity = [_created(message) for message in messages]
+    for message in messages[::EVERY_DUPLICATE]:
+        again = message.received_at + timedelta(seconds=20)
+        activity.append(_activity(message.provider, DeliveryOutcome.DUPLICATE, min(again, now)))
+    for provider, reason, _, _, times in QUARANTINED:
+        moments = [now - timedelta(hours=7 * (number + 1)) for number in range(times)]
+        activity += [_activity(provider, DeliveryOutcome.QUARANTINED, moment, reason) for moment in moments]
+    for provider, reason, hint, hours in REFUSED:
+        activity.append(_activity(provider, DeliveryOutcome.REFUSED, now - timedelta(hours=hours), reason, hint))
+    return activity
+
+
+def invent_arrival(chance: random.Random, now: datetime) -> tuple[Writes, Activity]:
+    """Invents a message that comes just now."""
+    message = _message(chance, int(now.timestamp() * 1000), now)
+    return Writes.of(Contents(messages=(message,))), _created(message)
+
+
+def demo_ids() -> list[str]:
+    """Returns the IDs that the first invented message may have."""
+    return [_message_id(provider, 0) for provider in _SHARES]
+
+
+def _messages(chance: random.Random, count: int, now: datetime) -> list[Message]:
+    moments = sorted(now - SPAN * chance.random() ** 1.6 for _ in range(count))
+    return [_message(chance, number, ts) for number, ts in enumerate(moments)]
+
+
+def _created(message: Message) -> Activity:
+    return _activity(message.provider, DeliveryOutcome.CREATED, message.received_at)
+
+
+def _activity(
+    source: str, outcome: DeliveryOutcome, at: datetime, reason: str | None = None, hint: str | None = None
+) -> Activity:
+    return Activity(source, outcome, Interval.HOUR.start_of(at), 1, at, reason, hint)
+
+
 def _message(chance: random.Random, number: int, ts: datetime) -> Message:
     (provider,) = chance.choices(list(_SHARES), list(_SHARES.values()))
     sender = _SENDERS[min(int(chance.expovariate(0.12)), len(_SENDERS) - 1)]
     kind, text, extra = _content(chance, provider, number)
-    prefix = {"whatsapp": "wamid.demo", "twilio": "SMdemo"}.get(provider, "demo-")
     return Message(
-        message_id=f"{prefix}{number:06}",
+        message_id=_message_id(provider, number),
         provider=provider,
         sender=sender,
         recipient=_INBOXES[provider],
@@ -100,6 +149,11 @@ def _message(chance: random.Random, number: int, ts: datetime) -> Message:
         type=kind,
         extra=extra,
     )
+
+
+def _message_id(provider: str, number: int) -> str:
+    prefix = {"whatsapp": "wamid.demo", "twilio": "SMdemo"}.get(provider, "demo-")
+    return f"{prefix}{number:06}"
 
 
 def _content(chance: random.Random, provider: str, number: int) -> tuple[str, str | None, dict[str, Any] | None]:

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,7 +46,7 @@ def prune(age: timedelta, even_unread: bool, dry_run: bool) -> None:  # flags of
         places = {} if even_unread else read_places(snapshot)
         return kept.before(before, min(places.values(), default=None))
 
-    _delete_all(choose, dry_run=dry_run)
+    _delete_all(TABLES, choose, dry_run=dry_run)
     if not even_unread:
         _tell_what_stays(before)
 
@@ -65,18 +65,21 @@ def _tell_what_stays(before: datetime) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say how much would go.")
 def erase(number: str, dry_run: bool) -> None:  # a flag of the command line
     """Delete every trace of one person: what they sent and what was sent to them."""
-    found = _delete_all(lambda kept, snapshot: kept.about(snapshot, number), dry_run=dry_run)
+    of_persons = {what: kept for what, kept in TABLES.items() if kept.find_about}
+    found = _delete_all(of_persons, lambda kept, snapshot: kept.about(snapshot, number), dry_run=dry_run)
     if not found["messages"] and not found["receipts"]:
         click.echo(f"No message and no receipt has exactly {number!r} as its sender or recipient.", err=True)
         if re.fullmatch(r"(00)?[1-9][0-9]{5,14}", number):
             click.echo(f"Most providers write it with a plus: --number +{number.removeprefix('00')}", err=True)
 
 
-def _delete_all(choose: Callable[[Kept, Transaction], list[Doomed]], *, dry_run: bool) -> Counter[str]:
+def _delete_all(
+    tables: Mapping[str, Kept], choose: Callable[[Kept, Transaction], list[Doomed]], *, dry_run: bool
+) -> Counter[str]:
     """Deletes what is chosen of each table, or only says how much it is; returns how much, by table."""
     found: Counter[str] = Counter()
     with plain_failures(), open_database() as database:
-        for what, kept in TABLES.items():
+        for what, kept in tables.items():
             with database.long_snapshot() as snapshot:
                 doomed = choose(kept, snapshot)
                 number = found[what] = sum(part.count(snapshot) for part in doomed)

@@ -66,6 +66,10 @@ class MessageSchema(AnswerSchema):
         required=True, metadata={"description": "When it arrived.", "example": "2026-01-15T10:00:01.250000Z"}
     )
     extra = fields.Dict(keys=fields.String(), metadata={"description": _EXTRA})
+    test = fields.Boolean(
+        validate=validate.Equal(True),
+        metadata={"description": "A test message, which feed, export, consumers and destinations leave out."},
+    )
 
 
 class ReceiptSchema(AnswerSchema):

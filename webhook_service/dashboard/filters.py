@@ -8,7 +8,8 @@ from webhook_service.domain.messages import MessageQuery, Order
 from webhook_service.schemas.messages import FIRST_CURSOR, load_message_parameters
 from webhook_service.schemas.query import QueryInvalid, read_query_string
 
-NAMES = ("source", "provider", "from", "to", "since", "until", "q")
+NAMES = ("source", "provider", "type", "from", "to", "since", "until", "q")
+TIMES = frozenset({"since", "until"})
 PLACE = "cursor"
 OPENED = "message"
 
@@ -36,13 +37,17 @@ def load_filters(query_string: bytes) -> Filters:
     opened = parameters.get(OPENED) or None
     if opened is not None and "\x00" in opened:  # PostgreSQL takes no text with NUL for a parameter
         return Filters(given, None, None, {OPENED: ["Must not contain NUL."]})
-    asked = {name: _in_utc(value) if name in {"since", "until"} else value for name, value in given.items()}
     place = parameters.get(PLACE, FIRST_CURSOR)
     try:
-        query = load_message_parameters({**asked, "order": Order.DESC.value, PLACE: place})
+        query = load_message_parameters({**with_zones(given), "order": Order.DESC.value, PLACE: place})
     except QueryInvalid as invalid:
         return Filters(given, None, opened, invalid.errors)
     return Filters(given, query, opened)
+
+
+def with_zones(given: Mapping[str, str]) -> dict[str, str]:
+    """Returns parameters with the zone of UTC added to times that have none."""
+    return {name: _in_utc(value) if name in TIMES else value for name, value in given.items()}
 
 
 def _in_utc(moment: str) -> str:

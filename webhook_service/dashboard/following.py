@@ -18,6 +18,7 @@ def passes(message: StoredMessage, wanted: MessageFilter) -> bool:
         and wanted.recipient in {None, message.recipient}
         and wanted.source in {None, message.source}
         and wanted.provider in {None, message.provider}
+        and wanted.type in {None, message.type}
         and (wanted.since is None or message.ts >= wanted.since)
         and (wanted.until is None or message.ts < wanted.until)
         and (wanted.q is None or (message.text is not None and fold(wanted.q) in fold(message.text)))

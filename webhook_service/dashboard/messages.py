@@ -1,7 +1,8 @@
-"""Messages: the list with its filters, one message beside it, and word of new ones."""
+"""Messages: the list with its filters, one message beside it, word of new ones, and all of them as a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from flask import Response, jsonify, render_template, request
 
@@ -11,14 +12,23 @@ from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.dashboard.statuses import statuses_by_recipient
 from webhook_service.domain.limits import PAGE_MAX
 from webhook_service.domain.messages import StoredMessage
+from webhook_service.domain.quarantine import QuarantineSummary
 from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery, StoredReceipt
 from webhook_service.providers.source import Sources
+from webhook_service.schemas.export_formats import ExportFormat
 from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
 from webhook_service.schemas.messages import message_cursors
+from webhook_service.schemas.query import QueryInvalid
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.messages import find_message, newest_place, read_feed
+from webhook_service.storage.queries.batches import begin_batches
+from webhook_service.storage.queries.messages import find_message, newest_place, read_newest
 from webhook_service.storage.queries.pages import read_page
+from webhook_service.storage.queries.quarantine import find_conflicts
 from webhook_service.storage.queries.receipts import list_receipts
+from webhook_service.web.context import current_request
+
+MOST_FOLLOWED = 100  # new messages that a look for them examines
+CONFLICTS_EXAMINED = 200  # deliveries in quarantine, for those with an ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +42,16 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What is kept of one message. ``message`` is None when there are only receipts, or nothing, under this ID."""
+    """What is kept of one message. ``message`` is None when there are only receipts, or nothing, under this ID.
+
+    ``conflicts`` are the deliveries in quarantine with another message of this ID.
+    """
 
     message_id: str
     message: StoredMessage | None
     receipts: Sequence[StoredReceipt]
     statuses: Mapping[str, StoredReceipt]
+    conflicts: Sequence[QuarantineSummary]
 
     @property
     def is_found(self) -> bool:
@@ -71,13 +85,13 @@ def message_pages(database: Database, sources: Sources) -> Pages:
 
     @pages.get("/dashboard/live")
     def tell_new() -> Response:
-        query, filters = load_feed_query(_of_feed(request.query_string)), load_filters(request.query_string)
-        with database.snapshot() as snapshot:
-            messages = read_feed(snapshot, query.after, query.limit)
-        if not messages:
-            return Response(status=204)
-        count = count_passing(messages, filters.query.filter) if filters.query else 0
-        return jsonify(after=FEED_CURSORS.write(messages[-1].id), count=count)
+        current_request().is_routine = True
+        return _tell_new(database)
+
+    @pages.get("/dashboard/export")
+    def export() -> Response:
+        form = ExportFormat.CSV if request.args.get("format") == ExportFormat.CSV.value else ExportFormat.NDJSON
+        return _export(database, load_filters(request.query_string), form)
 
     return pages
 
@@ -96,8 +110,28 @@ def _open(database: Database, message_id: str) -> Opened:
     with database.snapshot() as snapshot:
         message = find_message(snapshot, message_id)
         receipts = list_receipts(snapshot, ReceiptQuery(ReceiptFilter(message_id), PAGE_MAX)).items
+        conflicts = find_conflicts(snapshot, message_id, CONFLICTS_EXAMINED)
     in_order = sorted(receipts, key=lambda receipt: (receipt.ts, receipt.id))
-    return Opened(message_id, message, in_order, statuses_by_recipient(receipts))
+    return Opened(message_id, message, in_order, statuses_by_recipient(receipts), conflicts)
+
+
+def _tell_new(database: Database) -> Response:
+    query, filters = load_feed_query(_of_feed(request.query_string)), load_filters(request.query_string)
+    with database.snapshot() as snapshot:
+        messages = read_newest(snapshot, query.after, MOST_FOLLOWED)
+    if not messages:
+        return Response(status=204)
+    count = count_passing(messages, filters.query.filter) if filters.query else 0
+    return jsonify(after=FEED_CURSORS.write(messages[0].id), count=count, may_be_more=len(messages) == MOST_FOLLOWED)
+
+
+def _export(database: Database, filters: Filters, form: ExportFormat) -> Response:
+    if filters.query is None:
+        raise QueryInvalid(filters.errors)
+    batches = begin_batches(database, filters.query.filter, None)
+    response = Response(chain([form.header], map(form.lines, batches)), content_type=form.content_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="messages.{form.value}"'
+    return response
 
 
 def _of_feed(query_string: bytes) -> bytes:

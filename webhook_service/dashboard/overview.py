@@ -1,61 +1,133 @@
-"""Overview: how much came in, when, and from whom."""
+"""Overview: how much came in, when, from whom, and what became of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from flask import render_template, request
 
-from webhook_service.dashboard.pages import Pages
+from webhook_service.dashboard.filters import with_zones
+from webhook_service.dashboard.pages import Pages, is_for
+from webhook_service.domain.activity import DeliveryOutcome, SourceActivity
 from webhook_service.domain.formats import format_timestamp
-from webhook_service.domain.statistics import Interval, Timeline
-from webhook_service.schemas.stats import load_timeline_query
+from webhook_service.domain.statistics import Stats, Timeline
+from webhook_service.schemas.query import read_query_string
+from webhook_service.schemas.stats import TimelineQuery, load_timeline_parameters
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.activity import read_outcomes, read_refusals, read_sources
 from webhook_service.storage.queries.counts import read_timeline
 from webhook_service.storage.queries.quarantine import read_sizes
-from webhook_service.storage.queries.stats import read_stats
+from webhook_service.storage.queries.stats import read_rate, read_stats
+from webhook_service.web.context import current_request
+
+SOURCES_SPAN = timedelta(days=30)
+REFUSALS_SHOWN = 8
+
+# What a chart shows beside the messages: deliveries that made none. What is created is the messages themselves.
+BESIDE_MESSAGES = (
+    DeliveryOutcome.DUPLICATE,
+    DeliveryOutcome.CONFLICT,
+    DeliveryOutcome.QUARANTINED,
+    DeliveryOutcome.REFUSED,
+    DeliveryOutcome.UNAVAILABLE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The totals at the top; ``rate`` is in messages a minute."""
+
+    stats: Stats
+    rate: float
+    quarantined: int
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The messages of an interval: ``height`` is in percent of the highest, ``since`` and ``until`` are a filter."""
+    """The messages of an interval, and the deliveries that made none, by outcome; ``since`` and ``until`` filter."""
 
+    start: datetime
     label: str
     count: int
-    height: float
+    outcomes: Mapping[DeliveryOutcome, int]
     since: str
     until: str
 
 
-def overview_pages(database: Database) -> Pages:
-    """Routes of the overview."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source with its deliveries of the last 30 days."""
+
+    name: str
+    activity: SourceActivity
+
+    @property
+    def last_at(self) -> datetime | None:
+        """When the latest delivery came."""
+        return max(self.activity.last_at.values(), default=None)
+
+
+def overview_pages(database: Database, sources: Collection[str]) -> Pages:
+    """Routes of the overview; ``sources`` are the names of the configured ones."""
     pages = Pages("overview")
 
     @pages.get("/dashboard/overview")
     def show() -> str:
-        query = load_timeline_query(request.query_string, datetime.now(UTC))
+        now = datetime.now(UTC)
+        given = read_query_string(request.query_string)
+        query = load_timeline_parameters(with_zones(given), now)
+        figures = _read_figures(database, now)
+        if is_for("figures"):
+            current_request().is_routine = True
+            return render_template("overview/_figures.html", figures=figures, given=given)
         with database.snapshot() as snapshot:
-            stats = read_stats(snapshot)
             timeline = read_timeline(snapshot, query.since, query.until, query.interval)
-            quarantined = sum(size.deliveries for size in read_sizes(snapshot).values())
+            shown = bars(timeline, read_outcomes(snapshot, query.since, query.until, query.interval))
+            by_source = read_sources(snapshot, now - SOURCES_SPAN, now)
+            refusals = read_refusals(snapshot, REFUSALS_SHOWN)
+        names = [*sources, *sorted(by_source.keys() - set(sources))]
         return render_template(
-            "overview.html", stats=stats, bars=bars(timeline), interval=query.interval.value, quarantined=quarantined
+            "overview/show.html",
+            figures=figures,
+            bars=shown,
+            chart=chart_of(shown, query),
+            query=query,
+            given=given,
+            sources=[Source(name, by_source.get(name, SourceActivity())) for name in names],
+            refusals=refusals,
+            outcomes=BESIDE_MESSAGES,
         )
 
     return pages
 
 
-def bars(timeline: Timeline) -> Sequence[Bar]:
+def _read_figures(database: Database, now: datetime) -> Figures:
+    with database.snapshot() as snapshot:
+        quarantined = sum(size.deliveries for size in read_sizes(snapshot).values())
+        return Figures(read_stats(snapshot), read_rate(snapshot, now), quarantined)
+
+
+def bars(timeline: Timeline, outcomes: Mapping[DeliveryOutcome, Mapping[datetime, int]]) -> Sequence[Bar]:
     """Makes a bar of each interval; one at an end stands for the part of it that the timeline covers."""
-    highest = max((count for _, count in timeline.counts), default=0) or 1
-    form = "%Y-%m-%d %H:00" if timeline.interval is Interval.HOUR else "%Y-%m-%d"
+    form = "%Y-%m-%d %H:00" if timeline.interval.length < timedelta(days=1) else "%Y-%m-%d"
     return [
         Bar(
+            start=start,
             label=f"{start:{form}}",
             count=count,
-            height=round(100 * count / highest, 2),
+            outcomes={outcome: outcomes.get(outcome, {}).get(start, 0) for outcome in BESIDE_MESSAGES},
             since=format_timestamp(max(start, timeline.since)),
             until=format_timestamp(min(start + timeline.interval.length, timeline.until)),
         )
         for start, count in timeline.counts
     ]
+
+
+def chart_of(shown: Sequence[Bar], query: TimelineQuery) -> dict[str, object]:
+    """Returns the data of the chart: the starts of intervals in seconds since 1970, and a list of counts a series."""
+    return {
+        "length": int(query.interval.length.total_seconds()),
+        "starts": [int(bar.start.timestamp()) for bar in shown],
+        "messages": [bar.count for bar in shown],
+        **{outcome.value: [bar.outcomes[outcome] for bar in shown] for outcome in BESIDE_MESSAGES},
+    }

@@ -1,6 +1,7 @@
 """Quarantine: what was kept and why, another try, and letting go of it."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flask import abort, render_template, request, url_for
@@ -21,14 +22,18 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
 
 RAW_SHOWN = 64 * 1024  # bytes of a body; all of it is in the JSON call
+_INDEX = re.compile(r"\[[0-9]+\]$")
 _IN_A_LINE = 16  # bytes of a hex dump
 
 
 @dataclass(frozen=True, slots=True)
 class RawView:
-    """A body as a page shows it: ``text`` is None where it is not UTF-8; ``is_cut`` when there is more."""
+    """A body as a page shows it: ``text`` is None where it is not UTF-8; ``is_cut`` when there is more.
 
-    text: str | None
+    The text is in pieces; every second one is the name of a field at fault.
+    """
+
+    text: Sequence[str] | None
     hex_dump: str
     is_cut: bool
 
@@ -44,7 +49,7 @@ def quarantine_pages(database: Database, intake: Intake) -> Pages:
     @pages.get("/dashboard/quarantine/<row_id:entry_id>")
     def show(entry_id: int) -> str:
         entry = _find(database, entry_id)
-        return render_template("quarantine/entry.html", entry=entry, raw=view_raw(entry.delivery.raw), result=None)
+        return render_template("quarantine/entry.html", entry=entry, raw=_view(entry), result=None)
 
     @pages.post("/dashboard/quarantine/<row_id:entry_id>/replay")
     def replay_(entry_id: int) -> str:
@@ -54,7 +59,7 @@ def quarantine_pages(database: Database, intake: Intake) -> Pages:
         if is_gone:
             return _show_gone(result)
         template = "quarantine/_entry.html" if is_for("entry") else "quarantine/entry.html"
-        return render_template(template, entry=entry, raw=view_raw(entry.delivery.raw), result=result)
+        return render_template(template, entry=entry, raw=_view(entry), result=result)
 
     @pages.post("/dashboard/quarantine/<row_id:entry_id>/drop")
     def drop_(entry_id: int) -> str:
@@ -74,16 +79,26 @@ def quarantine_pages(database: Database, intake: Intake) -> Pages:
     return pages
 
 
-def view_raw(raw: bytes) -> RawView:
-    """Prepares a body for a page."""
+def _view(entry: QuarantineEntry) -> RawView:
+    return view_raw(entry.delivery.raw, entry.delivery.problems)
+
+
+def view_raw(raw: bytes, problems: Iterable[str] = ()) -> RawView:
+    """Prepares a body for a page; ``problems`` are the paths of the fields at fault."""
     shown = raw[:RAW_SHOWN]
     is_cut = len(raw) > RAW_SHOWN
     try:
         raw.decode()
-        text = shown.decode(errors="ignore")  # a character may be cut in two
+        text = _mark(shown.decode(errors="ignore"), problems)  # a character may be cut in two
     except UnicodeDecodeError:
         text = None
     return RawView(text, "\n".join(_hex_lines(shown)), is_cut)
+
+
+def _mark(text: str, problems: Iterable[str]) -> Sequence[str]:
+    """Splits a text at the names of fields, as JSON writes them."""
+    names = {re.escape(name) for path in problems if (name := _INDEX.sub("", path.rpartition(".")[2]))}
+    return re.split(rf'("(?:{"|".join(sorted(names))})")(?=\s*:)', text) if names else [text]
 
 
 def _hex_lines(raw: bytes) -> Iterator[str]:

@@ -1,49 +1,85 @@
-"""Setting up: what to enter at each provider, and whether its first delivery has arrived."""
+"""Setting up: what to enter at each provider, whether its first delivery has arrived, and a test message."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from flask import abort, render_template, request
 
-from webhook_service.dashboard.pages import Pages
-from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, StoredMessage
+from webhook_service.dashboard.pages import Pages, is_for
+from webhook_service.domain.activity import Activity, DeliveryOutcome
+from webhook_service.domain.messages import MessageFilter, MessageQuery, Order
+from webhook_service.intake.take_in import Intake
+from webhook_service.intake.testing import send_test_message
 from webhook_service.providers.guides import setup_of
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
-from webhook_service.providers.source import Source, Sources
+from webhook_service.providers.source import Source
 from webhook_service.providers.twilio import PUBLIC_URL
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.activity import read_latest
 from webhook_service.storage.queries.pages import read_page
 from webhook_service.storage.queries.quarantine import read_sizes
+from webhook_service.web.context import current_request
+
+_STORED = (DeliveryOutcome.CREATED, DeliveryOutcome.DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A configured source's latest message, if any, and the number of its deliveries in quarantine."""
+    """What came from a configured source so far.
+
+    ``received_at`` is when something of it was last stored, if anything was; ``refused`` are its refused deliveries of
+    the latest hour that had any, if they are newer than that; ``quarantined`` is how many are in quarantine.
+    """
 
     name: str
-    latest: StoredMessage | None
+    received_at: datetime | None
+    refused: Activity | None
     quarantined: int
 
 
-def setup_pages(database: Database, sources: Sources) -> Pages:
-    """Routes that help to set up the configured ``sources``."""
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """What became of a test message; ``problem`` says why it is not stored, None when it is."""
+
+    message_id: str
+    problem: str | None
+
+
+def setup_pages(database: Database, intake: Intake) -> Pages:
+    """Routes that help to set up the configured sources."""
     pages = Pages("setup")
+    sources = intake.sources
 
     @pages.get("/dashboard/setup")
     def show() -> str:
+        return _show_list()
+
+    def _show_list(tested: str = "", result: TestResult | None = None) -> str:
         cards = [
             (_progress(database, name), setup_of(source.provider), _address(source), command(name))
             for name, source in sources.items()
         ]
         kinds = {source.provider.name for source in sources.values()}
         missing = [provider for provider in PROVIDERS if provider.name not in kinds]
-        return render_template("setup/list.html", cards=cards, missing=missing)
+        return render_template("setup/list.html", cards=cards, missing=missing, tested=tested, result=result)
 
     @pages.get("/dashboard/setup/<name>")
     def show_progress(name: str) -> str:
         if name not in sources:
             abort(404)
+        current_request().is_routine = True
         return render_template("setup/_progress.html", progress=_progress(database, name))
+
+    @pages.post("/dashboard/setup/<name>/test")
+    def send_test(name: str) -> str:
+        if name not in sources:
+            abort(404)
+        message_id, verdict = send_test_message(intake, sources[name])
+        result = TestResult(message_id, None if verdict.accepted else verdict.detail or verdict.reason)
+        if is_for(f"test-{name}"):
+            return render_template("setup/_test.html", result=result)
+        return _show_list(name, result)
 
     return pages
 
@@ -60,7 +96,14 @@ def _address(source: Source) -> str:
 
 
 def _progress(database: Database, name: str) -> Progress:
+    wanted = MessageQuery(MessageFilter(source=name, for_programs=True), limit=1, order=Order.DESC)
     with database.snapshot() as snapshot:
-        latest = read_page(snapshot, MessageQuery(MessageFilter(source=name), limit=1, order=Order.DESC)).items
+        latest = read_page(snapshot, wanted).items
+        stored = [read_latest(snapshot, name, outcome) for outcome in _STORED]
+        refused = read_latest(snapshot, name, DeliveryOutcome.REFUSED)
         size = read_sizes(snapshot).get(name)
-    return Progress(name, latest[0] if latest else None, size.deliveries if size else 0)
+    moments = [message.received_at for message in latest] + [activity.last_at for activity in stored if activity]
+    received_at = max(moments, default=None)
+    if refused and received_at and refused.last_at < received_at:
+        refused = None
+    return Progress(name, received_at, refused, size.deliveries if size else 0)

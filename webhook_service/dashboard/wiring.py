@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from flask import Flask, request, url_for
 
+from webhook_service.dashboard.advice import advise
 from webhook_service.dashboard.assets import asset_pages, asset_path
 from webhook_service.dashboard.consumers import consumer_pages
 from webhook_service.dashboard.destinations import destination_pages
@@ -41,6 +42,7 @@ def init_dashboard(
         form_token=sessions.form_token,
         FORM_TOKEN=FORM_TOKEN,
         FAILURES=FAILURES,
+        advise=advise,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for pages in (
@@ -48,11 +50,11 @@ def init_dashboard(
         home_pages(database),
         sign_in_pages(sessions),
         message_pages(database, intake.sources),
-        overview_pages(database),
+        overview_pages(database, sorted(intake.sources)),
         quarantine_pages(database, intake),
         consumer_pages(database),
         destination_pages(database, destinations),
-        setup_pages(database, intake.sources),
+        setup_pages(database, intake),
     ):
         app.register_blueprint(pages)
 

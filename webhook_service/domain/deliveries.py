@@ -22,7 +22,8 @@ class Delivery:
 
     ``target`` is the path and query string as sent; ``received_at`` is aware, in UTC. ``quarantine_id`` is set for a
     replay: the delivery was verified when it arrived, and leaves the quarantine under that id once it is understood.
-    With ``rename_conflicts`` a message whose ID is taken by another one is stored under an ID of its own.
+    With ``rename_conflicts`` a message whose ID is taken by another one is stored under an ID of its own. A delivery of
+    the operator's that tries the service out is ``is_test``, and so are its messages.
     """
 
     source: str
@@ -32,6 +33,12 @@ class Delivery:
     received_at: datetime
     quarantine_id: int | None = None
     rename_conflicts: bool = False
+    is_test: bool = False
+
+    @property
+    def came_just_now(self) -> bool:
+        """Tells whether a provider has sent it just now: neither a replay nor a test."""
+        return self.quarantine_id is None and not self.is_test
 
 
 @dataclass(frozen=True, slots=True)

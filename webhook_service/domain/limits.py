@@ -3,7 +3,7 @@
 MESSAGE_ID_MAX = 255
 ADDRESS_MAX = 255  # of a sender or recipient: a phone number, or a name or ID of the provider's own
 PROVIDER_MAX = 32
-SOURCE_MAX = 32
+SOURCE_MAX = 32  # of a source's name
 WORD_MAX = 64  # of a type, a status or a reason
 CONSUMER_NAME_MAX = 64
 TOKEN_MAX = 32  # that names a lease

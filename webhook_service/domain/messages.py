@@ -30,6 +30,9 @@ class Message:
 class StoredMessage(NamedTuple):
     """A message as read from storage; ``id`` is its place in stored order, ``extra`` a JSON text.
 
+    With ``is_test`` it is not a provider's but the operator's, who tried the service out: people see it, and no program
+    is given it. It is None for any other.
+
     A tuple, since reads make a thousand of them at a time.
     """
 
@@ -44,6 +47,7 @@ class StoredMessage(NamedTuple):
     received_at: datetime
     extra: str | None
     source: str
+    is_test: bool | None = None
 
     @property
     def position(self) -> "Position":
@@ -60,7 +64,10 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Conditions on messages; ``since`` is inclusive and ``until`` exclusive, both on ``ts``."""
+    """Conditions on messages; ``since`` is inclusive and ``until`` exclusive, both on ``ts``.
+
+    ``for_programs`` leaves out test messages.
+    """
 
     sender: str | None = None
     recipient: str | None = None
@@ -69,6 +76,8 @@ class MessageFilter:
     since: datetime | None = None
     until: datetime | None = None
     q: str | None = None
+    type: str | None = None
+    for_programs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from webhook_service.storage.queries.messages import (
     MESSAGES_IN_A_STATEMENT,
     encode_message,
     insert_messages,
+    mark_as_test,
     rename_message,
 )
 from webhook_service.storage.queries.quarantine import keep, release
@@ -54,7 +55,7 @@ class Writes:
 
     ``quarantined`` is the delivery itself when it is to be kept; ``released`` is the id of a kept one to remove, unless
     an item conflicts. ``keep_for`` makes what is kept for the sake of messages in conflict, given by their IDs; with
-    ``rename`` those are stored under IDs of their own instead.
+    ``rename`` those are stored under IDs of their own instead. With ``is_test`` the messages are marked as such.
     """
 
     messages: list[Row]
@@ -63,6 +64,7 @@ class Writes:
     released: int | None = None
     keep_for: Callable[[Sequence[str]], Quarantined] | None = None
     rename: bool = False
+    is_test: bool = False
 
     @classmethod
     def of(
@@ -74,6 +76,7 @@ class Writes:
         released: int | None = None,
         keep_for: Callable[[Sequence[str]], Quarantined] | None = None,
         rename: bool = False,
+        is_test: bool = False,
         most_characters: float = inf,
     ) -> "Writes":
         """Encodes the items of a source's delivery, which needs no transaction.
@@ -83,7 +86,7 @@ class Writes:
         room = _Room(most_characters)
         messages = [room.take(encode_message(message, source)) for message in contents.messages]
         receipts = [room.take(encode_receipt(receipt, source)) for receipt in contents.receipts]
-        return cls(messages, receipts, quarantined, released, keep_for, rename)
+        return cls(messages, receipts, quarantined, released, keep_for, rename, is_test)
 
     def in_conflict(self, outcomes: Outcomes) -> list[str]:
         """Returns the IDs of the messages in conflict."""
@@ -92,9 +95,14 @@ class Writes:
         became = zip(self.messages, outcomes.messages, strict=True)
         return [str(row[0]) for row, outcome in became if outcome is Outcome.CONFLICT]
 
+    def created(self, outcomes: Outcomes) -> list[Row]:
+        """Returns the messages that are new."""
+        became = zip(self.messages, outcomes.messages, strict=True)
+        return [row for row, outcome in became if outcome is Outcome.CREATED]
+
     def has_only_messages(self) -> bool:
         """Tells if one statement can store all of it."""
-        return not self.receipts and self.quarantined is None and self.released is None
+        return not self.receipts and self.quarantined is None and self.released is None and not self.is_test
 
 
 WriteResult = Outcomes | RowRefused
@@ -215,6 +223,8 @@ def _settle(
 
 
 def _settle_one(transaction: Transaction, writes: Writes, outcomes: Outcomes, most_bytes: int) -> Outcomes:
+    if writes.is_test:
+        mark_as_test(transaction, [str(row[0]) for row in writes.created(outcomes)])
     if writes.rename:
         outcomes = _store_renamed(transaction, writes, outcomes)
     conflicting = writes.in_conflict(outcomes)

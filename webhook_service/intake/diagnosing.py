@@ -2,38 +2,45 @@
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from queue import SimpleQueue
 from threading import Lock, Thread
 from time import monotonic, thread_time
 
 from webhook_service.domain.deliveries import Delivery
+from webhook_service.domain.results import Reason
+from webhook_service.domain.verdicts import Verdict
 from webhook_service.providers.source import Source, Sources
 
 SHARE = 0.005  # of the time of a processor that a source's refused deliveries may take
 LEAST_PAUSE = 0.05  # seconds between two of a source
 
+NoteHint = Callable[[str, Reason | None, str, datetime], None]
+"""Takes the hint for a refused delivery: the name of its source, the reason, the hint, and when it came."""
+
 _log = logging.getLogger(__name__)
 
 
 class Diagnosing:
-    """Diagnoses refused deliveries in a thread of its own, which starts with the first, and logs the hints.
+    """Diagnoses refused deliveries in a thread of its own, which starts with the first, and tells the hints.
 
     Whoever floods a source's address with wrong signatures gets a few of them diagnosed, and delays nobody.
     """
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, note_hint: NoteHint) -> None:
         self._sources = sources
-        self._refused: SimpleQueue[tuple[Delivery, str]] = SimpleQueue()
+        self._note_hint = note_hint
+        self._refused: SimpleQueue[tuple[Delivery, Reason | None, str]] = SimpleQueue()
         self._next: dict[str, float] = {}  # of monotonic, by source; infinite while one of its deliveries is in work
         self._start = Lock()
         self._thread: Thread | None = None
 
-    def consider(self, source: str, delivery: Callable[[], Delivery], request_id: str) -> None:
+    def consider(self, verdict: Verdict, delivery: Callable[[], Delivery], request_id: str) -> None:
         """Has a refused delivery diagnosed, unless others of its source have used up the time; returns at once."""
-        if monotonic() < self._next.get(source, 0.0):
+        if monotonic() < self._next.get(verdict.source, 0.0):
             return
-        self._next[source] = float("inf")
-        self._refused.put((delivery(), request_id))
+        self._next[verdict.source] = float("inf")
+        self._refused.put((delivery(), verdict.reason, request_id))
         with self._start:
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="diagnosing", daemon=True)
@@ -41,7 +48,7 @@ class Diagnosing:
 
     def _run(self) -> None:
         while True:
-            delivery, request_id = self._refused.get()
+            delivery, reason, request_id = self._refused.get()
             begun = thread_time()
             source = self._sources[delivery.source]
             hint = _diagnose(source, delivery)
@@ -53,6 +60,7 @@ class Diagnosing:
                     "hint": hint,
                 }
                 _log.info("refused signature", extra={"fields": fields})
+                self._note_hint(source.name, reason, hint, delivery.received_at)
             pause = max(LEAST_PAUSE, (thread_time() - begun) / SHARE)
             self._next[delivery.source] = monotonic() + pause
 

@@ -15,6 +15,7 @@ from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.verdicts import Outcomes, Verdict
 from webhook_service.intake.commit import PATIENCE, Amplified, Writes, commit
+from webhook_service.intake.counting import Counting
 from webhook_service.intake.secret_uses import SecretUses
 from webhook_service.providers.source import Source, Sources
 from webhook_service.storage.database import Database
@@ -34,12 +35,14 @@ _log = logging.getLogger(__name__)
 class Intake:
     """Takes in the deliveries of the configured sources.
 
-    ``max_body_bytes`` is the limit that whoever reads a body holds it to.
+    ``max_body_bytes`` is the limit that whoever reads a body holds it to. ``counting`` counts what becomes of
+    deliveries.
     """
 
     def __init__(self, sources: Sources, database: Database, *, max_body_bytes: int) -> None:
         self.sources = sources
         self.max_body_bytes = max_body_bytes
+        self.counting = Counting(database)
         self._database = database
         self._secret_uses = SecretUses(sources, database)
 
@@ -52,7 +55,9 @@ class Intake:
         examined = [_examine(self.sources[delivery.source], delivery) for delivery in deliveries]
         stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
         verdicts = [next(stored) if isinstance(each, _Authentic) else each for each in examined]
-        self._secret_uses.note(verdicts)
+        new = [verdict for delivery, verdict in zip(deliveries, verdicts, strict=True) if delivery.came_just_now]
+        self.counting.count(new)
+        self._secret_uses.note(new)
         return verdicts
 
     def warnings(self) -> list[str]:
@@ -203,8 +208,9 @@ def _authentic(
         writes = Writes.of(
             contents,
             source.name,
-            quarantined=_quarantined(source, delivery, invalid) if invalid else None,
-            keep_for=partial(_quarantined_for, source, delivery, invalid),
+            quarantined=_quarantined(source, delivery, invalid) if invalid and not delivery.is_test else None,
+            keep_for=None if delivery.is_test else partial(_quarantined_for, source, delivery, invalid),
+            is_test=delivery.is_test,
             most_characters=MOST_STORED * len(delivery.raw) + STORED_ANYWAY,
         )
     return _Authentic(source, delivery, secret, writes, invalid, contents.answer)

@@ -47,6 +47,9 @@ class MessageQuerySchema(PageSchema):
     source = fields.String(
         load_default=None, validate=no_nul, metadata={"description": "Exactly this source.", "example": "native"}
     )
+    type = fields.String(
+        load_default=None, validate=no_nul, metadata={"description": "Exactly this type.", "example": "image"}
+    )
     since = Timestamp(
         load_default=None, metadata={"description": "`ts` from this on.", "example": "2026-01-01T00:00:00Z"}
     )
@@ -89,14 +92,16 @@ def read_position(wanted: MessageFilter, order: Order, cursor: str | None) -> Po
 def message_cursors(wanted: MessageFilter, order: Order) -> PositionCursors:
     """Returns the cursors of the list of messages that pass a filter, in an order."""
     since, until = (None if end is None else format_timestamp(end) for end in (wanted.since, wanted.until))
-    of_source = () if wanted.source is None else (wanted.source,)
-    return PositionCursors(
-        "messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q, *of_source
-    )
+    scope = ["messages", order.value, wanted.sender, wanted.recipient, wanted.provider, since, until, wanted.q]
+    if wanted.type is not None:
+        scope += [wanted.source, wanted.type]
+    elif wanted.source is not None:
+        scope.append(wanted.source)
+    return PositionCursors(*scope)
 
 
 def present_message(message: StoredMessage) -> dict[str, Any]:
-    """Converts a message to its JSON object, for ``encode_json``; ``extra`` is left out where there is none."""
+    """Converts a message to its JSON object, for ``encode_json``; ``extra`` and ``test`` stand only where there are."""
     presented: dict[str, Any] = {
         "message_id": message.message_id,
         "from": message.sender,
@@ -110,4 +115,6 @@ def present_message(message: StoredMessage) -> dict[str, Any]:
     }
     if message.extra is not None:
         presented["extra"] = orjson.Fragment(message.extra)
+    if message.is_test:
+        presented["test"] = True
     return presented

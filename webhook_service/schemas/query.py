@@ -15,7 +15,10 @@ from webhook_service.schemas.fields import AsciiInteger, errors_by_field
 # A raw plus in these is a phone number's or a time zone's, hardly ever an encoded space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
 EMPTY_IS_ABSENT = frozenset(
-    {"from", "to", "provider", "source", "since", "until", "q", "cursor", "after", "message_id", "status", "reason"}
+    {
+        *("from", "to", "provider", "source", "type", "since", "until", "q"),
+        *("cursor", "after", "message_id", "status", "reason"),
+    }
 )
 
 _MOST_UNKNOWN = 10  # parameters reported: each is compared with all that are known

@@ -1,5 +1,6 @@
 """Totals, and counts over time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from marshmallow import EXCLUDE, Schema, fields
 from webhook_service.domain.limits import TIMELINE_MAX
 from webhook_service.domain.statistics import Interval, Stats, Timeline
 from webhook_service.schemas.fields import Timestamp
-from webhook_service.schemas.query import QueryInvalid, load_query
+from webhook_service.schemas.query import QueryInvalid, load_parameters, read_query_string
 
 TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
 
@@ -54,7 +55,12 @@ def load_timeline_query(query_string: bytes, now: datetime) -> TimelineQuery:
     ``until`` is now unless given. ``since`` is 24 hours before it by the hour, 30 days before it by the day, unless
     given.
     """
-    loaded = load_query(_timeline_query, query_string)
+    return load_timeline_parameters(read_query_string(query_string), now)
+
+
+def load_timeline_parameters(parameters: Mapping[str, str], now: datetime) -> TimelineQuery:
+    """Loads parameters by name, as ``load_timeline_query`` does those of a query string."""
+    loaded = load_parameters(_timeline_query, parameters)
     interval: Interval = loaded["interval"]
     until: datetime = loaded["until"] or now
     since: datetime = loaded["since"] or _intervals_before(until, interval)

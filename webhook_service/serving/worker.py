@@ -323,6 +323,7 @@ class InboxWorker(HoldingWorker):
         while self._connections and monotonic() < now + self._patience():
             self._next_inspection = 0
             self._serve_what_arrives(timeout=0.1)
+        self.wsgi.extensions[INTAKE].counting.stop()
         self.log.info("Worker exiting (pid: %s)", self.pid)
         # An orderly end would wait for the threads of the pool, which may wait for clients or for the database.
         os._exit(0)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     ColumnElement,
     DateTime,
     Dialect,
@@ -48,6 +49,10 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+IS_NO_TEXT = "type <> 'text'"
+"""The condition of the index of types. Texts, which most messages are, are not in it and cost nothing."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -118,7 +123,8 @@ def _read_column(columns: ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 class MessageRow(Base):
     """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads.
 
-    docs/decisions/0009 says why ``provider`` is null where the source is named like it.
+    docs/decisions/0009 says why ``provider`` is null where the source is named like it. ``is_test`` is null for all but
+    a test message.
     """
 
     __tablename__ = "messages"
@@ -136,6 +142,7 @@ class MessageRow(Base):
             sqlite_where=text("provider IS NOT NULL"),
             postgresql_where=text("provider IS NOT NULL"),
         ),
+        Index(None, "type", "ts", "message_id", sqlite_where=text(IS_NO_TEXT), postgresql_where=text(IS_NO_TEXT)),
         {"sqlite_autoincrement": True},
     )
 
@@ -151,6 +158,7 @@ class MessageRow(Base):
     type: Mapped[str] = mapped_column(bytewise(WORD_MAX))
     extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    is_test: Mapped[bool | None] = mapped_column(Boolean)
 
 
 class ReceiptRow(Base):
@@ -185,6 +193,7 @@ class QuarantineRow(Base):
     __table_args__ = (
         # SQLite can't give a constraint another name, and this one is older than sources.
         UniqueConstraint("source", "body_sha256", name="uq_quarantine_provider_body_sha256"),
+        Index(None, "reason", "id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -222,6 +231,22 @@ class SecretUseRow(Base):
     source: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
     label: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ActivityRow(Base):
+    """How many deliveries of a source had one outcome in the hour that begins at ``hour``, and the latest of them."""
+
+    __tablename__ = "activity"
+    __table_args__ = (UniqueConstraint("source", "outcome", "hour"), Index(None, "hour"))
+
+    id: Mapped[int] = growing_id()
+    source: Mapped[str] = mapped_column(bytewise(SOURCE_MAX))
+    outcome: Mapped[str] = mapped_column(bytewise(WORD_MAX))
+    hour: Mapped[datetime] = mapped_column(UtcDateTime)
+    count: Mapped[int] = mapped_column(BigInteger)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_reason: Mapped[str | None] = mapped_column(bytewise(WORD_MAX))
+    last_hint: Mapped[str | None] = mapped_column(bytewise(WORD_MAX))
 
 
 class SenderCountRow(Base):

@@ -22,12 +22,14 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 class ServiceRequest(Request):
     """A request, and what its log line and the metrics say of it.
 
-    ``verdict`` is that on a delivery; ``failure`` is what the database said when it was not available.
+    ``verdict`` is that on a delivery; ``failure`` is what the database said when it was not available. With
+    ``is_routine`` it is one that an open page makes again and again: its line is only there for debugging.
     """
 
     request_id: str = ""
     verdict: Verdict | None = None
     failure: str | None = None
+    is_routine: bool = False
 
     def rule(self) -> str:
         """Returns the rule that the path matches, such as ``/messages/<any_text:message_id>``."""

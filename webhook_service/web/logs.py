@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from random import getrandbits
 from select import PIPE_BUF
 from typing import Any
@@ -141,8 +142,9 @@ def _finish(response: Response) -> Response:
         fields.update(_delivery_fields(request.verdict))
     if request.failure is not None:
         fields["failure"] = request.failure
-    if _log.isEnabledFor(logging.INFO):
-        _write_request_line(fields)
+    level = logging.DEBUG if request.is_routine and response.status_code < HTTPStatus.BAD_REQUEST else logging.INFO
+    if _log.isEnabledFor(level):
+        _write_request_line(fields, level)
     return response
 
 
@@ -158,10 +160,16 @@ def lines_in_one_write() -> Iterator[None]:
             _write(b"".join(lines))
 
 
-def _write_request_line(fields: dict[str, Any]) -> None:
+def _write_request_line(fields: dict[str, Any], level: int) -> None:
     """Writes the line that the logger would write, in a third of the time: there is one for each delivery."""
     line = orjson.dumps(
-        {"ts": datetime.now(UTC), "level": "INFO", "logger": _log.name, "message": "request", **fields},
+        {
+            "ts": datetime.now(UTC),
+            "level": logging.getLevelName(level),
+            "logger": _log.name,
+            "message": "request",
+            **fields,
+        },
         option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE,
     )
     lines: list[bytes] | None = getattr(_collecting, "lines", None)

@@ -32,12 +32,15 @@ function copyFromField(text) {
   return done;
 }
 
-// Word of new messages: it is announced, and the list stays as it is until one asks for them.
+// New messages: they come into the list while nobody is at it, and else are announced, so that nothing moves under one.
 const live = document.getElementById("live");
 const announcement = document.getElementById("announcement");
-const EVERY = 1000; // milliseconds
+const list = document.getElementById("list");
+const EVERY = 750; // milliseconds
+const EVERY_IN_A_FLOOD = 5000;
 const EVERY_WHILE_AWAY = 3000;
 let waiting = 0;
+let isFlood = false; // more messages come than one could read
 let timer;
 const title = document.title;
 
@@ -59,7 +62,7 @@ async function poll() {
   if (isThere) say("live", "Live");
   else say("offline", "Offline");
   clearTimeout(timer);
-  timer = setTimeout(poll, isThere ? EVERY : EVERY_WHILE_AWAY);
+  timer = setTimeout(poll, !isThere ? EVERY_WHILE_AWAY : isFlood ? EVERY_IN_A_FLOOD : EVERY);
 }
 
 // Asks for new messages; tells whether the server answers.
@@ -71,9 +74,10 @@ async function ask() {
     const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
     if (response.status === 401) location.reload();
     if (!response.ok) return false;
+    isFlood = false;
     if (response.status !== 200) return true;
     const news = await response.json();
-    if (live.dataset.after === after) announce(news); // else another answer has told it
+    if (live.dataset.after === after) await take(news); // else another answer has told it
     return true;
   } catch {
     return false;
@@ -86,18 +90,64 @@ function say(state, label) {
   live.textContent = label;
 }
 
-function announce({ after, count }) {
+async function take({ after, count, may_be_more: mayBeMore }) {
   live.dataset.after = after;
+  isFlood = mayBeMore;
   waiting += count;
   if (!waiting) return;
+  if (!isFlood && isUnattended()) await renew();
+  else announce();
+}
+
+// Tells whether a list that moves would bother nobody: it is at its top, and neither pointer nor focus is in it.
+function isUnattended() {
+  const top = list.scrollTop + (innerWidth < 1024 ? scrollY : 0);
+  const isPaged = new URL(location.href).searchParams.has("cursor");
+  return top < 4 && !isPaged && !list.matches(":hover, :focus-within") && !document.querySelector("#message article");
+}
+
+function announce() {
   const link = document.createElement("a");
-  const url = new URL(location.href);
-  url.searchParams.delete("cursor");
-  link.href = url;
-  link.textContent = waiting === 1 ? "1 new message" : `${waiting} new messages`;
+  link.href = firstPage();
+  link.textContent = waiting === 1 ? "1 new message" : `${waiting}${isFlood ? "+" : ""} new messages`;
   announcement.replaceChildren(link);
   document.title = `(${waiting}) ${title}`;
 }
+
+announcement?.addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  renew();
+});
+
+function firstPage() {
+  const url = new URL(location.href);
+  url.searchParams.delete("cursor");
+  return url;
+}
+
+// Shows the first page anew, and for a moment which of its messages were not there.
+async function renew() {
+  const url = firstPage();
+  const headers = { Accept: "text/html", "HX-Request": "true" };
+  const response = await fetch(url, { headers, cache: "no-store" }).catch(() => null); // away: announced, to be tried again
+  if (!response?.ok) return announce();
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("#list");
+  const known = new Set(rows().map((row) => row.href));
+  list.replaceChildren(...fresh.childNodes);
+  htmx.process(list);
+  for (const row of rows()) row.classList.toggle("new", !known.has(row.href));
+  list.scrollTop = waiting = 0;
+  if (innerWidth < 1024) scrollTo(0, 0);
+  if (new URL(location.href).searchParams.has("cursor")) history.replaceState(history.state, "", url);
+  announcement.replaceChildren();
+  document.title = title;
+}
+
+// A hidden page asks for nothing.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden) event.preventDefault();
+});
 
 // A message beside the list.
 document.addEventListener("htmx:afterSwap", (event) => {
@@ -114,13 +164,35 @@ function showOpened() {
   const row = rows().find((each) => new URL(each.href).searchParams.get("message") === id && opened);
   row?.setAttribute("aria-current", "true");
   document.getElementById("message").scrollTop = 0;
+  showSearch();
   if (opened) document.getElementById("opened-title").focus({ preventScroll: innerWidth >= 1024 });
   else before?.focus();
+}
+
+// Search in the extra of a message: what does not hold the text is hidden, what holds it is unfolded.
+document.addEventListener("input", ({ target }) => {
+  if (target.closest(".json-search")) searchIn(document.getElementById("extra"), target.value.trim().toLowerCase());
+});
+
+function searchIn(json, wanted) {
+  for (const item of json.querySelectorAll(".leaf, details")) {
+    const holds = item.textContent.toLowerCase().includes(wanted);
+    const isBelowMatch = item.parentElement.closest("details")?.querySelector(":scope > summary .key")?.textContent.toLowerCase().includes(wanted);
+    item.hidden = !holds && !isBelowMatch;
+    item.classList.toggle("match", Boolean(wanted) && holds && item.matches(".leaf"));
+    if (wanted && holds && item.matches("details")) item.open = true;
+  }
+}
+
+function showSearch() {
+  for (const field of document.querySelectorAll(".json-search")) field.hidden = false;
 }
 
 function rows() {
   return [...document.querySelectorAll(".row")];
 }
+
+showSearch();
 
 // Filters that are not set stay out of the address.
 document.addEventListener("formdata", ({ target, formData }) => {

@@ -7,6 +7,7 @@ once; of those stored meanwhile, the ones that belong after the place that was r
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Position, StoredMessage
 from webhook_service.storage.database import Database
@@ -15,9 +16,19 @@ from webhook_service.storage.queries.pages import list_messages
 BATCH = 1_000  # messages
 
 
+def begin_batches(database: Database, wanted: MessageFilter, after: Position | None) -> Iterator[list[StoredMessage]]:
+    """Reads as ``read_batches`` does, but the first batch at once, so that StorageUnavailable comes before anything."""
+    batches = read_batches(database, wanted, after)
+    first = next(batches, None)
+    return chain([first], batches) if first else iter(())
+
+
 def read_batches(database: Database, wanted: MessageFilter, after: Position | None) -> Iterator[list[StoredMessage]]:
-    """Reads all messages that pass the filter and come after a place, oldest first, in batches that are never empty."""
-    query = MessageQuery(wanted, BATCH, after=after)
+    """Reads all messages that pass the filter and come after a place, oldest first, in batches that are never empty.
+
+    Test messages are left out.
+    """
+    query = MessageQuery(replace(wanted, for_programs=True), BATCH, after=after)
     while True:
         with database.snapshot() as snapshot:
             batch = list_messages(snapshot, query)

@@ -9,7 +9,13 @@ from webhook_service.domain.consumers import Consumer, ConsumerKind, ConsumerOpt
 from webhook_service.domain.limits import LAG_MAX
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.storage.models import ConsumerRow, MessageRow, StretchRow, UtcDateTime
-from webhook_service.storage.queries.messages import SELECT_MESSAGES, end_of_window, newest_place, to_messages
+from webhook_service.storage.queries.messages import (
+    FOR_PROGRAMS,
+    SELECT_MESSAGES,
+    end_of_window,
+    newest_place,
+    to_messages,
+)
 from webhook_service.storage.writing import Transaction
 
 LAG_WINDOW = 100_000  # messages that are looked at, by one statement, to count those that pass a filter
@@ -29,7 +35,7 @@ _named = _consumers.where(ConsumerRow.kind == bindparam("kind"), ConsumerRow.nam
 # SQLite's writers take turns, so it has no such lock and SQLAlchemy leaves it out there.
 _to_change = _named.with_for_update()
 _move = update(ConsumerRow).where(ConsumerRow.id == bindparam("consumer"))
-_within = (MessageRow.id > bindparam("after"), MessageRow.id <= bindparam("last"))
+_within = (MessageRow.id > bindparam("after"), MessageRow.id <= bindparam("last"), FOR_PROGRAMS)
 _ids = select(MessageRow.id).where(*_within).order_by(MessageRow.id).limit(bindparam("most"))
 _stretch = SELECT_MESSAGES.where(*_within).order_by(MessageRow.id)
 
@@ -167,7 +173,7 @@ def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
     """
     end = end_of_window(connection, consumer.handed, LAG_WINDOW)
     rest = select(MessageRow.id, MessageRow.received_at).where(
-        MessageRow.id > consumer.handed, MessageRow.id <= end, *_conditions(consumer.options.filter)
+        MessageRow.id > consumer.handed, MessageRow.id <= end, FOR_PROGRAMS, *_conditions(consumer.options.filter)
     )
     parts = (_given(consumer), rest)
     messages = sum(_count(connection, part) for part in parts)
@@ -182,7 +188,7 @@ def _given(consumer: Consumer) -> Select[int, datetime]:
     return (
         select(MessageRow.id, MessageRow.received_at)
         .join_from(StretchRow, MessageRow, is_within)
-        .where(StretchRow.consumer_id == consumer.id, *_conditions(consumer.options.filter))
+        .where(StretchRow.consumer_id == consumer.id, FOR_PROGRAMS, *_conditions(consumer.options.filter))
     )
 
 

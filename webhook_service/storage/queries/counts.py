@@ -41,7 +41,7 @@ def count_between(connection: Connection, since: datetime | None, until: datetim
 
 def read_timeline(connection: Connection, since: datetime, until: datetime, interval: Interval) -> Timeline:
     """Counts the messages in the range by interval; an interval at an end may lie in it only in part."""
-    start = _start_of(interval, HourCountRow.hour.expression, connection)
+    start = start_of(interval, HourCountRow.hour.expression, connection)
     whole = select(start, func.sum(HourCountRow.messages)).where(*_whole_hours(since, until)).group_by(start)
     counts = dict.fromkeys(interval.starts(since, until), 0)
     counts.update((moment, int(number)) for moment, number in connection.execute(whole))
@@ -52,7 +52,7 @@ def read_timeline(connection: Connection, since: datetime, until: datetime, inte
 
 def count_differences(connection: Connection) -> dict[str, int]:
     """Counts every message anew and returns for each table of counts how many of its rows are wrong."""
-    hour = _start_of(Interval.HOUR, MessageRow.ts.expression, connection)
+    hour = start_of(Interval.HOUR, MessageRow.ts.expression, connection)
     counted_and_kept: dict[str, tuple[AnySelect, AnySelect]] = {
         "sender_counts": (
             select(MessageRow.sender, func.count()).group_by(MessageRow.sender),
@@ -102,7 +102,7 @@ def _count_in_hour(connection: Connection, hour: datetime, since: datetime | Non
     return connection.scalars(select(func.count()).select_from(MessageRow).where(*inside)).one()
 
 
-def _start_of(interval: Interval, moment: ColumnElement[datetime], connection: Connection) -> ColumnElement[datetime]:
+def start_of(interval: Interval, moment: ColumnElement[datetime], connection: Connection) -> ColumnElement[datetime]:
     """Returns the start of the interval that a moment is in; on SQLite it is cut from the stored text."""
     if connection.dialect.name == "postgresql":
         return func.date_trunc(interval.value, moment, "UTC", type_=UtcDateTime)

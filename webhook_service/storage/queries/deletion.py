@@ -14,14 +14,14 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from webhook_service.domain.errors import StorageBusy
 from webhook_service.storage.database import Database
-from webhook_service.storage.models import MessageRow, QuarantineRow, ReceiptRow
+from webhook_service.storage.models import ActivityRow, MessageRow, QuarantineRow, ReceiptRow
 from webhook_service.storage.writing import Transaction
 
 TURN = 0.02  # seconds to hold the turn to write: a fifth of what a delivery may be made to wait, as some take longer
 FIRST_BATCH = 20  # rows
 LARGEST_BATCH = 2_000
 
-AnyRow = MessageRow | ReceiptRow | QuarantineRow
+AnyRow = MessageRow | ReceiptRow | QuarantineRow | ActivityRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Doomed:
 class Kept:
     """A table, the column that tells the age of a row, and the function that finds the rows about a phone number.
 
-    ``find_about`` returns one or more conditions, each for a part of those rows.
+    ``find_about`` returns one or more conditions, each for a part of those rows; None where no row is about anybody.
     """
 
     row: type[AnyRow]
     moment: InstrumentedAttribute[datetime]
-    find_about: Callable[[Connection, str], list[ColumnElement[bool]]]
+    find_about: Callable[[Connection, str], list[ColumnElement[bool]]] | None = None
 
     def before(self, moment: datetime, had: int | None = None) -> list[Doomed]:
         """Selects the rows from before a moment, oldest first; of messages, only those with an id up to ``had``."""
@@ -61,7 +61,7 @@ class Kept:
 
     def about(self, snapshot: Connection, number: str) -> list[Doomed]:
         """Selects the rows about a phone number."""
-        parts = self.find_about(snapshot, number)
+        parts = self.find_about(snapshot, number) if self.find_about else []
         return [Doomed(self.row, select(self.row.id).where(condition)) for condition in parts]
 
 
@@ -93,6 +93,7 @@ TABLES: Mapping[str, Kept] = {
     "messages": Kept(MessageRow, MessageRow.ts, _messages_about),
     "receipts": Kept(ReceiptRow, ReceiptRow.ts, _receipts_about),
     "quarantined deliveries": Kept(QuarantineRow, QuarantineRow.last_at, _quarantined_about),
+    "hours of activity": Kept(ActivityRow, ActivityRow.hour),
 }
 
 

@@ -7,7 +7,7 @@ from itertools import starmap
 from typing import Any, cast
 from unicodedata import normalize
 
-from sqlalchemy import Connection, Result, Table, func, select
+from sqlalchemy import Connection, Result, Table, func, select, update
 
 from webhook_service.domain.limits import MESSAGE_ID_MAX
 from webhook_service.domain.messages import Message, StoredMessage
@@ -15,7 +15,7 @@ from webhook_service.domain.results import Outcome
 from webhook_service.storage.models import MessageRow, read_columns
 from webhook_service.storage.queries.conflicts import COMPARED, find_different
 from webhook_service.storage.queries.insert import Row, insert_new, rows_in_a_statement, timestamp_value
-from webhook_service.storage.writing import Executor
+from webhook_service.storage.writing import Executor, Transaction
 
 _table = cast("Table", MessageRow.__table__)
 _COLUMNS = (
@@ -37,6 +37,8 @@ WINDOW = 10_000  # messages of the feed that are looked at, by one statement, fo
 RENAMED_DIGEST = 8  # bytes
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
+FOR_PROGRAMS = MessageRow.is_test.is_(None)
+"""The condition of whatever gives messages to programs, such as the feed: none of them is a test message."""
 
 
 def encode_message(message: Message, source: str | None = None) -> Row:
@@ -118,11 +120,13 @@ def find_message(connection: Connection, message_id: str) -> StoredMessage | Non
 def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMessage]:
     """Reads the first ``limit`` messages that were stored after the one with the id ``after``; 0 is before the first.
 
+    Test messages are left out.
+
     Writers take turns, each for a whole transaction: on SQLite there is one writer, on PostgreSQL an advisory lock. Ids
     are assigned within a turn, so they become visible in ascending order, whatever the number of nodes, and no message
     with a smaller id appears after a larger one was read.
     """
-    page = SELECT_MESSAGES.where(MessageRow.id > after).order_by(MessageRow.id).limit(limit)
+    page = SELECT_MESSAGES.where(MessageRow.id > after, FOR_PROGRAMS).order_by(MessageRow.id).limit(limit)
     return to_messages(connection.execute(page))
 
 
@@ -138,7 +142,7 @@ def read_feed_of(connection: Connection, source: str | None, after: int, limit: 
     end = end_of_window(connection, after)
     # Behind the function, or a database may take all messages of the source from its index to sort them.
     is_of_source = func.coalesce(MessageRow.source, "") == source
-    in_window = SELECT_MESSAGES.where(MessageRow.id > after, MessageRow.id <= end, is_of_source)
+    in_window = SELECT_MESSAGES.where(MessageRow.id > after, MessageRow.id <= end, is_of_source, FOR_PROGRAMS)
     messages = to_messages(connection.execute(in_window.order_by(MessageRow.id).limit(limit)))
     return messages, messages[-1].id if len(messages) == limit else end
 
@@ -147,6 +151,20 @@ def end_of_window(connection: Connection, after: int, size: int = WINDOW) -> int
     """Reads the id of the last of ``size`` messages after an id, or of the newest where there are fewer."""
     last = select(MessageRow.id).where(MessageRow.id > after).order_by(MessageRow.id).limit(1).offset(size - 1)
     return connection.scalar(last) or max(after, newest_place(connection))
+
+
+def mark_as_test(transaction: Transaction, message_ids: Sequence[str]) -> None:
+    """Marks messages that this transaction has stored as test messages."""
+    transaction.execute(update(MessageRow).where(MessageRow.message_id.in_(message_ids)).values(is_test=True))
+
+
+def read_newest(connection: Connection, after: int, limit: int) -> list[StoredMessage]:
+    """Reads the newest messages that were stored after the one with the id ``after``, test messages too, newest first.
+
+    There may be more than these when there are ``limit`` of them.
+    """
+    newest = SELECT_MESSAGES.where(MessageRow.id > after).order_by(MessageRow.id.desc()).limit(limit)
+    return to_messages(connection.execute(newest))
 
 
 def newest_place(connection: Connection) -> int:

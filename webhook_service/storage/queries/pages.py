@@ -22,6 +22,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     or_,
     select,
     table,
@@ -32,13 +33,15 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position, StoredMessage
 from webhook_service.domain.paging import Page
-from webhook_service.storage.models import MessageRow, UtcDateTime
+from webhook_service.storage.models import IS_NO_TEXT, MessageRow, UtcDateTime
 from webhook_service.storage.queries.counts import count_all, count_between, count_of_sender
-from webhook_service.storage.queries.messages import SELECT_MESSAGES, fold, to_messages
+from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, fold, to_messages
 
 STRETCH = 5_000  # messages
 TRIGRAM = 3  # characters; the index knows no shorter text
 MOST_TRIGRAMS = 32  # of a long text: they are selective enough, and FTS5 limits the length of a query
+
+TEXT = "text"  # the type of most messages
 
 _KEY_OF_PAGES = tuple_(MessageRow.ts, MessageRow.message_id)
 
@@ -60,10 +63,12 @@ def read_page(connection: Connection, query: MessageQuery) -> Page[StoredMessage
 def count_messages(connection: Connection, wanted: MessageFilter) -> int:
     """Counts the messages that pass a filter; for common filters, triggers keep the number."""
     match wanted:
-        case MessageFilter(recipient=None, provider=None, source=None, q=None, sender=None, since=since, until=until):
+        case MessageFilter(
+            recipient=None, provider=None, source=None, q=None, type=None, sender=None, since=since, until=until
+        ):
             return count_between(connection, since, until) if since or until else count_all(connection)
         case MessageFilter(
-            recipient=None, provider=None, source=None, q=None, sender=str(sender), since=None, until=None
+            recipient=None, provider=None, source=None, q=None, type=None, sender=str(sender), since=None, until=None
         ):
             return count_of_sender(connection, sender)
     narrow = [] if wanted.q is None else _narrow_down(connection, fold(wanted.q))
@@ -186,6 +191,10 @@ def _conditions(connection: Connection, wanted: MessageFilter) -> list[ColumnEle
         conditions.append(MessageRow.source == wanted.source)
     if wanted.provider is not None:
         conditions.append(_of_provider(connection, wanted.provider))
+    if wanted.type is not None:
+        conditions += _of_type(wanted.type)
+    if wanted.for_programs:
+        conditions.append(FOR_PROGRAMS)
     if wanted.since is not None:
         conditions.append(MessageRow.ts >= wanted.since)
     if wanted.until is not None:
@@ -206,3 +215,12 @@ def _of_provider(connection: Connection, provider: str) -> ColumnElement[bool]:
     if not connection.scalar(select(exists().where(written))):
         return unwritten
     return or_(unwritten, written) if connection.scalar(select(exists().where(unwritten))) else written
+
+
+def _of_type(kind: str) -> list[ColumnElement[bool]]:
+    """Returns the conditions that a message is of a type.
+
+    A database takes the index of rare types only for a query that says, in its own words, that it wants no text.
+    """
+    of_type = MessageRow.type == kind
+    return [of_type] if kind == TEXT else [of_type, literal_column(f"messages.{IS_NO_TEXT}")]

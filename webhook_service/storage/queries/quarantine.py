@@ -8,9 +8,21 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.paging import Page
 from webhook_service.domain.quarantine import Quarantined, QuarantineEntry, QuarantineSize, QuarantineSummary
+from webhook_service.domain.results import Reason
 from webhook_service.storage.models import QuarantineRow, QuarantineSizeRow
 
 _PROVIDER = func.coalesce(QuarantineRow.provider, QuarantineRow.source)
+_SUMMARIES = select(
+    QuarantineRow.id,
+    QuarantineRow.source,
+    _PROVIDER,
+    QuarantineRow.reason,
+    QuarantineRow.problems,
+    QuarantineRow.first_at,
+    QuarantineRow.last_at,
+    QuarantineRow.count,
+    func.length(QuarantineRow.raw),
+)
 
 
 def keep(connection: Connection, delivery: Quarantined, most_bytes: int = QUARANTINE_MAX_BYTES) -> bool:
@@ -92,24 +104,19 @@ def list_quarantined(
         conditions.append(QuarantineRow.reason == reason)
     if source is not None:
         conditions.append(QuarantineRow.source == source)
-    page = (
-        select(
-            QuarantineRow.id,
-            QuarantineRow.source,
-            _PROVIDER,
-            QuarantineRow.reason,
-            QuarantineRow.problems,
-            QuarantineRow.first_at,
-            QuarantineRow.last_at,
-            QuarantineRow.count,
-            func.length(QuarantineRow.raw),
-        )
-        .where(*conditions)
-        .order_by(QuarantineRow.id)
-        .limit(limit + 1)
-    )
+    page = _SUMMARIES.where(*conditions).order_by(QuarantineRow.id).limit(limit + 1)
     found = list(starmap(QuarantineSummary, connection.execute(page)))
     return Page.cut(found, limit, lambda summary: summary.id)
+
+
+def find_conflicts(connection: Connection, message_id: str, among: int) -> list[QuarantineSummary]:
+    """Finds deliveries that are kept since a message of theirs has this ID, which another one has; newest first.
+
+    Only the ``among`` newest that are kept for a conflict are looked at.
+    """
+    newest = _SUMMARIES.where(QuarantineRow.reason == Reason.ID_CONFLICT.value).order_by(QuarantineRow.id.desc())
+    kept = starmap(QuarantineSummary, connection.execute(newest.limit(among)))
+    return [each for each in kept if Reason.ID_CONFLICT.value in each.problems.get(message_id, ())]
 
 
 def release(connection: Connection, entry_id: int) -> bool:

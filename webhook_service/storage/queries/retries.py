@@ -15,7 +15,7 @@ from webhook_service.domain.destinations import Retry, WaitingMessage
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import MessageRow, StretchRow
-from webhook_service.storage.queries.messages import SELECT_MESSAGES, to_messages
+from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, to_messages
 from webhook_service.storage.writing import Transaction
 
 _retries: Select[Any] = select(RetryRow.id, RetryRow.feed_id, RetryRow.sender, RetryRow.attempts, RetryRow.first_at)
@@ -111,7 +111,7 @@ def find_senders_elsewhere(connection: Connection, consumer_id: int, before: int
     found = (
         select(MessageRow.sender)
         .join_from(StretchRow, MessageRow, is_within)
-        .where(StretchRow.consumer_id == consumer_id, StretchRow.after < before, others)
+        .where(StretchRow.consumer_id == consumer_id, StretchRow.after < before, others, FOR_PROGRAMS)
     )
     return set(connection.scalars(found.distinct()))
 

@@ -1,11 +1,15 @@
 """Totals of the store."""
 
+from datetime import datetime, timedelta
+
 from sqlalchemy import Connection, func, select
 
 from webhook_service.domain.statistics import Stats
 from webhook_service.storage.models import MessageRow, SenderCountRow, TotalsRow
 
 TOP_SENDERS = 10
+RATE_SPAN = timedelta(minutes=1)
+RATE_SAMPLE = 600  # messages
 
 
 def read_stats(connection: Connection) -> Stats:
@@ -25,3 +29,12 @@ def read_stats(connection: Connection) -> Stats:
         first_ts=totals[2],
         last_ts=totals[3],
     )
+
+
+def read_rate(connection: Connection, now: datetime) -> float:
+    """Returns how many messages a minute are stored now: those of the last minute, or by the newest 600 if more."""
+    newest = select(MessageRow.received_at).order_by(MessageRow.id.desc()).limit(RATE_SAMPLE)
+    recent = [moment for moment in connection.scalars(newest) if moment > now - RATE_SPAN]
+    if len(recent) < RATE_SAMPLE:
+        return float(len(recent))
+    return len(recent) * (RATE_SPAN / max(now - min(recent), timedelta(milliseconds=1)))

@@ -1,0 +1,75 @@
+"""Test messages go the whole way of a delivery; people see them, and no program is given them."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.support.app import application, deliver
+from tests.support.deliveries import SECRET, payload
+from webhook_service.domain.secrets import Secrets
+from webhook_service.intake.take_in import INTAKE
+from webhook_service.intake.testing import send_test_message
+from webhook_service.providers.base import Sample
+from webhook_service.providers.native import Native
+from webhook_service.providers.registry import PROVIDERS
+
+OWN = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture
+def client(database_url: str) -> Iterator[FlaskClient]:
+    """An application with every provider configured."""
+    secrets = {provider.name: Secrets("whsec_" + "c2VjcmV0" * 4) for provider in PROVIDERS}
+    options = {
+        provider.name: dict.fromkeys(provider.option_settings, "https://inbox.example") for provider in PROVIDERS
+    }
+    with application(
+        database_url, provider_secrets={**secrets, "native": Secrets(SECRET)}, provider_options=options
+    ) as made:
+        yield made
+
+
+@pytest.mark.parametrize("provider", [provider.name for provider in PROVIDERS])
+def test_a_test_message_is_verified_parsed_and_stored_as_such(provider: str, client: FlaskClient) -> None:
+    intake = client.application.extensions[INTAKE]
+
+    message_id, verdict = send_test_message(intake, intake.providers[provider])
+
+    assert verdict.accepted
+    assert verdict.secret is not None
+    stored = client.get(f"/messages/{message_id}").get_json()
+    assert (stored["provider"], stored["test"]) == (provider, True)
+
+
+def test_no_program_is_given_a_test_message(client: FlaskClient) -> None:
+    deliver(client, payload(message_id="real"))
+    assert client.post("/dashboard/setup/native/test", headers=OWN).status_code == 200
+
+    assert len(client.get("/messages").get_json()["data"]) == 2
+    assert [message["message_id"] for message in client.get("/feed").get_json()["data"]] == ["real"]
+    assert client.get("/export").text.count("\n") == 1
+    assert "test" not in client.get("/messages/real").get_json()
+
+
+def test_a_test_message_is_no_first_delivery(client: FlaskClient) -> None:
+    page = client.post("/dashboard/setup/native/test", headers=OWN).text
+
+    assert "Signed, verified and stored" in page
+    assert "Waiting for the first delivery" in client.get("/dashboard/setup/native").text
+
+
+def test_a_test_that_fails_says_why(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Native, "sample", lambda _self, _message: Sample("/webhook", b"{}", {"X-Signature": "0" * 64}))
+
+    page = client.post("/dashboard/setup/native/test", headers=OWN).text
+
+    assert "The test message was not stored: wrong_signature." in page
+    assert client.get("/quarantine").get_json()["data"] == []
+
+
+def test_nobody_can_deliver_a_test_message(client: FlaskClient) -> None:
+    deliver(client, payload(message_id="test-1", type="test", is_test=True, test=True))
+
+    assert "test" not in client.get("/messages/test-1").get_json()
+    assert len(client.get("/feed").get_json()["data"]) == 1

@@ -1,0 +1,83 @@
+"""Activity: what became of the deliveries of a source, hour by hour."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from webhook_service.domain.results import Result
+from webhook_service.domain.verdicts import Verdict
+
+
+class DeliveryOutcome(StrEnum):
+    """What became of a delivery as a whole. Each delivery has one, the first of these that is true of it."""
+
+    UNAVAILABLE = "unavailable"
+    """It could not be stored at the moment."""
+    CONFLICT = "conflict"
+    """Nothing of it was new, and another message has the ID of one of its messages; it was kept whole."""
+    QUARANTINED = "quarantined"
+    """It was kept whole, since a part of it or all of it was not understood, or not stored under its ID."""
+    REFUSED = "refused"
+    """Nothing of it was kept: its signature was wrong, or its body too large."""
+    CREATED = "created"
+    """Something of it was new."""
+    DUPLICATE = "duplicate"
+    """All of it was there already."""
+    EMPTY = "empty"
+    """There was nothing in it to store, as in a check of the address."""
+
+
+@dataclass(slots=True)
+class Activity:
+    """How many deliveries of a source had one outcome in the hour that begins at ``hour``.
+
+    ``last_at`` is when the latest of them came. ``last_reason`` and ``last_hint`` say why that was not accepted and
+    what would have made its signature right; they may be those of an earlier one that was diagnosed.
+    """
+
+    source: str
+    outcome: DeliveryOutcome
+    hour: datetime
+    count: int
+    last_at: datetime
+    last_reason: str | None = None
+    last_hint: str | None = None
+
+    def add(self, later: "Activity") -> None:
+        """Adds what came later to the same source and hour, with the same outcome."""
+        self.count += later.count
+        self.last_at = max(self.last_at, later.last_at)
+        if later.last_reason is not None and (later.last_hint is not None or later.last_reason != self.last_reason):
+            self.last_reason, self.last_hint = later.last_reason, later.last_hint
+
+
+@dataclass(frozen=True, slots=True)
+class SourceActivity:
+    """The deliveries of a source by their outcome: how many there were of each, and when the latest came."""
+
+    counts: Mapping[DeliveryOutcome, int] = field(default_factory=dict)
+    last_at: Mapping[DeliveryOutcome, datetime] = field(default_factory=dict)
+
+    @property
+    def latest(self) -> DeliveryOutcome | None:
+        """The outcome of the latest delivery; None when there is none."""
+        return max(self.last_at, key=lambda outcome: self.last_at[outcome], default=None)
+
+
+_OF_RESULTS = {
+    Result.UNAVAILABLE: DeliveryOutcome.UNAVAILABLE,
+    Result.CONFLICT: DeliveryOutcome.CONFLICT,
+    Result.INVALID_SIGNATURE: DeliveryOutcome.REFUSED,
+    Result.VALIDATION_ERROR: DeliveryOutcome.REFUSED,
+    Result.CREATED: DeliveryOutcome.CREATED,
+    Result.DUPLICATE: DeliveryOutcome.DUPLICATE,
+    Result.EMPTY: DeliveryOutcome.EMPTY,
+}
+
+
+def outcome_of(verdict: Verdict) -> DeliveryOutcome:
+    """Returns what a verdict says of its delivery as a whole."""
+    if verdict.quarantined and verdict.result is not Result.CONFLICT:
+        return DeliveryOutcome.QUARANTINED
+    return _OF_RESULTS[verdict.result]

@@ -1,0 +1,47 @@
+"""Test messages: the operator tries out the whole way of a delivery, and no program is given what comes of it.
+
+The mark is ``is_test`` of the message, which only this sets. A word in an ID or a type could be sent by anybody.
+"""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from webhook_service.domain.deliveries import Delivery
+from webhook_service.domain.messages import Message
+from webhook_service.domain.verdicts import Verdict
+from webhook_service.intake.take_in import Intake
+from webhook_service.providers.source import Source
+
+# Numbers that are kept for fiction: https://en.wikipedia.org/wiki/555_(telephone_number)
+SENDER = "+12025550143"
+RECIPIENT = "+12025550100"
+TEXT = "Test message from the dashboard"
+
+
+def send_test_message(intake: Intake, source: Source) -> tuple[str, Verdict]:
+    """Signs a message as its source would and takes it in; returns its ID and the verdict on the delivery."""
+    now = datetime.now(UTC)
+    message = Message(
+        message_id=f"test-{uuid4()}",
+        provider=source.provider.name,
+        sender=SENDER,
+        recipient=RECIPIENT,
+        ts=now.replace(microsecond=0),
+        received_at=now,
+        text=TEXT,
+    )
+    sample = source.sample(message)
+    headers = _Headers({name.lower(): value for name, value in sample.headers.items()})
+    (verdict,) = intake.take_in([Delivery(source.name, sample.body, headers, sample.path, now, is_test=True)])
+    return message.message_id, verdict
+
+
+class _Headers:
+    """The headers of a sample; a name is looked up whatever its case."""
+
+    def __init__(self, by_lower_name: dict[str, str]) -> None:
+        self._by_lower_name = by_lower_name
+
+    def get(self, name: str, /) -> str | None:
+        """Returns the value of a header; None when it is not there."""
+        return self._by_lower_name.get(name.lower())
