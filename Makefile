@@ -10,8 +10,11 @@ REACHED := exec -T nginx curl --silent --fail --max-time 5 --retry 60 --retry-de
   --output /dev/null http://127.0.0.1:8080/health/live
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
+# Tests wait for servers more than they compute.
+TEST_WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
+
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges provider-pages test-ha test-containers fuzz-contract bench bench-report bench-reads bench-nodes lint format lock vendor screenshots up up-postgres up-ha down-ha rolling-restart logs down destroy
+.PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges provider-pages test-ha test-containers test-containers-ha fuzz-contract bench bench-report bench-reads bench-nodes lint format lock vendor screenshots up up-postgres up-ha down-ha rolling-restart logs down destroy
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,7 +46,7 @@ run: install ## Serve on 127.0.0.1:8000 from SQLite in data/
 	@exec $(BIN)/webhook-service serve --migrate
 
 test: install-dev ## The whole suite but what needs containers or a cluster
-	@$(BIN)/pytest -n auto -m 'not containers and not ha'
+	@$(BIN)/pytest -n $(TEST_WORKERS) -m 'not containers and not ha'
 
 newcomer: ## The README's blocks from a clean clone, and how long each takes (port 8000 has to be free)
 	@$(PYTHON) -m tests.newcomer
@@ -76,7 +79,10 @@ $(JUDGES)/installed: requirements-judges.txt
 	@touch $@
 
 test-containers: install-dev ## What needs a Docker daemon
-	@$(BIN)/pytest -m containers
+	@$(BIN)/pytest -m 'containers and not ha' tests/containers
+
+test-containers-ha: install-dev ## Ten containers of the service and PostgreSQL under Patroni, whose leader is killed (some minutes)
+	@$(BIN)/pytest -m 'containers and ha' tests/containers
 
 fuzz-contract: FUZZ_SECONDS = 300
 fuzz-contract: install-dev ## Schemathesis against the service on each database, for FUZZ_SECONDS=300 each

@@ -27,6 +27,7 @@ import urllib3
 from tests.support.deliveries import signed, to_bytes
 from tests.support.processes import BIN, ROOT
 from tests.support.server import Server, free_port
+from tests.support.waiting import wait_until
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message
 from webhook_service.storage.database import Database
@@ -192,7 +193,7 @@ def measure_latency(setting: Setting, number: int, rate: float) -> tuple[float, 
         setting.declare([port])
         pool = urllib3.HTTPConnectionPool("127.0.0.1", server.port, maxsize=8)
         with setting.forwarders(1):
-            time.sleep(2)  # until it has declared its destination; nothing tells
+            wait_until(lambda: bool(server.get("/destinations").json()["data"]), "the forwarder to be there")
             begin = time.monotonic()
             for each in range(number):
                 pause = begin + each / rate - time.monotonic()

@@ -30,6 +30,7 @@ SECONDS = float(os.environ.get("ATTACK_SECONDS", "1"))
 DELIVERIES = 100  # at the least, beside each kind of hostile client
 # Without the defences most of these clients hold deliveries for 2 seconds and more; alone, p99 is below 50 ms here.
 P99 = 0.25  # seconds
+TIMES_AS_SLOW = 5  # as without hostile clients, on a machine that is busy with other work
 CLIENTS = 40
 
 HEAD = b"POST /webhook HTTP/1.1\r\nHost: localhost\r\n"
@@ -143,6 +144,9 @@ def percentile(percent: int, values: list[float]) -> float:
 @pytest.mark.parametrize("attack", KINDS.values(), ids=KINDS)
 def test_well_behaved_senders_and_readers_do_not_notice(attack: Attack, attacked: Server) -> None:
     workers = attacked.worker_pids()
+    with Load(attacked) as calm:
+        wait_until(lambda: len(calm.answers) >= DELIVERIES, "deliveries without hostile clients")
+    longest = max(P99, TIMES_AS_SLOW * percentile(99, [answer.seconds for answer in calm.answers]))
     read_seconds = []
     with under_attack(attack, attacked), Load(attacked) as load:
         begun = monotonic()
@@ -152,8 +156,8 @@ def test_well_behaved_senders_and_readers_do_not_notice(attack: Attack, attacked
             read_seconds.append(monotonic() - asked)
 
     assert load.statuses() == {200}
-    assert percentile(99, [answer.seconds for answer in load.answers]) < P99
-    assert percentile(99, read_seconds) < P99
+    assert percentile(99, [answer.seconds for answer in load.answers]) < longest
+    assert percentile(99, read_seconds) < longest
     assert attacked.worker_pids() == workers
 
 

@@ -250,7 +250,7 @@ def test_bad_parameters_are_422_naming_them(sqlite_client: Client) -> None:
         ("/export?form=%2B1", {"form": ["Unknown parameter. Did you mean 'from'?"]}),
         ("/messages?LIMIT=1", {"LIMIT": ["Unknown parameter. Did you mean 'limit'?"]}),
         ("/receipts?mesage_id=a", {"mesage_id": ["Unknown parameter. Did you mean 'message_id'?"]}),
-        ("/feed?cursor=*", {"cursor": ["Unknown parameter. Known ones: after, limit, source."]}),
+        ("/feed?cursor=*", {"cursor": ["Unknown parameter. Known ones: after, limit, since, source, wait."]}),
         ("/quarantine?=1", {"": ["Unknown parameter. Known ones: cursor, limit, reason, source."]}),
         ("/stats/timeline?intervall=hour", {"intervall": ["Unknown parameter. Did you mean 'interval'?"]}),
         ("/stats?since=2025-01-15T10:00:00Z", {"since": ["Unknown parameter: there are none here."]}),

@@ -119,7 +119,7 @@ def test_the_metrics_know_each_destination(client: FlaskClient, database: Databa
     disable(database, shop)
     text = client.get("/metrics").text
 
-    for name in ("paused", "retries_waiting", "pushes_failed"):
+    for name in ("paused", "retries_waiting", "pushes_failed_total"):
         assert f'destination_{name}{{destination="shop"}} 1.0' in text
 
 

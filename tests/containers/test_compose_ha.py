@@ -17,7 +17,7 @@ from tests.support.deliveries import payload, signed, to_bytes
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.containers, pytest.mark.ha, pytest.mark.timeout(900)]
 
 NOT_DEPLOYED = shutil.ignore_patterns(".git", ".venv", ".env", ".*_cache", "__pycache__", "data", "tests")
 NODES = ("db1", "db2", "db3")

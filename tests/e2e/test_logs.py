@@ -44,7 +44,7 @@ def test_a_delivery_tells_what_became_of_it(server: Server) -> None:
 
     created, duplicate = (line_of(server, "POST", "/webhook", raw, **signed(raw)) for _ in range(2))
 
-    assert created.keys() == duplicate.keys() == OF_A_REQUEST | {"provider", "message_id", "dup", "result"}
+    assert created.keys() == duplicate.keys() == OF_A_REQUEST | {"source", "provider", "message_id", "dup", "result"}
     told = [(line["provider"], line["message_id"], line["dup"], line["result"]) for line in (created, duplicate)]
     assert told == [
         ("native", content["message_id"], False, "created"),
@@ -69,7 +69,7 @@ def test_a_refused_delivery_tells_why(
     line = line_of(server, "POST", "/webhook", raw, **headers)
 
     quarantined = {"quarantined"} if result == "validation_error" else set()
-    assert line.keys() == OF_A_REQUEST | {"provider", "result", "reason"} | quarantined
+    assert line.keys() == OF_A_REQUEST | {"source", "provider", "result", "reason"} | quarantined
     assert (line["provider"], line["result"], line["reason"]) == ("native", result, reason)
 
 

@@ -37,7 +37,7 @@ FAULTS: dict[str, tuple[Break, Callable[[Node], None]]] = {
     "switched over": (lambda cluster, _: cluster.switch_over(), lambda _: None),
 }
 """What happens to the leader, and what brings it back."""
-IN_SHORT = ("crashed", "frozen", "cut off", "switched over")
+IN_SHORT = ("crashed", "frozen", "switched over")
 
 
 def lost(load: Load, node: Node) -> set[str]:

@@ -23,11 +23,20 @@ NEEDED = ("unshare", "runuser", "adduser", "openssl", "nginx", "pg_lsclusters")
 
 # Which file runs the blocks of a page.
 RUN_BY = {
+    "consumers.md": "tests/blueprints/test_consumers.py",  # but for its single calls, which the contract has too
     "feed.md": "tests/blueprints/test_feed.py",
     "operations.md": "tests/e2e/test_restore.py",
-    "providers.md": "tests/newcomer/test_pages.py",
+    "providers/native.md": "tests/newcomer/test_pages.py",
     "server.md": "tests/newcomer/test_pages.py",
     "upgrading.md": "tests/newcomer/test_pages.py",
+}
+
+# Why nothing runs the blocks of a page as they are written.
+NOT_RUN = {
+    "destinations.md": "they name receivers elsewhere, or need containers; tests/outlet runs the commands",
+    "high-availability.md": "they set up three machines; tests/ha runs what they install",
+    "litestream.md": "they name an object store elsewhere",
+    "monitoring.md": "they install Prometheus; tests/deploy has its own tools check the files",
 }
 
 
@@ -36,8 +45,9 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"^ *```sh\n(.*?)```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_the_blocks_of_every_page_are_run() -> None:
-    assert {page.name for page in DOCS.glob("*.md") if blocks(page.name)} == RUN_BY.keys()
+def test_the_blocks_of_every_page_are_run_or_it_is_said_why_not() -> None:
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    assert {page for page in pages if blocks(page)} == RUN_BY.keys() | NOT_RUN.keys()
     assert all((ROOT / file).exists() for file in RUN_BY.values())
 
 
@@ -52,7 +62,7 @@ def run(block: str, folder: Path, environ: dict[str, str]) -> str:
 
 
 def test_a_delivery_is_made_by_curl_as_the_page_of_providers_says(sqlite_url: str, tmp_path: Path) -> None:
-    (block,) = blocks("providers.md")
+    (block,) = blocks("providers/native.md")
 
     with Server(sqlite_url, WEB_CONCURRENCY="1") as server:
         body = to_bytes(payload()).decode()

@@ -51,7 +51,7 @@ def large(postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with administration(postgresql_url) as connection:
         connection.execute(SLOW)
         connection.execute(
-            "INSERT INTO messages (message_id, provider, sender, recipient, ts, type, received_at)"
+            "INSERT INTO messages (message_id, source, sender, recipient, ts, type, received_at)"
             f" SELECT 'row-' || n, 'native', '+1', '+2', now(), 'text', now() FROM generate_series(1, {ROWS}) AS n"
         )
     add_migration(tmp_path, monkeypatch, "slowly(message_id)")

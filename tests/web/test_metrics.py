@@ -23,8 +23,8 @@ MEBIBYTE = 2**20
 def test_what_has_not_happened_yet_is_zero(client: FlaskClient) -> None:
     shown = client.get("/metrics").text
 
-    assert 'webhook_requests_total{provider="native",result="conflict"} 0.0' in shown
-    assert 'webhook_items_total{kind="message",outcome="conflict",provider="native"} 0.0' in shown
+    assert 'webhook_requests_total{provider="native",result="conflict",source="native"} 0.0' in shown
+    assert 'webhook_items_total{kind="message",outcome="conflict",provider="native",source="native"} 0.0' in shown
 
 
 def test_the_database_and_its_disk_are_measured(server: Server) -> None:
@@ -43,7 +43,7 @@ def test_what_can_not_be_read_has_no_sample_and_the_rest_is_shown(sqlite_client:
     shown = sqlite_client.get("/metrics").text
 
     assert "quarantine_bytes{" not in shown
-    assert 'webhook_requests_total{provider="native",result="created"} 1.0' in shown
+    assert 'webhook_requests_total{provider="native",result="created",source="native"} 1.0' in shown
 
 
 def test_the_durations_are_there_in_milliseconds_over_all_paths(server: Server) -> None:

@@ -18,7 +18,7 @@ from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.limits import ATTEMPTS_MAX, LEASES_MAX
 from webhook_service.outlet.books import Books
 from webhook_service.outlet.consumers import Consumers
-from webhook_service.outlet.desk import RENEWED_AFTER, Desk, Taken
+from webhook_service.outlet.desk import AHEAD, RENEWED_AFTER, Desk, Taken
 from webhook_service.outlet.leases import Locked, pass_over
 from webhook_service.outlet.outlook import look
 from webhook_service.storage.database import Database
@@ -29,7 +29,7 @@ from webhook_service.storage.queries.retries import has_due
 from webhook_service.storage.writing import Transaction
 
 TURN = 0.02  # seconds between two turns, where they are short
-SHARE = 4  # times as long as a turn took is what follows it: it holds up the threads that push
+SHARE = 4  # times as long as a turn took is what follows it where there is much to push, as it holds that up
 LONGEST_TURN = 0.25
 CLOSER_LOOK = 0.5  # seconds between two looks for what no new message announces: retries, leases that have expired
 FIRST_PAUSE, LONGEST_PAUSE = 0.3, 2.0  # seconds between two turns while the database is away
@@ -141,7 +141,9 @@ class Forwarder:
             if pause < FIRST_PAUSE:
                 _log.warning("pushes go on once the database is back: %s", unavailable.failure)
             return min(LONGEST_PAUSE, max(pause * 2, FIRST_PAUSE))
-        return min(LONGEST_TURN, max(TURN, SHARE * (time.monotonic() - began)))
+        if any(desk.room < AHEAD // 2 for desk in self._desks):
+            return min(LONGEST_TURN, max(TURN, SHARE * (time.monotonic() - began)))
+        return TURN
 
     def _begin_to_stop(self) -> None:
         longest = max((destination.target.timeouts.total for destination in self.destinations), default=0.0)
