@@ -7,9 +7,12 @@ import pytest
 
 from tests.support.consumers import Desk, ids, store
 from tests.support.forwarding_destinations import destination, forwarding
+from tests.support.messages import message
 from tests.support.processes import environment, run_cli
 from tests.support.receivers import Receiver
 from tests.support.waiting import wait_until
+from webhook_service.domain.deliveries import Contents
+from webhook_service.intake.commit import Writes, commit
 from webhook_service.storage.database import Database
 
 
@@ -39,6 +42,16 @@ def test_a_consumer_gets_messages_again_that_pass_a_filter(database: Database, d
         again += ids(lease)
         desk.ack(lease)
     assert again == ["m1", "m3"]
+
+
+@pytest.mark.parametrize("choice", [("--id", "test", "--id", "m1"), ("--since", "2000-01-01T00:00:00Z")])
+def test_no_test_message_is_given_again(choice: tuple[str, ...], database: Database, database_url: str) -> None:
+    commit(database, [Writes.of(Contents(messages=(message("test"),)), is_test=True)])
+    store(database, "m1")
+
+    tried = run_cli("resend", "--consumer", "crm", *choice, "--dry-run", environ=environment(database_url))
+
+    assert tried.stdout == "1 messages would be given again\n"
 
 
 def test_a_destination_gets_them_pushed_again(database: Database, database_url: str, receiver: Receiver) -> None:

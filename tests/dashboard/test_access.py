@@ -37,7 +37,7 @@ def sign_in(client: FlaskClient, token: str = TOKEN, **form: str) -> TestRespons
 
 def routes(client: FlaskClient) -> list[tuple[str, str, str]]:
     """Every route of the dashboard: its endpoint, a method and a path."""
-    values: dict[str, Any] = {"name": "native", "entry_id": 1, "digest": "0"}
+    values: dict[str, Any] = {"name": "native", "entry_id": 1, "dead_letter_id": 1, "digest": "0"}
     found = []
     for rule in client.application.url_map.iter_rules():
         if rule.endpoint.startswith("dashboard_"):

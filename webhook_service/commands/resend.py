@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 import click
@@ -83,10 +84,10 @@ def _load_filter(parameters: dict[str, str]) -> MessageFilter:
 
 
 class _ByFilter:
-    """Messages that pass a filter."""
+    """Messages that pass a filter, without test messages."""
 
     def __init__(self, database: Database, wanted: MessageFilter) -> None:
-        self._database, self._wanted = database, wanted
+        self._database, self._wanted = database, replace(wanted, for_programs=True)
 
     def count(self) -> int:
         with self._database.long_snapshot() as snapshot:
@@ -99,14 +100,14 @@ class _ByFilter:
 
 
 class _ByIds:
-    """Messages that are named one by one."""
+    """Messages that are named one by one, without test messages."""
 
     def __init__(self, database: Database, message_ids: tuple[str, ...]) -> None:
         with database.primary_snapshot() as snapshot:
             found = {message_id: find_message(snapshot, message_id) for message_id in message_ids}
         if missing := [repr(message_id) for message_id, message in found.items() if message is None]:
             raise click.ClickException(f"there is no message {', '.join(missing)}")
-        self._ids = [message.id for message in found.values() if message is not None]
+        self._ids = [message.id for message in found.values() if message and not message.is_test]
 
     def count(self) -> int:
         return len(self._ids)

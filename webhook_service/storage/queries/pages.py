@@ -62,15 +62,11 @@ def read_page(connection: Connection, query: MessageQuery) -> Page[StoredMessage
 
 def count_messages(connection: Connection, wanted: MessageFilter) -> int:
     """Counts the messages that pass a filter; for common filters, triggers keep the number."""
-    match wanted:
-        case MessageFilter(
-            recipient=None, provider=None, source=None, q=None, type=None, sender=None, since=since, until=until
-        ):
-            return count_between(connection, since, until) if since or until else count_all(connection)
-        case MessageFilter(
-            recipient=None, provider=None, source=None, q=None, type=None, sender=str(sender), since=None, until=None
-        ):
-            return count_of_sender(connection, sender)
+    if wanted == MessageFilter(since=wanted.since, until=wanted.until):
+        is_all = wanted.since is None and wanted.until is None
+        return count_all(connection) if is_all else count_between(connection, wanted.since, wanted.until)
+    if wanted.sender is not None and wanted == MessageFilter(sender=wanted.sender):
+        return count_of_sender(connection, wanted.sender)
     narrow = [] if wanted.q is None else _narrow_down(connection, fold(wanted.q))
     counted = select(func.count()).select_from(MessageRow).where(*narrow, *_conditions(connection, wanted))
     return connection.scalars(counted).one()
