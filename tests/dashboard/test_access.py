@@ -13,6 +13,8 @@ from itsdangerous import TimestampSigner
 from werkzeug.test import TestResponse
 
 from tests.support.app import application, deliver
+from tests.support.forwarding_destinations import destination
+from webhook_service.configuration.loading import Configuration
 from webhook_service.dashboard.pages import CONTENT_SECURITY_POLICY
 from webhook_service.domain.secrets import Secrets
 from webhook_service.web.sessions import SESSION_COOKIE, SESSION_LENGTH
@@ -25,8 +27,10 @@ OPEN = {"dashboard_assets.show", "dashboard_sign_in.show", "dashboard_sign_in.si
 
 @pytest.fixture
 def client(sqlite_url: str) -> Iterator[FlaskClient]:
-    """An application with a token, and one delivery in quarantine."""
-    with application(sqlite_url, api_token=Secrets(TOKEN)) as made:
+    """An application with a token, a consumer, a destination, and one delivery in quarantine."""
+    configuration = Configuration(destinations={"native": destination("https://shop.example", "native")})
+    with application(sqlite_url, api_token=Secrets(TOKEN), configuration=configuration) as made:
+        made.put("/consumers/native", json={}, headers={"Authorization": f"Bearer {TOKEN}"})
         deliver(made, {"message_id": "bad"})
         yield made
 
