@@ -7,13 +7,20 @@ from flask.testing import FlaskClient
 
 from tests.support.app import application, deliver
 from tests.support.deliveries import SECRET, payload
+from tests.support.preset_keys import declaration, secret
 from webhook_service.domain.secrets import Secrets
-from webhook_service.intake.take_in import INTAKE
-from webhook_service.intake.testing import send_test_message
+from webhook_service.intake.take_in import INTAKE, Intake
+from webhook_service.intake.testing import can_be_tested, send_test_message
 from webhook_service.providers.base import Sample
+from webhook_service.providers.declared import Declared
 from webhook_service.providers.native import Native
+from webhook_service.providers.presets import PRESETS
 from webhook_service.providers.registry import PROVIDERS
+from webhook_service.providers.source import Source
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.messages import find_message
 
+MAX_BODY = 100_000
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -34,7 +41,7 @@ def client(database_url: str) -> Iterator[FlaskClient]:
 def test_a_test_message_is_verified_parsed_and_stored_as_such(provider: str, client: FlaskClient) -> None:
     intake = client.application.extensions[INTAKE]
 
-    message_id, verdict = send_test_message(intake, intake.providers[provider])
+    message_id, verdict = send_test_message(intake, intake.sources[provider])
 
     assert verdict.accepted
     assert verdict.secret is not None
@@ -60,7 +67,9 @@ def test_a_test_message_is_no_first_delivery(client: FlaskClient) -> None:
 
 
 def test_a_test_that_fails_says_why(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Native, "sample", lambda _self, _message: Sample("/webhook", b"{}", {"X-Signature": "0" * 64}))
+    monkeypatch.setattr(
+        Native, "sample", lambda _self, _message, _path: Sample("/webhook", b"{}", {"X-Signature": "0" * 64})
+    )
 
     page = client.post("/dashboard/setup/native/test", headers=OWN).text
 
@@ -73,3 +82,21 @@ def test_nobody_can_deliver_a_test_message(client: FlaskClient) -> None:
 
     assert "test" not in client.get("/messages/test-1").get_json()
     assert len(client.get("/feed").get_json()["data"]) == 1
+
+
+def test_every_preset_that_can_be_signed_here_can_be_tested(database: Database) -> None:
+    sources = {name: Source(name, Declared(declaration(name), Secrets(secret(name)))) for name in PRESETS}
+    intake = Intake(sources, database, max_body_bytes=MAX_BODY)
+    intake.counting.stop()
+
+    testable = {name for name, source in sources.items() if can_be_tested(source)}
+    problems = {}
+    for name in testable:
+        message_id, verdict = send_test_message(intake, sources[name])
+        with database.snapshot() as snapshot:
+            stored = find_message(snapshot, message_id)
+        if stored is None or not stored.is_test or stored.source != name:
+            problems[name] = (message_id, verdict)
+
+    assert problems == {}
+    assert testable == {name for name in PRESETS if declaration(name).rules.is_symmetric}

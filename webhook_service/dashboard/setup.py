@@ -9,7 +9,7 @@ from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order
 from webhook_service.intake.take_in import Intake
-from webhook_service.intake.testing import send_test_message
+from webhook_service.intake.testing import can_be_tested, send_test_message
 from webhook_service.providers.guides import setup_of
 from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
@@ -57,7 +57,13 @@ def setup_pages(database: Database, intake: Intake) -> Pages:
 
     def _show_list(tested: str = "", result: TestResult | None = None) -> str:
         cards = [
-            (_progress(database, name), setup_of(source.provider), _address(source), command(name))
+            (
+                _progress(database, name),
+                setup_of(source.provider),
+                _address(source),
+                command(name),
+                can_be_tested(source),
+            )
             for name, source in sources.items()
         ]
         kinds = {source.provider.name for source in sources.values()}
@@ -73,7 +79,7 @@ def setup_pages(database: Database, intake: Intake) -> Pages:
 
     @pages.post("/dashboard/setup/<name>/test")
     def send_test(name: str) -> str:
-        if name not in sources:
+        if name not in sources or not can_be_tested(sources[name]):
             abort(404)
         message_id, verdict = send_test_message(intake, sources[name])
         result = TestResult(message_id, None if verdict.accepted else verdict.detail or verdict.reason)

@@ -10,6 +10,7 @@ from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.messages import Message
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.take_in import Intake
+from webhook_service.providers.declared import CannotSign
 from webhook_service.providers.source import Source
 
 # Numbers that are kept for fiction: https://en.wikipedia.org/wiki/555_(telephone_number)
@@ -18,10 +19,31 @@ RECIPIENT = "+12025550100"
 TEXT = "Test message from the dashboard"
 
 
+def can_be_tested(source: Source) -> bool:
+    """Tells whether a message can be signed as the source would: some providers sign with a key that only they have."""
+    try:
+        source.sample(_message(source))
+    except CannotSign:
+        return False
+    return True
+
+
 def send_test_message(intake: Intake, source: Source) -> tuple[str, Verdict]:
-    """Signs a message as its source would and takes it in; returns its ID and the verdict on the delivery."""
+    """Signs a message as its source would and takes it in; returns its ID and the verdict on the delivery.
+
+    Raises CannotSign for a source that can't be tested.
+    """
+    message = _message(source)
+    sample = source.sample(message)
+    headers = _Headers({name.lower(): value for name, value in sample.headers.items()})
+    delivery = Delivery(source.name, sample.body, headers, sample.path, message.received_at, is_test=True)
+    (verdict,) = intake.take_in([delivery])
+    return verdict.message_id or message.message_id, verdict  # not every provider gives messages such an ID
+
+
+def _message(source: Source) -> Message:
     now = datetime.now(UTC)
-    message = Message(
+    return Message(
         message_id=f"test-{uuid4()}",
         provider=source.provider.name,
         sender=SENDER,
@@ -30,10 +52,6 @@ def send_test_message(intake: Intake, source: Source) -> tuple[str, Verdict]:
         received_at=now,
         text=TEXT,
     )
-    sample = source.sample(message)
-    headers = _Headers({name.lower(): value for name, value in sample.headers.items()})
-    (verdict,) = intake.take_in([Delivery(source.name, sample.body, headers, sample.path, now, is_test=True)])
-    return message.message_id, verdict
 
 
 class _Headers:
