@@ -60,6 +60,8 @@ def test_killed_forwarders_lose_nothing_and_keep_the_order(faulty_url: str, rece
                 victim.start()
                 wait_until(lambda: len(receiver.received) > before, "a push")  # noqa: B023  # at once
         assert_each_came_in_order(receiver, faulty_url, again_at_most=KILLS * IN_HAND)
+        for forwarder in forwarders:
+            forwarder.wait_until_ready()
         assert [forwarder.stop() for forwarder in forwarders] == [0, 0]
     assert "Traceback" not in "".join(forwarder.log() for forwarder in forwarders)
 

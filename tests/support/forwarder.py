@@ -9,6 +9,7 @@ from typing import Self
 
 from tests.support.forwarding_destinations import SECRET
 from tests.support.processes import BIN, ROOT, environment
+from tests.support.waiting import wait_until
 
 STOP_PATIENCE = 60.0  # seconds
 
@@ -32,6 +33,7 @@ retry = {{first = 0.1, longest = 0.1, total = 600}}
         self.environ = environment(database_url, CONFIG_FILE=str(config), SHOP_SECRET=SECRET)
         self._log = folder / f"forwarder-{id(self)}.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._said_before = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -51,7 +53,12 @@ retry = {{first = 0.1, longest = 0.1, total = 600}}
         """Starts it, without waiting for a push."""
         command: list[str | Path] = [BIN / "webhook-service", "forward", "--lease-seconds", "5"]
         with self._log.open("ab") as log:
+            self._said_before = log.tell()
             self._process = subprocess.Popen(command, cwd=ROOT, env=self.environ, stderr=log)
+
+    def wait_until_ready(self) -> None:
+        """Waits until it pushes, or would if there were something to push."""
+        wait_until(lambda: b"pushing to shop" in self._log.read_bytes()[self._said_before :], "the forwarder")
 
     def kill(self) -> None:
         """Ends it at once."""

@@ -31,6 +31,7 @@ def forward(lease_seconds: float) -> None:
 
     Any number of these may run, on any number of machines: they share the work.
     """
+    stop = _stop_signal()
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     with plain_failures():
         settings = Settings.from_env()
@@ -44,7 +45,7 @@ def forward(lease_seconds: float) -> None:
         for name in forgotten:
             _log.warning("destination %s is declared no more; its place in the feed is kept", name)
         _log.info("pushing to %s", ", ".join(sorted(settings.configuration.destinations)))
-        forwarder.run(_stop_signal())
+        forwarder.run(stop)
         _log.info("stopped")
     finally:
         database.close()
