@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,12 @@ DATABASES = ("sqlite", "postgresql")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Names a folder that all processes of this session share."""
+    """Names a folder that all processes of this session share, and lets those that it starts be interrupted.
+
+    A shell that starts the suite in the background has it ignore Ctrl-C, which every process would inherit.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         os.environ[SESSION_DIRECTORY] = tempfile.mkdtemp(prefix="webhook_service-")
 

@@ -55,11 +55,13 @@ def test_a_trickle_goes_on_until_it_is_interrupted_and_can_be_taken_up_again(
 
 def trickle_until(number: int, url: str, client: FlaskClient) -> int:
     """Has messages trickle in until there are more than a number; returns how many there are."""
-    trickle = subprocess.Popen(
-        [BIN / "webhook-service", "demo", "--count", "20", "--trickle"], cwd=ROOT, env=environment(url)
-    )
-    wait_until(lambda: client.get("/stats").get_json()["total_messages"] > number, "a message")
-    trickle.send_signal(SIGINT)
-    assert trickle.wait(60) == 0
+    command = [str(BIN / "webhook-service"), "demo", "--count", "20", "--trickle"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(url)) as trickle:
+        try:
+            wait_until(lambda: client.get("/stats").get_json()["total_messages"] > number, "a message")
+            trickle.send_signal(SIGINT)
+            assert trickle.wait(60) == 0
+        finally:
+            trickle.kill()
     total: int = client.get("/stats").get_json()["total_messages"]
     return total

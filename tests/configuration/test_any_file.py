@@ -62,7 +62,7 @@ def written(table: dict[str, Any]) -> str:
     return "[sources.x]\n" + "".join(f"{json.dumps(key)} = {inline(value)}\n" for key, value in table.items())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
 @given(TABLES)
 def test_any_table_of_a_source_is_taken_or_refused_with_lines(tmp_path: Path, table: dict[str, Any]) -> None:
     configuration, problems = declare(tmp_path, written(table), {"A": SECRET})
@@ -73,7 +73,7 @@ def test_any_table_of_a_source_is_taken_or_refused_with_lines(tmp_path: Path, ta
     assert "\x1b" not in "".join(problems)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
 @given(st.text(alphabet="[]{}=\"'#.,\n\r\t ab1-\\\x00é", max_size=60))
 def test_any_text_is_a_file_or_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "any.toml"
