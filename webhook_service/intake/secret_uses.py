@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
-from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.errors import StorageError
 from webhook_service.domain.results import Result
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.providers.source import Sources
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.sources import write_secret_uses
+from webhook_service.storage.queries.secrets import write_secret_uses
 
 PAUSE = timedelta(minutes=1)  # between two times that the use of a secret is written down
 PATIENCE = 0.2  # seconds to wait for the turn to write
@@ -29,7 +29,7 @@ class SecretUses:
         self._lock = Lock()
 
     def note(self, verdicts: Iterable[Verdict]) -> None:
-        """Notes the secrets by which deliveries were verified just now, unless the database is away."""
+        """Notes the secrets by which deliveries were verified just now, unless the database can't take it."""
         if not self._watched:
             return
         now = datetime.now(UTC)
@@ -48,7 +48,7 @@ class SecretUses:
         try:
             with self._database.transaction(PATIENCE) as transaction:
                 write_secret_uses(transaction, due)
-        except StorageUnavailable:
+        except StorageError:
             with self._lock:
                 for use in due:
                     self._written.pop(use, None)
