@@ -108,6 +108,13 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, problem
     assert problem in problems(tmp_path, text)
 
 
+def test_a_misspelt_provider_key_is_named_beside_the_missing_one(tmp_path: Path) -> None:
+    assert problems(tmp_path, '[sources.x]\nprovidr = "native"\nsecrets = [{env = "A"}]') == [
+        "line 1: sources.x.provider: missing",
+        "line 2: sources.x.providr: unknown key; did you mean provider?",
+    ]
+
+
 def test_a_source_at_the_address_of_a_provider_that_the_environment_sets_up_is_refused(tmp_path: Path) -> None:
     found = problems(tmp_path, '[sources.native]\nprovider = "native"\nsecrets = [{env = "A"}]', Native)
 

@@ -70,6 +70,7 @@ class _Reading:
         secrets = _take_secrets(table)
         route, targets = _take_route(table)
         if kind is None:
+            table.report_misspelt("provider")  # which other keys are known depends on the provider
             return None
         provider: Provider | None
         if kind in self._known:
