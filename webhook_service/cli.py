@@ -1,28 +1,48 @@
 """The console script ``webhook-service``."""
 
 import os
+import pkgutil
 from pathlib import Path
 
 import click
 
-from webhook_service.commands.backup import backup
-from webhook_service.commands.config import config
-from webhook_service.commands.demo import demo
-from webhook_service.commands.export import export
-from webhook_service.commands.forward import forward
-from webhook_service.commands.import_ import import_
-from webhook_service.commands.listen import listen
-from webhook_service.commands.migrate import migrate
-from webhook_service.commands.prune import erase, prune
-from webhook_service.commands.quarantine import quarantine
-from webhook_service.commands.resend import resend
-from webhook_service.commands.send import send
-from webhook_service.commands.serve import serve
-from webhook_service.commands.sources import sources
-from webhook_service.commands.stats import stats
+COMMANDS = {
+    "backup": "webhook_service.commands.backup:backup",
+    "config": "webhook_service.commands.config:config",
+    "demo": "webhook_service.commands.demo:demo",
+    "erase": "webhook_service.commands.prune:erase",
+    "export": "webhook_service.commands.export:export",
+    "forward": "webhook_service.commands.forward:forward",
+    "import": "webhook_service.commands.import_:import_",
+    "listen": "webhook_service.commands.listen:listen",
+    "migrate": "webhook_service.commands.migrate:migrate",
+    "prune": "webhook_service.commands.prune:prune",
+    "quarantine": "webhook_service.commands.quarantine:quarantine",
+    "resend": "webhook_service.commands.resend:resend",
+    "send": "webhook_service.commands.send:send",
+    "serve": "webhook_service.commands.serve:serve",
+    "sources": "webhook_service.commands.sources:sources",
+    "stats": "webhook_service.commands.stats:stats",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _LazyGroup(click.Group):
+    """Imports a command when it is called: to load the libraries of all takes longer than most commands need."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        if name not in self.commands:
+            command: click.Command = pkgutil.resolve_name(COMMANDS[name])
+            _add_options(command)
+            self.add_command(command)
+        return self.commands[name]
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="webhook_service", message="%(prog)s %(version)s")
 def main() -> None:
     """A self-hosted inbox for provider messages."""
@@ -61,11 +81,3 @@ def _add_options(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for below in command.commands.values():
             _add_options(below)
-
-
-for command in (
-    *(serve, migrate, forward, listen, resend, send, demo, backup, export, import_),
-    *(prune, erase, stats, sources, quarantine, config),
-):
-    main.add_command(command)
-_add_options(main)
