@@ -12,13 +12,12 @@ import orjson
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
+from webhook_service.commands.filters import filter_options, load_filter
 from webhook_service.commands.private_files import create_private
 from webhook_service.domain.messages import MessageFilter, Order, Position
 from webhook_service.schemas.cursors import CursorInvalid, PositionCursors
-from webhook_service.schemas.export import load_export_parameters
 from webhook_service.schemas.export_formats import ExportFormat
 from webhook_service.schemas.messages import message_cursors
-from webhook_service.schemas.query import QueryInvalid
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.batches import read_batches
 from webhook_service.storage.queries.pages import count_messages
@@ -35,35 +34,19 @@ STANDARD_OUTPUT = Path("-")
     type=click.Choice([form.value for form in ExportFormat]),
     help="[default: by the name of the file]",
 )
-@click.option("--from", help="Only messages of this sender.")
-@click.option("--to", help="Only messages to this recipient.")
-@click.option("--source", help="Only messages of this source.")
-@click.option("--provider", help="Only messages of this provider.")
-@click.option("--type", help="Only messages of this type, such as image.")
-@click.option("--since", help="Only messages from this time on, ISO 8601 with a zone.")
-@click.option("--until", help="Only messages before this time.")
-@click.option("--q", help="Only messages with this in their text, in any case.")
+@filter_options
 def export(file: Path, format_: str | None, **filters: str | None) -> None:
     """Write messages to FILE, oldest first, or to standard output when FILE is "-".
 
     When it was interrupted, the same command goes on where it stopped: FILE.place says where that was until it is done.
     """
     form = ExportFormat(format_ or ("csv" if file.suffix == ".csv" else "ndjson"))
-    parameters = {name: value for name, value in filters.items() if value is not None}
     with plain_failures(), open_database(only_to_read=True) as database:
-        target = _Target(file, form, _load_filter(parameters))
+        target = _Target(file, form, load_filter(filters))
         if file == STANDARD_OUTPUT:
             _export_to_standard_output(database, target)
         else:
             _export(database, target)
-
-
-def _load_filter(parameters: dict[str, str]) -> MessageFilter:
-    try:
-        return load_export_parameters(parameters).filter
-    except QueryInvalid as invalid:
-        name, reasons = next(iter(invalid.errors.items()))
-        raise click.BadParameter(reasons[0], param_hint=f"--{name}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ import click
 
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
+from webhook_service.commands.filters import filter_options, load_filter
 from webhook_service.domain.consumers import ConsumerKind, ConsumerNotFound
 from webhook_service.domain.messages import MessageFilter
 from webhook_service.outlet.resending import resend as give_again
-from webhook_service.schemas.export import load_export_parameters
-from webhook_service.schemas.query import QueryInvalid
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.batches import read_batches
 from webhook_service.storage.queries.messages import find_message
@@ -26,13 +25,7 @@ from webhook_service.storage.queries.pages import count_messages
 @click.option(
     "--id", "message_ids", multiple=True, metavar="ID", help="Only the message with this ID; may be repeated."
 )
-@click.option("--from", help="Only messages of this sender.")
-@click.option("--to", help="Only messages to this recipient.")
-@click.option("--source", help="Only messages of this source.")
-@click.option("--provider", help="Only messages of this provider.")
-@click.option("--since", help="Only messages from this time on, ISO 8601 with a zone.")
-@click.option("--until", help="Only messages before this time.")
-@click.option("--q", help="Only messages with this in their text, in any case.")
+@filter_options
 @click.option("--all", "is_all", is_flag=True, help="All messages.")
 @click.option("--dry-run", is_flag=True, help="Only say how many they are.")
 def resend(
@@ -49,12 +42,11 @@ def resend(
     """
     if (consumer is None) == (destination is None):
         raise click.UsageError("say either --consumer or --destination")
-    given = {name: value for name, value in filters.items() if value is not None}
-    if [bool(given), bool(message_ids), is_all].count(True) != 1:
+    if [any(value is not None for value in filters.values()), bool(message_ids), is_all].count(True) != 1:
         raise click.UsageError("say which messages: by filters, by --id, or --all")
     kind = ConsumerKind.CONSUMER if destination is None else ConsumerKind.DESTINATION
     with plain_failures(), open_database() as database:
-        choice = _ByIds(database, message_ids) if message_ids else _ByFilter(database, _load_filter(given))
+        choice = _ByIds(database, message_ids) if message_ids else _ByFilter(database, load_filter(filters))
         total = choice.count()
         if dry_run:
             click.echo(f"{total:,} messages would be given again")
@@ -73,14 +65,6 @@ def _give_again(database: Database, kind: ConsumerKind, name: str, choice: "_ByI
     except ConsumerNotFound:
         raise click.ClickException(f"there is no {kind} of this name") from None
     click.echo(f"{number:,} messages are given again", err=True)
-
-
-def _load_filter(parameters: dict[str, str]) -> MessageFilter:
-    try:
-        return load_export_parameters(parameters).filter
-    except QueryInvalid as invalid:
-        name, reasons = next(iter(invalid.errors.items()))
-        raise click.BadParameter(reasons[0], param_hint=f"--{name}") from None
 
 
 class _ByFilter:
