@@ -1,7 +1,7 @@
 """Sources over HTTP: declared in a file, each at its address, told apart in everything that is kept."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ from flask.testing import FlaskClient
 from tests.support.app import application
 from tests.support.deliveries import SECRET, payload, signed, to_bytes
 from tests.support.sources import declare
+from tests.support.stored import opened
+from tests.support.waiting import wait_until
 from tests.support.whatsapp import a_message, a_status, a_value, of_values
+from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.providers import whatsapp
+from webhook_service.storage.queries.activity import add_activity
 
 CONFIGURATION = """
 [sources.shop]
@@ -222,16 +226,51 @@ def test_the_list_of_sources_says_what_each_delivered_and_how_to_set_it_up(clien
     send(client, "shop", ENVIRON["SHOP"], ts=now)
     send(client, "shop", ENVIRON["SHOP"], message_id="")
 
+    send(client, "shop", "a wrong secret")
+    wait_until(lambda: source(client, "shop")["last_day"]["refused"] == 1, "the deliveries to be counted")
+
     listed = client.get("/sources").get_json()["data"]
     assert [each["name"] for each in listed] == ["berlin", "desk", "meta", "native", "paris", "shop"]
     shop = source(client, "shop")
     assert (shop["provider"], shop["address"]) == ("native", "/webhook/shop")
     assert shop["last_delivery_at"] >= now[:19]
-    assert shop["last_day"]["created"] == 1
-    assert shop["last_day"]["quarantined"] == 1
+    assert {outcome: count for outcome, count in shop["last_day"].items() if count} == {
+        "created": 1,
+        "quarantined": 1,
+        "refused": 1,
+    }
     assert source(client, "desk")["last_delivery_at"] is None
     assert source(client, "meta")["setup"]["address_field"] == "Callback URL"
     assert source(client, "native")["address"] == "/webhook"
+
+
+def test_the_last_delivery_of_a_source_is_the_latest_with_a_right_signature(
+    client: FlaskClient, database_url: str
+) -> None:
+    long_ago = datetime(2025, 1, 15, 10, tzinfo=UTC)
+    later = long_ago + timedelta(hours=1)
+    with opened(database_url) as database, database.transaction(5) as transaction:
+        add_activity(
+            transaction,
+            [
+                Activity("shop", DeliveryOutcome.DUPLICATE, long_ago, 1, long_ago),
+                Activity("shop", DeliveryOutcome.REFUSED, later, 1, later),
+            ],
+        )
+
+    assert source(client, "shop")["last_delivery_at"] == "2025-01-15T10:00:00Z"
+    assert not any(source(client, "shop")["last_day"].values())
+
+
+def test_a_delivery_counts_for_each_source_that_its_items_are_routed_to(client: FlaskClient) -> None:
+    assert send_whatsapp(client, of_number("111", messages=[a_message("a")], statuses=[a_status("b")])) == 200
+    assert send_whatsapp(client, of_number("333", messages=[a_message("c")])) == 200
+
+    wait_until(lambda: source(client, "meta")["last_day"]["created"] == 2, "the deliveries to be counted")
+
+    assert source(client, "berlin")["last_day"]["routed"] == 1
+    assert source(client, "berlin")["last_delivery_at"] is not None
+    assert source(client, "paris")["last_delivery_at"] is None
 
 
 def test_the_list_of_sources_says_which_secret_signs_and_which_may_go(client: FlaskClient) -> None:

@@ -24,8 +24,8 @@ def sources() -> None:
 
 
 def _show(state: SourceState) -> None:
-    last = state.activity.last_at
-    counts = ", ".join(f"{number:,} {outcome}" for outcome, number in state.activity.counts.items())
+    last = state.last_delivery_at
+    counts = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(state.last_day.items()))
     click.echo(f"{state.name} ({state.provider})")
     click.echo(f"  address: {address(state.name)}")
     click.echo(f"  last delivery: {format_timestamp(last) if last else 'none yet'}")

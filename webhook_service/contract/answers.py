@@ -5,6 +5,7 @@ Answers are presented by plain functions, for speed; tests validate what they gi
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
+from webhook_service.domain.activity import DeliveryOutcome
 from webhook_service.domain.statistics import Interval
 from webhook_service.schemas.fields import Timestamp
 
@@ -246,7 +247,13 @@ class SourceSchema(AnswerSchema):
     address = fields.String(required=True, metadata={"example": "/webhook"})
     last_delivery_at = Timestamp(required=True, allow_none=True)
     last_day = fields.Dict(
-        keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "Counts by outcome."}
+        keys=fields.String(validate=validate.OneOf([outcome.value for outcome in DeliveryOutcome])),
+        values=fields.Integer(),
+        required=True,
+        metadata={
+            "description": "Deliveries by outcome.",
+            "example": {outcome.value: 0 for outcome in DeliveryOutcome},
+        },
     )
     secrets = fields.List(fields.Nested(SecretSchema), required=True)
     setup = fields.Nested(SetupSchema, required=True)

@@ -10,7 +10,10 @@ from webhook_service.domain.verdicts import Verdict
 
 
 class DeliveryOutcome(StrEnum):
-    """What became of a delivery as a whole. Each delivery has one, the first of these that is true of it."""
+    """The outcome of a delivery as a whole. Each has one for its source, the first of these that is true of it.
+
+    It has ``ROUTED`` besides, for each other source that an item of it went to.
+    """
 
     UNAVAILABLE = "unavailable"
     """It could not be stored at the moment."""
@@ -26,6 +29,14 @@ class DeliveryOutcome(StrEnum):
     """All of it was there already."""
     EMPTY = "empty"
     """There was nothing in it to store, as in a check of the address."""
+    ROUTED = "routed"
+    """It came to the address of another source, whose route passed an item on."""
+
+
+AUTHENTIC_OUTCOMES = tuple(
+    outcome for outcome in DeliveryOutcome if outcome not in {DeliveryOutcome.REFUSED, DeliveryOutcome.UNAVAILABLE}
+)
+"""Those that only a delivery with a right signature has."""
 
 
 @dataclass(slots=True)

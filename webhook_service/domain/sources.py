@@ -1,8 +1,10 @@
 """Sources: configured senders, each with a name and an address of its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+
+from webhook_service.domain.activity import DeliveryOutcome
 
 NATIVE = "native"
 """The source at the bare address, of the service's own scheme."""
@@ -21,14 +23,6 @@ def source_at(path: str) -> str | None:
         return NATIVE
     name = path.removeprefix(f"{ADDRESS}/")
     return None if name in {path, NATIVE} or "/" in name else name
-
-
-@dataclass(frozen=True, slots=True)
-class SourceActivity:
-    """When a source last delivered something, if ever, and how many of its items had which outcome in a while."""
-
-    last_at: datetime | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +49,15 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """A configured source and what has become of its deliveries; ``activity`` counts those of the last day."""
+    """A configured source and what has become of its deliveries.
+
+    ``last_day`` counts those of the last 24 hours, and of the hour in which these begin, by their outcome.
+    ``last_delivery_at`` is when the latest came that had a right signature, however long ago.
+    """
 
     name: str
     provider: str
-    activity: SourceActivity
+    last_delivery_at: datetime | None
+    last_day: Mapping[DeliveryOutcome, int]
     secrets: tuple[SecretState, ...]
     setup: Setup

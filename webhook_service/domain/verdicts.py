@@ -32,7 +32,7 @@ class Verdict:
     with a delivery, also with one that is accepted although it was not understood, since it is in quarantine.
     ``failure`` is what the database said, for the log alone, and ``detail`` is what the caller is told when the service
     is unavailable. ``message_id`` is that of the first item, ``secret`` the label of the one that signed. ``answer``
-    takes the place of the acknowledgement.
+    takes the place of the acknowledgement. ``routed_to`` are the other sources that items of it belong to.
     """
 
     source: str
@@ -48,6 +48,7 @@ class Verdict:
     outcomes: Outcomes = Outcomes()
     quarantined: bool = False
     answer: Acknowledgement | None = None
+    routed_to: frozenset[str] = frozenset()
 
     @classmethod
     def refused(cls, source: str, provider: str, refusal: DeliveryRefused) -> "Verdict":

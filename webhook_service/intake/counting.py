@@ -51,6 +51,8 @@ class Counting:
                     known.last_at = now
                 else:
                     self._add(Activity(*key, 1, now, verdict.reason))
+                for target in verdict.routed_to:
+                    self._add(Activity(target, DeliveryOutcome.ROUTED, hour, 1, now))
             is_due = bool(self._counted)
         if is_due:
             self._wake()

@@ -2,12 +2,16 @@
 
 from datetime import datetime, timedelta
 
+from sqlalchemy import Connection
+
+from webhook_service.domain.activity import AUTHENTIC_OUTCOMES, SourceActivity
 from webhook_service.domain.secrets import Secret
 from webhook_service.domain.sources import SecretState, SourceState
 from webhook_service.providers.guides import setup_of
 from webhook_service.providers.source import Source, Sources
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.sources import SecretUses, read_activity, read_secret_uses
+from webhook_service.storage.queries.activity import read_latest, read_sources
+from webhook_service.storage.queries.secrets import SecretUses, read_secret_uses
 
 DAY = timedelta(days=1)
 QUIET = DAY  # without a signature of a secret, after which it may go: providers repeat a delivery for hours
@@ -16,17 +20,28 @@ QUIET = DAY  # without a signature of a secret, after which it may go: providers
 def read_source_states(database: Database, sources: Sources, now: datetime) -> list[SourceState]:
     """Reads the state of every source, in the order of their names. Raises StorageUnavailable."""
     with database.snapshot() as snapshot:
-        activity, uses = read_activity(snapshot, sources, now - DAY), read_secret_uses(snapshot)
+        last_day, uses = read_sources(snapshot, now - DAY, now), read_secret_uses(snapshot)
+        last_at = {name: _last_delivery(snapshot, name, last_day.get(name)) for name in sources}
     return [
         SourceState(
             name=name,
             provider=source.provider.name,
-            activity=activity[name],
+            last_delivery_at=last_at[name],
+            last_day=last_day[name].counts if name in last_day else {},
             secrets=_secret_states(source, uses, now),
             setup=setup_of(source.provider),
         )
         for name, source in sorted(sources.items())
     ]
+
+
+def _last_delivery(connection: Connection, source: str, last_day: SourceActivity | None) -> datetime | None:
+    """Reads when the latest delivery with a right signature came; further back only if the last day had none."""
+    recent = [at for outcome, at in last_day.last_at.items() if outcome in AUTHENTIC_OUTCOMES] if last_day else []
+    if recent:
+        return max(recent)
+    earlier = [read_latest(connection, source, outcome) for outcome in AUTHENTIC_OUTCOMES]
+    return max((activity.last_at for activity in earlier if activity), default=None)
 
 
 def _secret_states(source: Source, uses: SecretUses, now: datetime) -> tuple[SecretState, ...]:

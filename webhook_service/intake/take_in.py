@@ -115,6 +115,7 @@ class _Authentic:
     writes: Writes
     invalid: PayloadInvalid | None
     answer: Acknowledgement | None = None
+    routed_to: frozenset[str] = frozenset()
 
     def concluded(self, outcomes: Outcomes) -> Verdict:
         """Returns the verdict on a delivery whose writes are on disk, but for what the quarantine has no room for."""
@@ -136,6 +137,7 @@ class _Authentic:
             outcomes=outcomes,
             quarantined=invalid is not None,
             answer=self.answer,
+            routed_to=self.routed_to,
         )
 
     def unavailable(self, unavailable: StorageUnavailable, reason: Reason = Reason.STORAGE_UNAVAILABLE) -> Verdict:
@@ -213,7 +215,14 @@ def _authentic(
             is_test=delivery.is_test,
             most_characters=MOST_STORED * len(delivery.raw) + STORED_ANYWAY,
         )
-    return _Authentic(source, delivery, secret, writes, invalid, contents.answer)
+    return _Authentic(source, delivery, secret, writes, invalid, contents.answer, _routed_to(source, contents))
+
+
+def _routed_to(source: Source, contents: Contents) -> frozenset[str]:
+    if source.provider.route is None:
+        return frozenset()
+    names = {message.source for message in contents.messages} | {receipt.source for receipt in contents.receipts}
+    return frozenset(name for name in names if name and name != source.name)
 
 
 def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from webhook_service.domain.activity import DeliveryOutcome
 from webhook_service.domain.sources import SecretState, SourceState, address
 
 
@@ -11,8 +12,8 @@ def present_source(state: SourceState) -> dict[str, Any]:
         "name": state.name,
         "provider": state.provider,
         "address": address(state.name),
-        "last_delivery_at": state.activity.last_at,
-        "last_day": dict(state.activity.counts),
+        "last_delivery_at": state.last_delivery_at,
+        "last_day": {outcome.value: state.last_day.get(outcome, 0) for outcome in DeliveryOutcome},
         "secrets": [_present_secret(secret) for secret in state.secrets],
         "setup": {
             "place": state.setup.place,

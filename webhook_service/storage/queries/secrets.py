@@ -1,13 +1,12 @@
-"""Sources: what they delivered of late, and which of their secrets are in use."""
+"""The table of secrets in use."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from webhook_service.domain.sources import SourceActivity
-from webhook_service.storage.models import MessageRow, QuarantineRow, SecretUseRow
+from webhook_service.storage.models import SecretUseRow
 from webhook_service.storage.writing import Transaction
 
 SecretUses = Mapping[tuple[str, str], datetime]
@@ -28,26 +27,3 @@ def read_secret_uses(connection: Connection) -> SecretUses:
     """Reads when each secret last signed, as far as that was stored."""
     uses = connection.execute(select(SecretUseRow.source, SecretUseRow.label, SecretUseRow.last_at))
     return {(source, label): at for source, label, at in uses}
-
-
-def read_activity(connection: Connection, sources: Iterable[str], since: datetime) -> dict[str, SourceActivity]:
-    """Reads of each source when it last delivered, and the number of its messages and of those kept since a moment."""
-    return {source: _read_activity(connection, source, since) for source in sources}
-
-
-def _read_activity(connection: Connection, source: str, since: datetime) -> SourceActivity:
-    of_source = MessageRow.source == source
-    latest = (
-        select(MessageRow.received_at)
-        .where(of_source)
-        .order_by(MessageRow.ts.desc(), MessageRow.message_id.desc())
-        .limit(1)
-    )
-    created = select(func.count()).select_from(MessageRow).where(of_source, MessageRow.ts >= since)
-    kept = select(func.count(), func.max(QuarantineRow.last_at)).where(
-        QuarantineRow.source == source, QuarantineRow.last_at >= since
-    )
-    quarantined, last_kept = connection.execute(kept).one()
-    times = [at for at in (connection.scalar(latest), last_kept) if at is not None]
-    counts = {"created": connection.scalars(created).one(), "quarantined": quarantined}
-    return SourceActivity(max(times, default=None), counts)
