@@ -286,11 +286,23 @@ def test_messages_that_are_deleted_while_they_are_given_are_passed_over(desk: De
     assert ids(desk.lease()) == ["m3"]
 
 
-def test_a_filter_gives_only_what_passes_it(desk: Desk, database: Database) -> None:
-    desk.make(wanted=FeedFilter(sender="+491"))
-    store(database, "m1", sender="+492")
-    store(database, "m2", "m3", sender="+491")
-    store(database, "m4", sender="+492")
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"sender": "+491"},
+        {"recipient": "+493"},
+        {"provider": "twilio"},
+        {"source": "calls"},
+        {"type": "image"},
+        {"provider": "twilio", "source": "calls"},
+    ],
+    ids=str,
+)
+def test_a_filter_gives_only_what_passes_it(desk: Desk, database: Database, wanted: dict[str, str]) -> None:
+    desk.make(wanted=FeedFilter(**wanted))
+    store(database, "m1")
+    store(database, "m2", "m3", **wanted)
+    store(database, "m4")
 
     lease = desk.must_lease()
     desk.ack(lease)
@@ -298,6 +310,15 @@ def test_a_filter_gives_only_what_passes_it(desk: Desk, database: Database) -> N
     assert ids(lease) == ["m2", "m3"]
     assert desk.state().lag.messages == 0
     assert desk.lease() is None
+
+
+def test_a_filter_by_provider_gives_the_messages_of_all_its_sources(desk: Desk, database: Database) -> None:
+    desk.make(wanted=FeedFilter(provider="native"))
+    store(database, "m1")  # of the source that has the provider's name
+    store(database, "m2", source="shop")
+    store(database, "m3", provider="twilio")
+
+    assert ids(desk.lease()) == ["m1", "m2"]
 
 
 def test_a_filter_that_passes_over_many_messages_is_not_asked_about_them_again(desk: Desk, database: Database) -> None:

@@ -1,6 +1,7 @@
 """Consumers over a database, with a clock that tests set."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tests.support.messages import message
 from tests.support.stored import accept
@@ -92,9 +93,9 @@ class Desk:
         return {each.message.message_id: each.reason for each in page.items}
 
 
-def store(database: Database, *message_ids: str, sender: str = "+4915112345678") -> None:
-    """Stores messages with these IDs."""
-    accept(database, Contents(messages=tuple(message(each, sender=sender) for each in message_ids)))
+def store(database: Database, *message_ids: str, **fields: Any) -> None:
+    """Stores messages with these IDs; ``fields`` replace what they say."""
+    accept(database, Contents(messages=tuple(message(each, **fields) for each in message_ids)))
 
 
 def ids(lease: Lease | None) -> list[str]:

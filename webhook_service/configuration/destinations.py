@@ -13,7 +13,7 @@ from webhook_service.providers.standard import decode_secret
 
 SECTION = "destinations"
 
-FILTER_KEYS = {"from": "sender", "to": "recipient", "provider": "provider", "type": "type"}
+FILTER_KEYS = {"from": "sender", "to": "recipient", "source": "source", "provider": "provider", "type": "type"}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MOST_SECRETS = 4  # each of them signs every push

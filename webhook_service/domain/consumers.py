@@ -22,6 +22,7 @@ class FeedFilter:
 
     sender: str | None = None
     recipient: str | None = None
+    source: str | None = None
     provider: str | None = None
     type: str | None = None
 

@@ -48,6 +48,7 @@ class FilterSchema(BodySchema):
 
     sender = fields.String(data_key="from", validate=no_nul, metadata={"example": "+4915112345678"})
     recipient = fields.String(data_key="to", validate=no_nul, metadata={"example": "+4930123456"})
+    source = fields.String(validate=no_nul, metadata={"example": "native"})
     provider = fields.String(validate=no_nul, metadata={"example": "native"})
     type = fields.String(validate=no_nul, metadata={"example": "text"})
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
@@ -207,5 +208,6 @@ def _conditions(wanted: FeedFilter) -> list[ColumnElement[bool]]:
     Only the order of ids keeps the work within a window of them: a planner that took the index on a sender would sort
     all of that sender's messages for the next ten.
     """
-    columns = MessageRow.__table__.columns
+    columns: dict[str, ColumnElement[Any]] = {**MessageRow.__table__.columns}
+    columns["provider"] = func.coalesce(MessageRow.provider, MessageRow.source)  # it goes unwritten where both are one
     return [columns[name].concat("") == value for name, value in wanted.conditions().items()]
