@@ -52,10 +52,11 @@ def server(primary: PostgresqlServer, replica: PostgresqlServer) -> Iterator[Ser
         yield running
 
 
-def waiting(primary: PostgresqlServer) -> list[int]:
-    """The server's processes that wait for the replica."""
+def is_stored_once_cut_short(primary: PostgresqlServer, function: str, content: dict[str, object]) -> bool:
+    """Ends what waits for the replica, such as the count of an earlier delivery; True once the message is there."""
     with administration(primary.url) as connection:
-        return [pid for (pid,) in connection.execute(WAITING)]
+        connection.execute(f"SELECT {function}(pid) FROM ({WAITING}) AS waiting")
+    return content["message_id"] in stored_ids(primary.url)
 
 
 @pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
@@ -67,10 +68,7 @@ def test_a_message_that_only_the_primary_has_is_not_acknowledged(
     try:
         with ThreadPoolExecutor(1) as threads:
             first = threads.submit(server.deliver, content)
-            wait_until(lambda: waiting(primary) != [], "the commit to wait for the replica")
-            with administration(primary.url) as connection:
-                connection.execute(f"SELECT {function}(pid) FROM ({WAITING}) AS waiting")
-            wait_until(lambda: content["message_id"] in stored_ids(primary.url), "the primary to show the message")
+            wait_until(lambda: is_stored_once_cut_short(primary, function, content), "the primary to show the message")
             cut_short = first.result().status
         repeated = server.deliver(content).status
     finally:
