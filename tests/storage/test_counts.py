@@ -132,26 +132,37 @@ def test_every_hour_that_has_a_date_is_counted(database: Database) -> None:
         assert count_between(snapshot, None, FIRST + TICK) == 1
 
 
+sources = st.sampled_from(["native", "shop"])
 minutes = st.integers(0, 60 * 24 * 3).map(lambda number: MOMENT + timedelta(minutes=number))
 
 
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # each example brings its own messages
-@given(stamps=st.lists(minutes, max_size=12), since=st.none() | minutes, until=st.none() | minutes)
+@given(
+    stored=st.lists(st.tuples(minutes, sources), max_size=12),
+    since=st.none() | minutes,
+    until=st.none() | minutes,
+    source=st.none() | sources,
+)
 def test_a_range_and_its_timeline_hold_what_lies_in_it(
-    database: Database, stamps: Sequence[datetime], since: datetime | None, until: datetime | None
+    database: Database,
+    stored: Sequence[tuple[datetime, str]],
+    since: datetime | None,
+    until: datetime | None,
+    source: str | None,
 ) -> None:
     with database.transaction() as transaction:
         transaction.execute(text("DELETE FROM messages"))
-        insert_messages(transaction, [encode_message(message(ts=ts)) for ts in stamps])
+        insert_messages(transaction, [encode_message(message(ts=ts, source=name)) for ts, name in stored])
 
+    stamps = [ts for ts, name in stored if source in {None, name}]
     inside = [ts for ts in stamps if (since is None or since <= ts) and (until is None or ts < until)]
     with database.snapshot() as snapshot:
-        assert count_messages(snapshot, MessageFilter(since=since, until=until)) == len(inside)
+        assert count_messages(snapshot, MessageFilter(source=source, since=since, until=until)) == len(inside)
         for interval in Interval:
             first, last = since or min([MOMENT, *stamps]), until or max([MOMENT, *stamps]) + TICK
-            timeline = read_timeline(snapshot, first, last, interval)
+            timeline = read_timeline(snapshot, first, last, interval, source)
             expected = Counter(interval.start_of(ts) for ts in inside)
             assert Counter({start: count for start, count in timeline.counts if count}) == expected
             assert [start for start, _ in timeline.counts] == list(interval.starts(first, last))
@@ -177,6 +188,8 @@ def test_every_filter_is_counted_exactly(database: Database) -> None:
     assert count(MessageFilter(sender="+1", q="bye")) == 0
     assert count(MessageFilter(recipient="+9")) == 2
     assert count(MessageFilter(provider="twilio")) == 1
+    assert count(MessageFilter(source="native")) == 2
+    assert count(MessageFilter(source="shop")) == 0
     assert count(MessageFilter(until=MOMENT + HOUR)) == 2
     assert count(MessageFilter(until=MOMENT + HOUR, provider="native")) == 1
     assert count(MessageFilter(q="BYE")) == 1
@@ -208,7 +221,8 @@ def test_the_messages_of_an_existing_database_are_counted_when_it_is_migrated(em
     with engine(empty_database_url) as made, made.begin() as connection:
         for at in range(10):
             ts = timestamp_value(MOMENT + timedelta(minutes=20 * at))
-            same = {"provider": "native", "recipient": "+1", "type": "text", "received_at": ts}
+            provider = "native" if at % 2 else "twilio"
+            same = {"provider": provider, "recipient": "+1", "type": "text", "received_at": ts}
             insert(connection, "messages", message_id=f"m-{at}", sender=f"+{at % 3}", ts=ts, **same)
 
     migrate(url)
@@ -234,6 +248,14 @@ def test_the_timeline_is_filled_with_zeros(client: FlaskClient, database: Databa
             {"start": "2025-01-15T12:00:00Z", "count": 1},
         ],
     }
+
+
+def test_the_timeline_is_that_of_one_source(client: FlaskClient, database: Database) -> None:
+    store(database, message(), message(source="shop"), message(source="shop"))
+
+    answer = client.get("/stats/timeline?since=2025-01-15T00:00:00Z&until=2025-01-16T00:00:00Z&source=shop")
+
+    assert answer.get_json()["data"] == [{"start": "2025-01-15T00:00:00Z", "count": 2}]
 
 
 def test_the_timeline_shows_the_last_30_days_unless_it_is_asked_for_more(

@@ -30,7 +30,7 @@ def stats_blueprint(database: Database) -> Blueprint:
         query = load_timeline_query(request.query_string, datetime.now(UTC))
         with database.snapshot() as snapshot:
             age = database.read_age(snapshot)
-            timeline = read_timeline(snapshot, query.since, query.until, query.interval)
+            timeline = read_timeline(snapshot, query.since, query.until, query.interval, query.source)
         return jsonify(**present_timeline(timeline), **present_age(age))
 
     return blueprint

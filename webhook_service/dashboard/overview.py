@@ -81,8 +81,8 @@ def overview_pages(database: Database, sources: Collection[str]) -> Pages:
             current_request().is_routine = True
             return render_template("overview/_figures.html", figures=figures, given=given)
         with database.snapshot() as snapshot:
-            timeline = read_timeline(snapshot, query.since, query.until, query.interval)
-            shown = bars(timeline, read_outcomes(snapshot, query.since, query.until, query.interval))
+            span = (query.since, query.until, query.interval, query.source)
+            shown = bars(read_timeline(snapshot, *span), read_outcomes(snapshot, *span))
             by_source = read_sources(snapshot, now - SOURCES_SPAN, now)
             refusals = read_refusals(snapshot, REFUSALS_SHOWN)
         names = [*sources, *sorted(by_source.keys() - set(sources))]
@@ -117,7 +117,7 @@ def bars(timeline: Timeline, outcomes: Mapping[DeliveryOutcome, Mapping[datetime
             count=count,
             outcomes={outcome: outcomes.get(outcome, {}).get(start, 0) for outcome in BESIDE_MESSAGES},
             since=format_timestamp(max(start, timeline.since)),
-            until=format_timestamp(min(start + timeline.interval.length, timeline.until)),
+            until=format_timestamp(start + min(timeline.interval.length, timeline.until - start)),
         )
         for start, count in timeline.counts
     ]

@@ -9,7 +9,7 @@ from marshmallow import EXCLUDE, Schema, fields
 
 from webhook_service.domain.limits import TIMELINE_MAX
 from webhook_service.domain.statistics import Interval, Stats, Timeline
-from webhook_service.schemas.fields import Timestamp
+from webhook_service.schemas.fields import Timestamp, no_nul
 from webhook_service.schemas.query import QueryInvalid, load_parameters, read_query_string
 
 TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
@@ -36,14 +36,21 @@ class TimelineQuerySchema(Schema):
         metadata={"description": "Count `ts` before this; now unless said.", "example": "2026-01-31T00:00:00Z"},
     )
 
+    source = fields.String(
+        load_default=None,
+        validate=no_nul,
+        metadata={"description": "Count only messages of this source.", "example": "native"},
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class TimelineQuery:
-    """A request for counts by interval, from ``since`` (inclusive) to ``until`` (exclusive)."""
+    """A request for counts by interval, ``since`` (inclusive) to ``until`` (exclusive); ``source`` is None for all."""
 
     interval: Interval
     since: datetime
     until: datetime
+    source: str | None = None
 
 
 _timeline_query = TimelineQuerySchema(unknown=EXCLUDE)
@@ -66,7 +73,7 @@ def load_timeline_parameters(parameters: Mapping[str, str], now: datetime) -> Ti
     since: datetime = loaded["since"] or _intervals_before(until, interval)
     if interval.number(since, until) > TIMELINE_MAX:
         raise QueryInvalid({"since": [f"Must be at most {TIMELINE_MAX} intervals before until."]})
-    return TimelineQuery(interval, since, until)
+    return TimelineQuery(interval, since, until, loaded["source"])
 
 
 def _intervals_before(until: datetime, interval: Interval) -> datetime:

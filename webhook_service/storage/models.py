@@ -264,12 +264,13 @@ class SenderCountRow(Base):
 
 
 class HourCountRow(Base):
-    """The number of messages whose ``ts`` is in the hour that begins at ``hour``; there is no row for an empty hour."""
+    """The number of messages of a source whose ``ts`` is in the hour that begins at ``hour``; no row says zero."""
 
     __tablename__ = "hour_counts"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (Index(None, "source", "hour"), {"sqlite_with_rowid": False})
 
     hour: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    source: Mapped[str] = mapped_column(bytewise(SOURCE_MAX), primary_key=True)
     messages: Mapped[int] = mapped_column(BigInteger)
 
 

@@ -59,13 +59,14 @@ def add_activity(transaction: Transaction, counted: Iterable[Activity]) -> None:
 
 
 def read_outcomes(
-    connection: Connection, since: datetime, until: datetime, interval: Interval
+    connection: Connection, since: datetime, until: datetime, interval: Interval, source: str | None = None
 ) -> Mapping[DeliveryOutcome, Mapping[datetime, int]]:
-    """Counts the deliveries of all sources by their outcome and interval, of the hours that the range touches."""
+    """Counts the deliveries of one source or of all by outcome and interval, of the hours that the range touches."""
     start = start_of(interval, ActivityRow.hour.expression, connection)
+    of_source = [] if source is None else [ActivityRow.source == source]
     counted = (
         select(ActivityRow.outcome, start, func.sum(ActivityRow.count))
-        .where(*_hours(since, until))
+        .where(*_hours(since, until), *of_source)
         .group_by(ActivityRow.outcome, start)
     )
     counts: defaultdict[DeliveryOutcome, dict[datetime, int]] = defaultdict(dict)

@@ -1,13 +1,14 @@
 """Counts of messages that triggers keep, so that nothing is counted for a read.
 
-Triggers on ``messages`` keep a count for each sender, for each hour of ``ts`` (in UTC) and for the whole store, in the
-transaction that stores or deletes the messages, so they are exact at every moment and no code can forget them.
+Triggers on ``messages`` keep a count for each sender, for each hour of ``ts`` (in UTC) and source, and for the whole
+store, in the transaction that stores or deletes the messages, so they are exact at every moment and no code can forget
+them.
 """
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, String, func, select, type_coerce, union_all
+from sqlalchemy import ColumnElement, Connection, Select, String, func, select, type_coerce, union
 
 from webhook_service.domain.statistics import Interval, Timeline
 from webhook_service.storage.models import HourCountRow, MessageRow, SenderCountRow, TotalsRow, UtcDateTime
@@ -29,24 +30,28 @@ def count_of_sender(connection: Connection, sender: str) -> int:
     return number or 0
 
 
-def count_between(connection: Connection, since: datetime | None, until: datetime | None) -> int:
-    """Counts the messages with a ``ts`` from ``since`` (inclusive) to ``until`` (exclusive).
+def count_between(
+    connection: Connection, since: datetime | None, until: datetime | None, source: str | None = None
+) -> int:
+    """Counts the messages, of one source or of all, with a ``ts`` from ``since`` (inclusive) to ``until`` (exclusive).
 
     Whole hours are read from ``hour_counts``; only the messages in the partial hours at the ends are counted.
     """
-    whole = connection.scalar(select(func.sum(HourCountRow.messages)).where(*_whole_hours(since, until)))
-    ragged = (_count_in_hour(connection, hour, since, until) for hour in _ragged_hours(since, until))
+    whole = connection.scalar(select(func.sum(HourCountRow.messages)).where(*_whole_hours(since, until, source)))
+    ragged = (_count_in_hour(connection, hour, since, until, source) for hour in _ragged_hours(since, until))
     return int(whole or 0) + sum(ragged)
 
 
-def read_timeline(connection: Connection, since: datetime, until: datetime, interval: Interval) -> Timeline:
-    """Counts the messages in the range by interval; an interval at an end may lie in it only in part."""
+def read_timeline(
+    connection: Connection, since: datetime, until: datetime, interval: Interval, source: str | None = None
+) -> Timeline:
+    """Counts the messages in the range, of one source or of all, by interval; one at an end may lie in it in part."""
     start = start_of(interval, HourCountRow.hour.expression, connection)
-    whole = select(start, func.sum(HourCountRow.messages)).where(*_whole_hours(since, until)).group_by(start)
+    whole = select(start, func.sum(HourCountRow.messages)).where(*_whole_hours(since, until, source)).group_by(start)
     counts = dict.fromkeys(interval.starts(since, until), 0)
     counts.update((moment, int(number)) for moment, number in connection.execute(whole))
     for hour in _ragged_hours(since, until) if counts else ():
-        counts[interval.start_of(hour)] += _count_in_hour(connection, hour, since, until)
+        counts[interval.start_of(hour)] += _count_in_hour(connection, hour, since, until, source)
     return Timeline(interval, since, until, tuple(counts.items()))
 
 
@@ -59,8 +64,8 @@ def count_differences(connection: Connection) -> dict[str, int]:
             select(SenderCountRow.sender, SenderCountRow.messages),
         ),
         "hour_counts": (
-            select(hour, func.count()).group_by(hour),
-            select(HourCountRow.hour, HourCountRow.messages),
+            select(hour, MessageRow.source, func.count()).group_by(hour, MessageRow.source),
+            select(HourCountRow.hour, HourCountRow.source, HourCountRow.messages),
         ),
         "totals": (
             select(func.count(), func.count(MessageRow.sender.distinct())).select_from(MessageRow),
@@ -72,14 +77,15 @@ def count_differences(connection: Connection) -> dict[str, int]:
 
 def _differing(connection: Connection, counted: AnySelect, kept: AnySelect) -> int:
     missing, surplus = counted.except_(kept).subquery(), kept.except_(counted).subquery()
-    key, *_ = missing.c
-    other_key, *_ = surplus.c
-    keys = union_all(select(key.label("key")), select(other_key)).subquery()
-    return connection.scalars(select(func.count(keys.c.key.distinct()))).one()
+    *key, _ = missing.c
+    *other_key, _ = surplus.c
+    return connection.scalars(
+        select(func.count()).select_from(union(select(*key), select(*other_key)).subquery())
+    ).one()
 
 
-def _whole_hours(since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def _whole_hours(since: datetime | None, until: datetime | None, source: str | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [] if source is None else [HourCountRow.source == source]
     if since is not None:
         conditions.append(HourCountRow.hour >= since)
     if until is not None:
@@ -92,13 +98,17 @@ def _ragged_hours(since: datetime | None, until: datetime | None) -> set[datetim
     return {hour for end in ends if (hour := Interval.HOUR.start_of(end)) != end}
 
 
-def _count_in_hour(connection: Connection, hour: datetime, since: datetime | None, until: datetime | None) -> int:
+def _count_in_hour(
+    connection: Connection, hour: datetime, since: datetime | None, until: datetime | None, source: str | None
+) -> int:
     inside = [
         MessageRow.ts >= max(hour, since or hour),
         MessageRow.ts <= hour.replace(minute=59, second=59, microsecond=999_999),
     ]
     if until is not None:
         inside.append(MessageRow.ts < until)
+    if source is not None:
+        inside.append(MessageRow.source == source)
     return connection.scalars(select(func.count()).select_from(MessageRow).where(*inside)).one()
 
 

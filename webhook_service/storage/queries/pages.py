@@ -62,9 +62,10 @@ def read_page(connection: Connection, query: MessageQuery) -> Page[StoredMessage
 
 def count_messages(connection: Connection, wanted: MessageFilter) -> int:
     """Counts the messages that pass a filter; for common filters, triggers keep the number."""
-    if wanted == MessageFilter(since=wanted.since, until=wanted.until):
-        is_all = wanted.since is None and wanted.until is None
-        return count_all(connection) if is_all else count_between(connection, wanted.since, wanted.until)
+    if wanted == MessageFilter():
+        return count_all(connection)
+    if wanted == MessageFilter(source=wanted.source, since=wanted.since, until=wanted.until):
+        return count_between(connection, wanted.since, wanted.until, wanted.source)
     if wanted.sender is not None and wanted == MessageFilter(sender=wanted.sender):
         return count_of_sender(connection, wanted.sender)
     narrow = [] if wanted.q is None else _narrow_down(connection, fold(wanted.q))
