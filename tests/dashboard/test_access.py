@@ -1,6 +1,7 @@
 """Who gets to see the dashboard, and what a browser needs to change something."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -115,6 +116,7 @@ def test_a_wrong_token_is_told_as_such_and_opens_no_session(client: FlaskClient)
         ("/dashboard/messages?q=a&from=%2B49", "/dashboard/messages?q=a&from=%2B49"),
         *((bad, "/dashboard/") for bad in ("", "//evil.example", "https://evil.example/dashboard/", "/messages")),
         *((bad, "/dashboard/") for bad in ("/dashboard/\\evil", "\\\\evil.example", "javascript:alert(1)")),
+        *((bad, "/dashboard/") for bad in ("/dashboard/\nx", "/dashboard/\x7f", "/dashboard/é", "/dashboard/ x")),
     ],
 )
 def test_after_signing_in_one_is_where_one_wanted_to_be(wanted: str, shown: str, client: FlaskClient) -> None:
@@ -174,6 +176,18 @@ def test_where_a_browser_does_not_tell_the_site_the_form_proves_it(client: Flask
     assert client.post(url, data={"form_token": found[1]}).status_code == 200
     assert client.post(url, data={"form_token": found[1] + "x"}).status_code == 403
     assert client.post(url, data={"form_token": found[1]}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert client.post(url, data={"form_token": found[1]}, headers={"Origin": "http://evil.example"}).status_code == 403
+
+
+def test_the_form_of_one_caller_proves_nothing_for_another(client: FlaskClient) -> None:
+    anyones = re.search(r'name="form_token" value="([^"]+)"', client.get("/dashboard/sign-in").text)
+    assert anyones is not None
+    basic = {"Authorization": "Basic " + b64encode(f"x:{TOKEN}".encode()).decode()}
+
+    url, data = "/dashboard/quarantine/1/replay", {"form_token": anyones[1]}
+    assert client.post(url, data=data, headers=basic).status_code == 403
+    sign_in(client)
+    assert client.post(url, data=data).status_code == 403
 
 
 def test_in_protected_mode_the_pages_are_for_this_machine(sqlite_url: str) -> None:

@@ -1,5 +1,7 @@
 """The sign-in page, and signing out."""
 
+import re
+
 from flask import Response, abort, render_template, request, url_for
 
 from webhook_service.dashboard.pages import Pages
@@ -9,6 +11,7 @@ from webhook_service.web.redirects import redirect_to
 from webhook_service.web.sessions import SESSION_COOKIE, SESSION_LENGTH, Sessions
 
 COOKIE_PATH = "/dashboard"
+_PATH = re.compile(r"[!-\[\]-~]*")  # ASCII that is seen, but for the backslash, which browsers take for a slash
 
 
 def sign_in_pages(sessions: Sessions) -> Pages:
@@ -57,6 +60,7 @@ def _check_sender(sessions: Sessions) -> None:
 
 
 def _own_page(wanted: str | None) -> str:
-    """Returns the page to show after signing in: never one of another site."""
+    """Returns the page to show after signing in: never one of another site, nor what can't stand in a header."""
     home = url_for("dashboard_home.home")
-    return wanted if wanted and wanted.startswith(home) and "\\" not in wanted else home
+    is_own = wanted is not None and wanted.startswith(home) and _PATH.fullmatch(wanted)
+    return wanted if wanted and is_own else home

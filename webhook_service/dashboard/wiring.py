@@ -23,6 +23,8 @@ from webhook_service.dashboard.statuses import FAILURES
 from webhook_service.intake.take_in import Intake
 from webhook_service.outlet.destinations import Destinations
 from webhook_service.storage.database import Database
+from webhook_service.web.access import credential_of
+from webhook_service.web.context import current_request
 from webhook_service.web.sessions import FORM_TOKEN, Sessions
 
 SIGN_IN = "dashboard_sign_in.show"
@@ -37,9 +39,9 @@ def init_dashboard(
     app.jinja_env.filters["to_json"] = _to_json
     app.jinja_env.globals.update(
         asset=_asset,
-        curl=partial(_curl, has_token=bool(sessions.form_token())),
+        curl=partial(_curl, has_token=bool(sessions.form_token(credential=""))),
         messages_url=_messages_url,
-        form_token=sessions.form_token,
+        form_token=lambda: sessions.form_token(credential_of(current_request())),
         FORM_TOKEN=FORM_TOKEN,
         FAILURES=FAILURES,
         advise=advise,

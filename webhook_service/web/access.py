@@ -261,10 +261,18 @@ def is_from_own_page(request: Request, sessions: Sessions) -> bool:
     """Tells whether a request was made by one of the service's own pages.
 
     Browsers say so in ``Sec-Fetch-Site``, except old ones, and any of them over plain HTTP to another machine
-    (https://www.w3.org/TR/fetch-metadata/): there a form token proves it.
+    (https://www.w3.org/TR/fetch-metadata/): there a form token proves it, which another caller can't use.
     """
     site = request.headers.get("Sec-Fetch-Site")
-    return sessions.is_form_token(request.form.get(FORM_TOKEN)) if site is None else site == "same-origin"
+    if site is not None:
+        return site == "same-origin"
+    presented = request.form.get(FORM_TOKEN)
+    return not _is_from_other_site(request) and sessions.is_form_token(presented, credential_of(request))
+
+
+def credential_of(request: Request) -> str:
+    """Returns what a browser shows that it may see the pages by: its session, else its header; empty without either."""
+    return request.cookies.get(SESSION_COOKIE) or request.headers.get("Authorization", "")
 
 
 def _is_from_other_site(request: Request) -> bool:

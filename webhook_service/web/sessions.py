@@ -1,7 +1,8 @@
 """Signed-in browsers: a signed cookie that expires stands in for the API token, so that no browser keeps the token.
 
 Keys are derived from the API token: a token that is no longer accepted takes its sessions with it, and nothing is
-stored. A *form token* in a page proves that a form was sent from one of the service's own pages.
+stored. A *form token* proves that a form was sent from one of the service's own pages, by the browser that the page was
+shown to.
 """
 
 import hashlib
@@ -45,13 +46,13 @@ class Sessions:
         """Tells whether the session of a cookie was opened with the admin token."""
         return _is_signed(self._admin_cookies, cookie)
 
-    def form_token(self) -> str:
-        """Returns a form token; empty when there is no API token."""
-        return self._forms.sign(token_urlsafe(8)).decode() if self._forms else ""
+    def form_token(self, credential: str) -> str:
+        """Returns a form token for whoever presents this credential; empty when there is no API token."""
+        return self._forms.sign(_digest(credential)).decode() if self._forms else ""
 
-    def is_form_token(self, presented: str | None) -> bool:
-        """Tells whether a text is a form token that has not expired."""
-        return _is_signed(self._forms, presented)
+    def is_form_token(self, presented: str | None, credential: str) -> bool:
+        """Tells whether a text is a form token for this credential that has not expired."""
+        return _signed_value(self._forms, presented) == _digest(credential).encode()
 
 
 def is_token(presented: bytes, token: Secrets) -> bool:
@@ -70,10 +71,18 @@ def _signer(token: Secrets | None, purpose: str) -> TimestampSigner | None:
 
 
 def _is_signed(signer: TimestampSigner | None, text: str | None) -> bool:
+    return _signed_value(signer, text) is not None
+
+
+def _signed_value(signer: TimestampSigner | None, text: str | None) -> bytes | None:
+    """Returns what was signed; None when the signature is wrong or has expired."""
     if signer is None or text is None:
-        return False
+        return None
     try:
-        signer.unsign(text, max_age=int(SESSION_LENGTH.total_seconds()))
+        return signer.unsign(text, max_age=int(SESSION_LENGTH.total_seconds()))
     except BadSignature:
-        return False
-    return True
+        return None
+
+
+def _digest(credential: str) -> str:
+    return hashlib.sha256(credential.encode(errors="surrogatepass")).hexdigest()
