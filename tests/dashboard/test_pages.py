@@ -281,6 +281,25 @@ def test_the_overview_tells_what_became_of_deliveries(any_client: FlaskClient) -
     assert "no delivery yet" in page  # whatsapp
 
 
+def test_the_overview_is_that_of_one_source(client: FlaskClient) -> None:
+    deliver(client, payload(ts="2025-01-15T10:30:00Z"))
+    span = "since=2025-01-15T00:00:00Z&until=2025-01-16T00:00:00Z"
+
+    pages = {name: client.get(f"/dashboard/overview?{span}&source={name}").text for name in ("native", "whatsapp")}
+
+    counts = {name: Elements(page).found_with("data-chart")["data-chart"] or "" for name, page in pages.items()}
+    assert {name: json.loads(chart)["messages"] for name, chart in counts.items()} == {"native": [1], "whatsapp": [0]}
+    assert 'data-messages="/dashboard/messages?source=native"' in pages["native"]
+    assert "<option selected>native</option>" in pages["native"]
+
+
+@pytest.mark.parametrize("interval", ["hour", "day"])
+def test_the_overview_ends_where_time_does(interval: str, client: FlaskClient) -> None:
+    query = f"interval={interval}&since=9999-12-31T00:00:00Z&until=9999-12-31T23:59:59Z"
+
+    assert client.get(f"/dashboard/overview?{query}").status_code == 200
+
+
 @pytest.mark.parametrize("query", ["since=yesterday", "interval=week", "nothing=1"])
 def test_a_bad_range_is_refused(query: str, client: FlaskClient) -> None:
     assert client.get(f"/dashboard/overview?{query}").status_code == 422
@@ -297,6 +316,20 @@ def test_a_range_is_in_utc_as_a_browser_gives_it(client: FlaskClient) -> None:
 @pytest.mark.parametrize("query", ["", "interval=hour", "interval=day"])
 def test_the_overview_of_an_empty_inbox_says_so(query: str, client: FlaskClient) -> None:
     assert "No message yet" in client.get(f"/dashboard/overview?{query}").text
+
+
+def test_the_quarantine_of_one_source_is_listed_and_replayed_alone(client: FlaskClient) -> None:
+    deliver(client, {"message_id": "bad"})
+
+    others = client.get("/dashboard/quarantine?source=whatsapp").text
+    own = client.get("/dashboard/quarantine?source=native").text
+
+    assert "/dashboard/quarantine/1" not in others
+    assert "/dashboard/quarantine/1" in own
+    assert "/dashboard/quarantine/replay?source=native" in unescape(own)
+    replayed = client.post("/dashboard/quarantine/replay?source=whatsapp", headers=OWN).text
+    assert "0 left the quarantine" in replayed
+    assert "0 still in quarantine" in replayed
 
 
 def test_a_quarantined_delivery_is_shown_tried_again_and_dropped(client: FlaskClient) -> None:

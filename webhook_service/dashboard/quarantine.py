@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from flask import abort, render_template, request, url_for
 
@@ -69,7 +69,7 @@ def quarantine_pages(database: Database, intake: Intake) -> Pages:
     @pages.post("/dashboard/quarantine/replay")
     def replay_many() -> str:
         query = load_quarantine_query(request.query_string)
-        replayed, _ = replay_page(database, intake, after=query.after, limit=query.limit, reason=query.reason)
+        replayed, _ = replay_page(database, intake, **asdict(query))
         result = (
             f"{replayed.released} left the quarantine ({replayed.created} created, {replayed.duplicate} duplicate, "
             f"{replayed.conflict} conflict), {replayed.quarantined} still in quarantine."
@@ -110,9 +110,11 @@ def _hex_lines(raw: bytes) -> Iterator[str]:
 
 def _show_list(database: Database, query: QuarantineQuery, result: str | None = None) -> str:
     with database.snapshot() as snapshot:
-        page = list_quarantined(snapshot, after=query.after, limit=query.limit, reason=query.reason)
-    place = quarantine_cursors(query.reason).next(page)
-    more = place and url_for("dashboard_quarantine.list_", reason=query.reason, limit=query.limit, cursor=place)
+        page = list_quarantined(snapshot, **asdict(query))
+    place = quarantine_cursors(query.reason, query.source).next(page)
+    more = place and url_for(
+        "dashboard_quarantine.list_", reason=query.reason, source=query.source, limit=query.limit, cursor=place
+    )
     return render_template("quarantine/list.html", entries=page.items, query=query, more=more, result=result)
 
 
