@@ -43,6 +43,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "Forbidden": json(ErrorSchema, "Not from there, or not with `API_TOKEN` where there is an `ADMIN_TOKEN`."),
     "NotFound": json(ErrorSchema, "There is no such thing."),
     "NotConfigured": json(ErrorSchema, "No source of this name is configured."),
+    "MethodNotAllowed": json(ErrorSchema, "The source's provider checks no address.", "Allow"),
     "TooLarge": json(ErrorSchema, "The body is over `MAX_BODY_BYTES`."),
     "UriTooLong": json(ErrorSchema, "The first line of the request, with path and query, is over 4,094 bytes."),
     "InvalidPayload": json(

@@ -16,7 +16,11 @@ SOURCES = [
         parameters=(SOURCE_NAME,),
         body={"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
         answers={
-            "200": json(StatusSchema, "It is on disk; a provider that wants to see another answer gets that."),
+            "200": json(StatusSchema, "It is on disk."),
+            "2XX": {
+                "description": "It is on disk: the answer that the provider wants to see.",
+                "headers": {"X-Request-ID": "X-Request-ID"},
+            },
             "404": "NotConfigured",
             "422": "InvalidPayload",
             **DELIVERY,
@@ -33,6 +37,7 @@ SOURCES = [
             "200": text("text/plain", "What the provider wants to see."),
             "403": "Forbidden",
             "404": "NotConfigured",
+            "405": "MethodNotAllowed",
             **EVERY,
         },
         parameters=(SOURCE_NAME,),
