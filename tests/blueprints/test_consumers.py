@@ -169,6 +169,24 @@ def test_a_name_that_no_consumer_may_have_is_refused(name: str, sqlite_client: F
     assert "name" in answer.get_json()["errors"]
 
 
+@pytest.mark.parametrize("path", ["/consumers/%00", "/destinations/%00", "/dead-letters/%00"])
+def test_a_name_that_none_can_have_is_unknown(path: str, client: FlaskClient) -> None:
+    lease = {"lease": "a"}
+    answers = [
+        client.get(path),
+        client.delete(path),
+        client.post(f"{path}/lease"),
+        client.post(f"{path}/ack", json=lease),
+        client.post(f"{path}/nack", json=lease),
+        client.post(f"{path}/extend", json=lease),
+        client.post(f"{path}/seek", json={"to": "now"}),
+        client.post(f"{path}/resume"),
+        client.post(f"{path}/retry"),
+    ]
+
+    assert {answer.status_code for answer in answers} <= {404, 405}
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

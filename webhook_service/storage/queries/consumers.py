@@ -58,6 +58,8 @@ def read_now(connection: Connection) -> datetime:
 
 def find_consumer(connection: Connection, kind: ConsumerKind, name: str, *, lock: bool = False) -> Consumer | None:
     """Reads a consumer. With ``lock``, no other transaction changes it or what it was given before this one ends."""
+    if "\x00" in name:  # no name has NUL, and PostgreSQL refuses it as a parameter
+        return None
     row = connection.execute(_to_change if lock else _named, {"kind": kind.value, "name": name}).one_or_none()
     return None if row is None else _consumer(*row)
 
