@@ -12,7 +12,7 @@ COOKIE_PATH = "/dashboard"
 
 
 def sign_in_pages(sessions: Sessions) -> Pages:
-    """Routes for browsers that have no session yet, or want to end theirs."""
+    """Makes the routes for browsers that have no session yet, or end theirs."""
     pages = Pages("sign_in", guard=Guard.OPEN)
 
     @pages.get("/dashboard/sign-in")
@@ -57,6 +57,6 @@ def _check_sender(sessions: Sessions) -> None:
 
 
 def _own_page(wanted: str | None) -> str:
-    """Returns the page to show after signing in: never one of another site."""
+    """Returns the path of the page to show after signing in, never one on another site."""
     home = url_for("dashboard_home.home")
     return wanted if wanted and wanted.startswith(home) and "\\" not in wanted else home

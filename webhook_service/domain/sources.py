@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 NATIVE = "native"
-"""The source at the bare address, of the service's own scheme."""
+"""The name of the source at the bare address, which uses the service's own scheme."""
 
 ADDRESS = "/webhook"
 
@@ -16,7 +16,7 @@ def address(source: str) -> str:
 
 
 def source_at(path: str) -> str | None:
-    """Returns the name of the source whose deliveries come to a path; None when no source's do."""
+    """Returns the name of the source whose deliveries come to a path; None if the path is no source's."""
     if path == ADDRESS:
         return NATIVE
     name = path.removeprefix(f"{ADDRESS}/")
@@ -25,7 +25,7 @@ def source_at(path: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SourceActivity:
-    """When a source last delivered something, if ever, and how many of its items had which outcome in a while."""
+    """The time of a source's last delivery, if there was any, and the counts of its items by outcome over some time."""
 
     last_at: datetime | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class SourceActivity:
 class SecretState:
     """A secret of a source by its label: until when it is valid, and when it last signed a delivery.
 
-    ``may_go`` says that the source can do without it. Of a source with one secret, nothing is written down.
+    ``may_go`` says that the source can do without it. For a source with one secret, its use is not recorded.
     """
 
     label: str
@@ -46,7 +46,7 @@ class SecretState:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Where to enter a source's address at its provider, and what else goes into which field there."""
+    """A guide to setting up a source at its provider: where its address goes, and the values of other fields there."""
 
     place: str
     address_field: str
@@ -55,7 +55,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """A configured source and what has become of its deliveries; ``activity`` counts those of the last day."""
+    """A configured source and what became of its deliveries; ``activity`` counts those of the last day."""
 
     name: str
     provider: str

@@ -1,4 +1,4 @@
-"""The configured sources with what has become of their deliveries."""
+"""The states of the configured sources: what has become of their deliveries, and which secrets may go."""
 
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.sources import SecretUses, read_activity, read_secret_uses
 
 DAY = timedelta(days=1)
-QUIET = DAY  # without a signature of a secret, after which it may go: providers repeat a delivery for hours
+QUIET = DAY  # how long a secret has signed nothing when it may go: providers repeat a delivery for hours
 
 
 def read_source_states(database: Database, sources: Sources, now: datetime) -> list[SourceState]:
@@ -45,7 +45,7 @@ def _secret_states(source: Source, uses: SecretUses, now: datetime) -> tuple[Sec
 
 
 def _may_go(secret: Secret, used_at: datetime | None, current_used_at: datetime | None, now: datetime) -> bool:
-    """Tells if a secret is past its time, or if the current one has signed while this one was quiet."""
+    """Tells whether a secret is past its time, or was quiet for a day or more while the current one has signed."""
     if secret.until is not None and now >= secret.until:
         return True
     return current_used_at is not None and (used_at is None or now - used_at >= QUIET)

@@ -27,7 +27,7 @@ _COLUMNS = (
 
 
 def add_activity(transaction: Transaction, counted: Iterable[Activity]) -> None:
-    """Adds counts to those that are stored, as ``Activity.add`` does."""
+    """Adds counts to those in the table, as ``Activity.add`` does."""
     rows = [
         {
             "source": each.source,
@@ -61,7 +61,7 @@ def add_activity(transaction: Transaction, counted: Iterable[Activity]) -> None:
 def read_outcomes(
     connection: Connection, since: datetime, until: datetime, interval: Interval
 ) -> Mapping[DeliveryOutcome, Mapping[datetime, int]]:
-    """Counts the deliveries of all sources by their outcome and interval, of the hours that the range touches."""
+    """Counts the deliveries of all sources by outcome and interval, in the hours that the range touches."""
     start = start_of(interval, ActivityRow.hour.expression, connection)
     counted = (
         select(ActivityRow.outcome, start, func.sum(ActivityRow.count))
@@ -75,7 +75,7 @@ def read_outcomes(
 
 
 def read_sources(connection: Connection, since: datetime, until: datetime) -> Mapping[str, SourceActivity]:
-    """Counts the deliveries of each source by their outcome, of the hours that the range touches."""
+    """Counts the deliveries of each source by outcome, in the hours that the range touches."""
     counted = (
         select(ActivityRow.source, ActivityRow.outcome, func.sum(ActivityRow.count), func.max(ActivityRow.last_at))
         .where(*_hours(since, until))
@@ -90,13 +90,13 @@ def read_sources(connection: Connection, since: datetime, until: datetime) -> Ma
 
 
 def read_refusals(connection: Connection, limit: int) -> Sequence[Activity]:
-    """Reads the latest refused deliveries, by source and hour, the latest first."""
+    """Reads the activity of the latest refused deliveries, by source and hour, the latest first."""
     refused = _select().where(ActivityRow.outcome == DeliveryOutcome.REFUSED.value)
     return _read(connection, refused.order_by(ActivityRow.hour.desc(), ActivityRow.last_at.desc()).limit(limit))
 
 
 def read_latest(connection: Connection, source: str, outcome: DeliveryOutcome) -> Activity | None:
-    """Reads the latest hour in which deliveries of a source had this outcome."""
+    """Reads the activity of the latest hour in which deliveries of a source had this outcome."""
     latest = _select().where(ActivityRow.source == source, ActivityRow.outcome == outcome.value)
     return next(iter(_read(connection, latest.order_by(ActivityRow.hour.desc()).limit(1))), None)
 

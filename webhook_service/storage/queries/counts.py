@@ -1,7 +1,7 @@
-"""Counts of messages that triggers keep, so that nothing is counted for a read.
+"""Counts of messages, kept by triggers, so that a read need not count.
 
 Triggers on ``messages`` keep a count for each sender, for each hour of ``ts`` (in UTC) and for the whole store, in the
-transaction that stores or deletes the messages, so they are exact at every moment and no code can forget them.
+transaction that stores or deletes the messages. So they are exact at every moment, and no code can forget to keep them.
 """
 
 from datetime import datetime
@@ -40,7 +40,7 @@ def count_between(connection: Connection, since: datetime | None, until: datetim
 
 
 def read_timeline(connection: Connection, since: datetime, until: datetime, interval: Interval) -> Timeline:
-    """Counts the messages in the range by interval; an interval at an end may lie in it only in part."""
+    """Counts the messages in the range by interval; the first and the last interval may be in it only in part."""
     start = start_of(interval, HourCountRow.hour.expression, connection)
     whole = select(start, func.sum(HourCountRow.messages)).where(*_whole_hours(since, until)).group_by(start)
     counts = dict.fromkeys(interval.starts(since, until), 0)
@@ -51,7 +51,7 @@ def read_timeline(connection: Connection, since: datetime, until: datetime, inte
 
 
 def count_differences(connection: Connection) -> dict[str, int]:
-    """Counts every message anew and returns for each table of counts how many of its rows are wrong."""
+    """Counts every message anew, and returns for each table of counts how many of its rows are wrong."""
     hour = start_of(Interval.HOUR, MessageRow.ts.expression, connection)
     counted_and_kept: dict[str, tuple[AnySelect, AnySelect]] = {
         "sender_counts": (

@@ -1,4 +1,4 @@
-"""Sources: what they delivered of late, and which of their secrets are in use."""
+"""Sources: what they have delivered recently, and which of their secrets are in use."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -11,11 +11,11 @@ from webhook_service.storage.models import MessageRow, QuarantineRow, SecretUseR
 from webhook_service.storage.writing import Transaction
 
 SecretUses = Mapping[tuple[str, str], datetime]
-"""When each secret last signed a delivery, by the name of its source and by its label."""
+"""The times at which secrets last signed a delivery, by the name of the source and the label of the secret."""
 
 
 def write_secret_uses(transaction: Transaction, uses: SecretUses) -> None:
-    """Stores when secrets last signed; of each, the latest time stays."""
+    """Stores when secrets last signed; a later time that is stored already stays."""
     insert = (postgresql if transaction.dialect.name == "postgresql" else sqlite).insert(SecretUseRow)
     is_later = insert.excluded.last_at > SecretUseRow.last_at
     key = [SecretUseRow.source, SecretUseRow.label]
@@ -25,13 +25,13 @@ def write_secret_uses(transaction: Transaction, uses: SecretUses) -> None:
 
 
 def read_secret_uses(connection: Connection) -> SecretUses:
-    """Reads when each secret last signed, as far as that was stored."""
+    """Reads when each secret last signed, as far as that is stored."""
     uses = connection.execute(select(SecretUseRow.source, SecretUseRow.label, SecretUseRow.last_at))
     return {(source, label): at for source, label, at in uses}
 
 
 def read_activity(connection: Connection, sources: Iterable[str], since: datetime) -> dict[str, SourceActivity]:
-    """Reads of each source when it last delivered, and the number of its messages and of those kept since a moment."""
+    """Reads when each source last delivered, and how many messages and quarantined deliveries it has since a moment."""
     return {source: _read_activity(connection, source, since) for source in sources}
 
 
