@@ -1,4 +1,4 @@
-"""Charts side by side in one SVG file: the service in colour, and grey what it is compared with."""
+"""Charts side by side in one SVG file: the service in colour, what it is compared with in grey."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 # The palette of Okabe and Ito, which people who see fewer colours can tell apart: https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-GREYS = (("#6e7781", "--"), ("#9aa4ad", ":"))  # each with a pattern of its own
+GREYS = (("#6e7781", "--"), ("#9aa4ad", ":"))  # each line has a pattern of its own
 TEXT, GRID = "#24292f", "#d8dee4"
 CHART_INCHES = (4.8, 3.2)
 
-_SETTINGS: dict[Any, Any] = {  # matplotlib's stubs list every name that there is
+_SETTINGS: dict[Any, Any] = {  # matplotlib's stubs list every valid name
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "webhook_service",  # the same figures make the same file
     "figure.constrained_layout.wspace": 0.06,
@@ -41,9 +41,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Lines over ``along``, a logarithmic axis; the other axis begins at zero.
+    """A chart: lines over ``along``, a logarithmic axis. The other axis begins at zero.
 
-    Unless it is ``logarithmic`` too: then it begins and ends at a power of ten.
+    If the other axis is ``logarithmic``, too, it begins and ends at a power of ten.
     """
 
     title: str
@@ -53,7 +53,7 @@ class Chart:
 
 
 def draw_charts(path: Path, charts: Sequence[Chart]) -> None:
-    """Draws the charts, and below them a legend of their lines, which have the same names in each."""
+    """Draws the charts, and below them a legend of their lines, which have the same names in each chart."""
     with matplotlib.rc_context(_SETTINGS):
         width, height = CHART_INCHES
         figure = Figure(figsize=(width * len(charts), height), layout="constrained", facecolor="white")
@@ -70,10 +70,10 @@ def _draw(axes: Axes, chart: Chart, name: str) -> None:
     for number, line in enumerate(chart.lines, start=1):
         colour, pattern = next(greys) if line.is_reference else (next(colours), "-")
         xs, ys = zip(*line.points, strict=True)
-        # What the service does lies over what it is compared with.
+        # The lines of the service are drawn over those that it is compared with.
         order = 2 if line.is_reference else 3
         drawn = axes.plot(xs, ys, pattern, color=colour, marker="o", markersize=3.5, label=line.name, zorder=order)
-        drawn[0].set_gid(f"{name}-line-{number}")  # its id in the file
+        drawn[0].set_gid(f"{name}-line-{number}")  # the id of the line in the file
     axes.set_title(chart.title, loc="left", fontweight="bold")
     axes.set_xlabel(chart.along)
     axes.set_xscale("log")

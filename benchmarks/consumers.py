@@ -1,7 +1,7 @@
-"""What consumers take a second: ``python -m benchmarks.consumers --messages 100000``.
+"""Measures how fast consumers take messages: ``python -m benchmarks.consumers --messages 100000``.
 
 Leases and acknowledges all stored messages, a thousand at a time with one worker and with four, and then some one at a
-time. Clients read every byte, and of the JSON the name of the lease alone: what they do with messages is their own.
+time. Clients read every byte, but parse only the name of the lease: what they do with messages is not measured.
 """
 
 import http.client
@@ -22,24 +22,24 @@ import click
 from benchmarks.postgresql import postgresql
 from benchmarks.servers import Server, server
 
-ONE_BY_ONE = 500  # leases
+ONE_BY_ONE = 500  # leases of one message
 
 
 class Client:
-    """One worker of a consumer, on a connection that it keeps."""
+    """One worker of a consumer, on a connection that is kept alive."""
 
     def __init__(self, url: str, name: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
         self._path = f"/consumers/{name}"
 
     def call(self, method: str, action: str, body: object = None) -> tuple[int, bytes]:
-        """A call, with its status and the bytes of its answer."""
+        """Makes a call; returns the status and the bytes of the answer."""
         self._connection.request(method, self._path + action, None if body is None else json.dumps(body))
         answer = self._connection.getresponse()
         return answer.status, answer.read()
 
     def take(self, limit: int) -> int:
-        """Leases and acknowledges; returns the bytes of the messages, 0 when there are none left."""
+        """Leases and acknowledges messages; returns the number of their bytes, 0 when no messages are left."""
         status, content = self.call("POST", f"/lease?limit={limit}&seconds=600")
         if status == http.client.NO_CONTENT:
             return 0
@@ -51,7 +51,7 @@ class Client:
 
 
 def take_all(url: str, name: str) -> int:
-    """Takes messages by the thousand until there are none left; returns the number of leases."""
+    """Takes messages by the thousand until none are left; returns the number of leases."""
     client, leases = Client(url, name), 0
     while client.take(1000):
         leases += 1
@@ -59,7 +59,7 @@ def take_all(url: str, name: str) -> int:
 
 
 def measure(served: Server, messages: int, workers: int) -> str:
-    """A line about so many workers that share one consumer."""
+    """Measures workers that share one consumer; returns a line about it."""
     name = f"of-{workers}"
     Client(served.url, name).call("PUT", "", {"max_leases": workers})
     processor, began = served.processor_seconds(), time.perf_counter()
@@ -74,7 +74,7 @@ def measure(served: Server, messages: int, workers: int) -> str:
 
 
 def measure_one_by_one(served: Server) -> str:
-    """A line about leases of one message."""
+    """Measures leases of one message; returns a line about it."""
     client = Client(served.url, "one")
     client.call("PUT", "")
     taken = []
@@ -88,7 +88,7 @@ def measure_one_by_one(served: Server) -> str:
 
 @contextmanager
 def database(kind: str, folder: Path, messages: int) -> Iterator[str | None]:
-    """The URL of a database with messages; None where there is no such server."""
+    """Gives the URL of a database with messages; None when there is no server of this kind."""
     if kind == "sqlite":
         url = f"sqlite:///{folder / 'app.db'}"
         fill(url, messages)

@@ -1,7 +1,7 @@
 """Measures what open dashboards cost ingest, and how soon the dashboard answers: ``python -m benchmarks.dashboards``.
 
-A dashboard is asked for as its script does it: every 750 ms whether there is anything new, or every 5 seconds while
-more comes than one could read. Rounds with and without alternate, since machines are noisy.
+Each dashboard asks as its script does: every 750 ms whether there is anything new, or every 5 seconds while more
+messages come than anyone could read. Rounds with and without dashboards alternate, since machines are noisy.
 """
 
 import json
@@ -20,10 +20,10 @@ import click
 from benchmarks.load import Measured, median_of, need_wrk, write_deliveries, wrk
 from benchmarks.servers import Server, migrate, server
 
-EVERY, EVERY_IN_A_FLOOD = 0.75, 5.0  # seconds: those of dashboard.js
+EVERY, EVERY_IN_A_FLOOD = 0.75, 5.0  # seconds, as in dashboard.js
 CONNECTIONS = 16
-DELIVERIES = 40_000  # new ones for each round
-TOKEN = "token"  # without one, each request of a page is looked up in the kernel's tables
+DELIVERIES = 40_000  # for each round, all of them new
+TOKEN = "token"  # without a token, the peer of each request is looked up in the kernel's tables
 PAGES = (
     *("messages", "messages?provider=whatsapp", "messages?from=%2B491510000001", "messages?q=hello"),
     *("messages?q=zeppelin", "messages?type=image", "messages?since=2025-06-01T00:00&until=2025-06-02T00:00"),
@@ -67,7 +67,7 @@ def _compare(service: Server, files: list[Path], number: int, seconds: float) ->
 
 @contextmanager
 def _dashboards(url: str, number: int) -> Iterator[None]:
-    """Opens dashboards, and closes them in the end."""
+    """Opens dashboards, and closes them at the end."""
     closed = threading.Event()
     threads = [threading.Thread(target=_follow, args=(url, closed)) for _ in range(number)]
     for thread in threads:

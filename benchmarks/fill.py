@@ -1,8 +1,8 @@
 """Fills a new database with messages of one year: ``python -m benchmarks.fill --messages 1000000``.
 
-The migrations take over what they find: they count and index the messages that are there already. So the rows go into
-the table of the first one while it has no index to keep, and then the other migrations are run. What that leaves is
-the schema of the migrations to the letter, and each index is built once instead of row by row.
+Migrations take over what they find: they count and index the messages that are there already. So the rows go into the
+table of the first migration while that has no indexes, and then the other migrations are run. The result is exactly the
+schema of the migrations, and each index is built once instead of row by row.
 """
 
 import random
@@ -25,15 +25,15 @@ from webhook_service.storage.queries.messages import fold
 BATCH = 10_000
 YEAR = timedelta(days=365)
 END = datetime(2026, 1, 1, tzinfo=UTC)
-LATE = 600  # seconds that a message's ``ts`` may lie behind those stored before it
+LATE = 600  # seconds by which a message's ``ts`` may be before those of messages stored earlier
 
 COMMON_WORD = "hello"  # in every fifth text
-RARE_WORD = "zeppelin"  # in one of 200,000
+RARE_WORD = "zeppelin"  # in one text of 200,000
 ABSENT_WORD = "xylophone"
 RECIPIENTS = [f"+49301234{number:03}" for number in range(50)]
 PROVIDERS = ("native", "whatsapp", "twilio")
 
-FIRST_MIGRATION = "0001"  # makes the table of messages
+FIRST_MIGRATION = "0001"  # the migration that makes the table of messages
 COLUMNS = ("message_id", "provider", "sender", "recipient", "ts", "text", "text_folded", "type", "received_at")
 
 Row = tuple[str, ...]
@@ -42,7 +42,7 @@ Write = Callable[[Connection, Sequence[Row]], object]
 _syllables = ("ka", "to", "mi", "ren", "sol", "ba", "ne", "tir", "lo", "ve", "da", "gu", "shi", "pra")
 VOCABULARY = ["".join(parts) for size in (2, 3) for parts in product(_syllables, repeat=size)]
 
-# Nothing is synced, and large steps are sorted in memory: a fill that is interrupted is begun anew.
+# Nothing is synced, since an interrupted fill is begun anew, and large steps are sorted in memory.
 _SQLITE_PRAGMAS = ("journal_mode = DELETE", "synchronous = OFF", "cache_size = -1000000")
 _SQLITE_INSERT = f"INSERT INTO messages ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _SQLITE_INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'messages' AND sql NOT NULL"
@@ -56,7 +56,7 @@ _POSTGRESQL_INDEXES = """
 
 
 def rows(number: int, senders: int) -> Iterator[Row]:
-    """The ``COLUMNS`` of messages in nearly the order of their ``ts``; a few senders send much, most send little."""
+    """Yields the ``COLUMNS`` of messages, nearly in the order of their ``ts``; a few senders send much, most little."""
     chance = random.Random(1)
     uniform, random_bits = chance.random, chance.getrandbits
     beginnings, ends = _beginnings(chance), _ends(chance)
@@ -79,11 +79,11 @@ def rows(number: int, senders: int) -> Iterator[Row]:
 
 
 def sender(number: int) -> str:
-    """The number of a sender; the smaller, the more it sends."""
+    """Returns the phone number of a sender; the smaller its ``number``, the more it sends."""
     return f"+4915{number:08}"
 
 
-# Texts are put together of two parts that were made before, since to choose each word costs more than to store it.
+# Texts are made of two prepared parts, since choosing each word would cost more than storing it.
 def _beginnings(chance: random.Random) -> list[str]:
     parts = [chance.choices(VOCABULARY, k=chance.randint(1, 6)) for _ in range(5_000)]
     for part in parts[::5]:
@@ -95,7 +95,7 @@ def _ends(chance: random.Random) -> list[str]:
     return [" ".join(chance.choices(VOCABULARY, k=chance.randint(2, 6))) for _ in range(5_000)]
 
 
-# The same for times, which are written here as ``storage.insert.timestamp_value`` writes them.
+# Times are prepared, too; they are written as ``storage.queries.insert.timestamp_value`` writes them.
 _FIRST_DAY = END - YEAR - timedelta(days=1)
 _DAYS = [str((_FIRST_DAY + timedelta(days=day)).date()) for day in range(YEAR.days + 2)]
 _SECONDS = [f"{hour:02}:{minute:02}:{second:02}" for hour, minute, second in product(range(24), range(60), range(60))]
@@ -103,7 +103,7 @@ _YEAR_SECONDS = YEAR.total_seconds()
 
 
 def _timestamp(seconds: float) -> str:
-    """A moment so many seconds after the year's begin, or a few before it."""
+    """Writes the time that is so many seconds after the beginning of the year, or a few before it."""
     microseconds = int((seconds + 86_400) * 1_000_000)
     whole, fraction = divmod(microseconds, 1_000_000)
     day, second = divmod(whole, 86_400)
@@ -111,9 +111,9 @@ def _timestamp(seconds: float) -> str:
 
 
 def fill(url: str, number: int, senders: int) -> None:
-    """Makes the tables and stores that many messages, with a progress bar.
+    """Makes the tables and stores ``number`` messages, with a progress bar.
 
-    In one transaction, so that nothing is left of a fill that is interrupted. A database that has the tables already is
+    This is one transaction, so that nothing is left of an interrupted fill. A database that has the tables already is
     refused.
     """
     parsed = parse_url(url)
@@ -126,7 +126,7 @@ def fill(url: str, number: int, senders: int) -> None:
 
 
 def is_filled(url: str) -> bool:
-    """Tells if the database has the tables already."""
+    """Tells whether the database has the tables already."""
     engine = create_engine(parse_url(url), poolclass=NullPool)
     with engine.connect() as connection:
         return inspect(connection).has_table("messages")
@@ -174,13 +174,13 @@ def _postgresql(url: URL) -> Iterator[Connection]:
         for setting in _POSTGRESQL_SETTINGS:
             connection.exec_driver_sql(f"SET LOCAL {setting}")
         yield connection
-    # What autovacuum would do some minutes later.
+    # Autovacuum would do this some minutes later.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM (ANALYZE)")
 
 
 def _copy(connection: Connection, batch: Sequence[Row]) -> None:
-    # None of the values holds what COPY would have escaped.
+    # No value holds characters that have to be escaped for COPY.
     psycopg_connection: Any = connection.connection.driver_connection
     with psycopg_connection.cursor() as cursor, cursor.copy(_POSTGRESQL_COPY) as copy:
         copy.write("".join(["\t".join(row) + "\n" for row in batch]))

@@ -1,8 +1,8 @@
-"""What pushing costs: `python -m benchmarks.forwarding` says how fast forwarders push, and at what latency.
+"""Measures how fast forwarders push, and at what latency: `python -m benchmarks.forwarding`.
 
 Each figure is of one run, with forwarders and a receiver that are processes of their own. ``throughput``
-pushes a backlog to a receiver that does nothing; ``scaling`` sets three forwarders against one, with a receiver that
-takes 50 ms; ``latency`` measures from the answer to a delivery until the request at the destination.
+pushes a backlog to a receiver that does nothing; ``scaling`` compares three forwarders with one, for a receiver that
+takes 50 ms; ``latency`` is the time from the answer to a delivery until the request at the destination.
 """
 
 import argparse
@@ -39,7 +39,7 @@ SENDERS = 5_000
 
 
 class _NoOp(asyncio.Protocol):
-    """Answers every request after ``pause`` seconds, and counts."""
+    """Answers every request after ``pause`` seconds, and notes when each message came."""
 
     def __init__(self, pause: float, seen: dict[str, float]) -> None:
         self._pause, self._seen = pause, seen
@@ -78,7 +78,7 @@ def _receive(port: int, pause: float, wanted: int, done: "Queue[dict[str, float]
         async with server:
             while not seen:
                 await asyncio.sleep(0.001)
-            done.put({})  # the first has come
+            done.put({})  # tells that the first message has come
             while len(seen) < wanted:
                 await asyncio.sleep(0.01)
             done.put(seen)
@@ -89,7 +89,7 @@ def _receive(port: int, pause: float, wanted: int, done: "Queue[dict[str, float]
 
 @contextmanager
 def receiver(pause: float, wanted: int) -> Iterator[tuple[int, "Queue[dict[str, float]]"]]:
-    """A receiver in a process of its own, which tells that the first message came, and then when each did."""
+    """Starts a receiver in a process of its own, which tells when the first message has come, and then all times."""
     port = free_port()
     done: Queue[dict[str, float]] = Queue()
     process = Process(target=_receive, args=(port, pause, wanted, done), daemon=True)
@@ -103,13 +103,13 @@ def receiver(pause: float, wanted: int) -> Iterator[tuple[int, "Queue[dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A database, and the environment of the service's programs on it."""
+    """A database and a folder, for the service's programs that run on it."""
 
     url: str
     folder: Path
 
     def environ(self) -> dict[str, str]:
-        """Returns what forwarders are started with."""
+        """Returns the environment of forwarders."""
         return {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": self.url,
@@ -149,7 +149,7 @@ class Setting:
 
     @contextmanager
     def forwarders(self, number: int) -> Iterator[list[int]]:
-        """The process IDs of forwarders that run meanwhile."""
+        """Runs forwarders during the block, and gives their process IDs."""
         command: list[str | Path] = [BIN / "webhook-service", "forward"]
         running = [
             subprocess.Popen(command, env=self.environ(), cwd=ROOT, stderr=subprocess.DEVNULL) for _ in range(number)
@@ -164,7 +164,7 @@ class Setting:
 
 
 def measure_throughput(setting: Setting, number: int, forwarders: int, pause: float) -> tuple[float, float]:
-    """Returns messages a second, from the first at the receiver to the last, and processor seconds a message."""
+    """Returns messages a second, from the first to the last at the receiver, and processor seconds for each."""
     setting.fill(number)
     with receiver(pause, number) as (port, done):
         setting.declare([port])

@@ -1,4 +1,4 @@
-"""The figures that ingest must reach, and how each is found in what was measured."""
+"""The figures that ingest must reach, and how each is found in the measured runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from benchmarks.records import (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A figure, and the words that show it beside what it is made of."""
+    """A figure, and the text that shows it beside the figures that it is made of."""
 
     value: float
     text: str
@@ -33,13 +33,13 @@ class Figure(Protocol):
     """A figure that is found in the runs of a part."""
 
     def find(self, part: Part) -> Found | None:
-        """The figure; None when what it is made of was not measured."""
+        """Returns the figure; None when what it is made of was not measured."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A figure of one load as a ratio to the same figure of another."""
+    """The ratio of a figure of one load to the same figure of another load."""
 
     name: str
     of: Load
@@ -64,7 +64,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The memory of the largest worker in the end, in megabytes; or its growth in the last half of the runs."""
+    """The memory of the largest worker at the end, in megabytes, or its growth in the last half of the runs."""
 
     growth: bool = False
 
@@ -81,7 +81,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A figure of a part, and the least or the most that it may be; with neither it is only reported."""
+    """A figure of a part, and the least or the most that it may be; without a limit it is only reported."""
 
     part: str
     what: str
@@ -90,18 +90,18 @@ class Gate:
     most: float | None = None
 
     def find(self, parts: Parts) -> Found | None:
-        """The figure; None when what it is made of was not measured."""
+        """Returns the figure; None when what it is made of was not measured."""
         part = parts.get(self.part)
         return self.figure.find(part) if part else None
 
     def goal(self) -> str:
-        """The limit as text; empty without one."""
+        """Returns the limit as text; empty without a limit."""
         if self.least is not None:
             return f">= {self.least:g}"
         return "" if self.most is None else f"<= {self.most:g}"
 
     def verdict(self, value: float) -> str:
-        """Compares the figure with the limit; empty without one."""
+        """Returns the result of comparing the figure with the limit; empty without a limit."""
         if not self.goal():
             return ""
         is_reached = (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
@@ -143,7 +143,7 @@ GATES: Sequence[Gate] = (
 
 
 def gates_table(parts: Parts) -> str:
-    """The gates that the measured parts have a figure for, as Markdown."""
+    """Returns the gates for which the measured parts have a figure, as Markdown."""
     found = [(gate, figure) for gate in GATES if (figure := gate.find(parts))]
     rows = [f"| {gate.what} | {figure.text} | {gate.goal()} | {gate.verdict(figure.value)} |" for gate, figure in found]
     return "\n".join(["| what | found | must reach | |", "|---|---|---|---|", *rows])

@@ -1,11 +1,11 @@
-"""Measures what ingest does a second, beside what it is compared with in the same run.
+"""Measures how fast ingest is, beside what it is compared with in the same run.
 
     make bench                            every part, about half an hour
     make bench BENCH='--quick sqlite'     one part, with short rounds, about two minutes
 
 Needs wrk (`apt-get install wrk`). PostgreSQL needs its server programs (`apt-get install postgresql`) or the URL of a
-server in BENCH_POSTGRES_URL, and the plain Node service needs npm; what can't be had is left out with a message.
-Rounds alternate between what is compared, since machines are noisy. Every run is written to a file, from which
+server in BENCH_POSTGRES_URL, and the plain Node service needs npm; what is missing is left out with a message.
+Rounds alternate between the subjects, since machines are noisy. Every run is written to a file, from which
 `make bench-report` makes the tables of docs/performance.md and the plot.
 """
 
@@ -67,7 +67,7 @@ QUICK = Size(rounds=3, seconds=3, stored=200_000, deliveries=60_000)
 
 @dataclass
 class Bench:
-    """Databases, deliveries and rounds of load."""
+    """Makes databases, files of deliveries, and rounds of load."""
 
     folder: Path
     size: Size
@@ -76,18 +76,18 @@ class Bench:
     _written: int = field(default=0, init=False)
 
     def new_file(self) -> Path:
-        """A path at which nothing is yet."""
+        """Returns a path at which there is nothing yet."""
         self._files += 1
         return self.folder / str(self._files)
 
     def migrated_sqlite(self) -> str:
-        """A new database with the tables in it."""
+        """Makes a new database with the tables in it; returns its URL."""
         url = f"sqlite:///{self.new_file()}"
         migrate(url)
         return url
 
     def new_deliveries(self, count: int) -> Path:
-        """A file of deliveries that no earlier file holds."""
+        """Makes a file of deliveries that are in no earlier file."""
         path = self.new_file()
         write_deliveries(path, count, first=self._written)
         self._written += count
@@ -96,7 +96,7 @@ class Bench:
     def alternate(
         self, servers: Mapping[str, Server], plan: Mapping[int, Sequence[str]], *, seconds: float | None = None
     ) -> list[Run]:
-        """Rounds of distinct deliveries: with each number of connections to each of its subjects that has a server."""
+        """Runs rounds of distinct deliveries: for each number of connections, to each of its subjects with a server."""
         seconds = seconds or self.size.seconds
         runs = []
         for round_ in range(1, self.size.rounds + 1):
@@ -113,7 +113,7 @@ class Bench:
 
 
 def load(subject: str, at: Server, deliveries: Path, connections: int, round_: int, seconds: float) -> Run:
-    """One run of wrk, with a line about it on standard error."""
+    """Runs wrk once, and prints a line about it on standard error."""
     measured = wrk(at, deliveries, connections=connections, seconds=seconds)
     click.echo(
         f"  {subject:40} {connections:4} connections {measured.rate:10,.0f}/s"
@@ -124,13 +124,13 @@ def load(subject: str, at: Server, deliveries: Path, connections: int, round_: i
 
 
 def _rotated(names: Sequence[str], by: int) -> list[str]:
-    """Whichever comes first in one round is another one in the next."""
+    """Rotates the names, so that each round begins with another one."""
     by %= len(names)
     return [*names[by:], *names[:by]]
 
 
 def on_sqlite(bench: Bench) -> list[Run]:
-    """The service beside the view, the plain Node service, and an insert per request."""
+    """Measures the service beside the view, the plain Node service, and an insert per request."""
     with ExitStack() as stack:
         servers = {
             SERVICE: stack.enter_context(server(SERVICE_APP, bench.migrated_sqlite())),
@@ -150,7 +150,7 @@ def on_sqlite(bench: Bench) -> list[Run]:
 
 
 def on_postgresql(bench: Bench) -> list[Run]:
-    """The service beside the view; PostgreSQL shares their cores, and its processor time is not counted."""
+    """Measures the service beside the view; PostgreSQL shares their cores, but its processor time is not counted."""
     with ExitStack() as stack:
         url = stack.enter_context(postgresql(bench.folder / "postgresql"))
         if url is None:
@@ -164,7 +164,7 @@ def on_postgresql(bench: Bench) -> list[Run]:
 
 
 def duplicates(bench: Bench) -> list[Run]:
-    """Deliveries that were all sent before, beside new ones."""
+    """Measures deliveries that were all sent before, beside new ones."""
     runs = []
     with (
         server(SERVICE_APP, bench.migrated_sqlite()) as new,
@@ -173,14 +173,14 @@ def duplicates(bench: Bench) -> list[Run]:
         for round_ in range(1, bench.size.rounds + 1):
             seconds = bench.size.seconds
             known, unknown = bench.new_deliveries(2000), bench.new_deliveries(int(MOST_A_SECOND * seconds))
-            wrk(again, known, connections=16, seconds=3)  # stores them
+            wrk(again, known, connections=16, seconds=3)  # stores the known deliveries
             runs.append(load(SERVICE, new, unknown, 16, round_, seconds))
             runs.append(load(DUPLICATES, again, known, 16, round_, seconds))
     return runs
 
 
 def on_a_full_database(bench: Bench) -> list[Run]:
-    """The service on a database with many messages, beside one on an empty database."""
+    """Measures the service on a database with many messages, beside one on an empty database."""
     full = f"sqlite:///{bench.new_file()}"
     fill(full, bench.size.stored, senders=2000)
     with server(SERVICE_APP, bench.migrated_sqlite()) as empty, server(SERVICE_APP, full) as filled:
@@ -189,7 +189,7 @@ def on_a_full_database(bench: Bench) -> list[Run]:
 
 
 def what_reads_cost_ingest(bench: Bench) -> list[Run]:
-    """The service with counts and the search index, beside databases from which both were taken out."""
+    """Measures the service with counts and the search index, beside databases from which both were removed."""
     bare = bench.migrated_sqlite()
     with closing(sqlite3.connect(make_url(bare).database or "")) as file:
         for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
@@ -214,7 +214,7 @@ def _what_reads_cost_postgresql(bench: Bench, url: str) -> list[Run]:
 
 
 def memory(bench: Bench) -> list[Run]:
-    """The memory of a worker while many deliveries come."""
+    """Measures the memory of a worker while many deliveries come."""
     runs: list[Run] = []
     with server(SERVICE_APP, bench.migrated_sqlite()) as service:
         while sum(run.measured.requests for run in runs) < bench.size.deliveries:
@@ -226,7 +226,7 @@ def memory(bench: Bench) -> list[Run]:
 
 
 def over_connections(bench: Bench) -> list[Run]:
-    """The plot's points: from one connection to many."""
+    """Measures the points of the plot: from one connection to many."""
     with ExitStack() as stack:
         servers = {
             SERVICE: stack.enter_context(server(SERVICE_APP, bench.migrated_sqlite())),
@@ -255,7 +255,7 @@ PARTS: dict[str, Callable[[Bench], list[Run]]] = {
 
 
 def find_node_or_say_why() -> Path | None:
-    """The Node of the plain Node service; None, with a message, when it can't be had."""
+    """Returns the Node of the plain Node service; None, with a message, when there is none to be had."""
     try:
         return find_node()
     except PeerMissing as missing:
@@ -264,7 +264,7 @@ def find_node_or_say_why() -> Path | None:
 
 
 def main() -> None:
-    """Measures the parts that are asked for, writes each down as soon as it is there, and prints the gates."""
+    """Measures the parts that are asked for, writes each to the file as soon as it is done, and prints the gates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all of them by default")
     parser.add_argument("--quick", action="store_true", help="short rounds and small databases")

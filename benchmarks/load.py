@@ -1,4 +1,4 @@
-"""Signed deliveries, and wrk to send them as fast as they are answered."""
+"""Makes signed deliveries, and sends them by wrk as fast as they are answered."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from benchmarks.servers import ROOT, SECRET, Server
 from webhook_service.providers.native import sign
 
 SENDERS = 2000
-MOST_A_SECOND = 15_000  # deliveries that a server which stores them is expected to answer
+MOST_A_SECOND = 15_000  # more deliveries than any server that stores them is expected to answer
 FIRST_SECOND = 1_767_225_600  # 2026-01-01T00:00:00Z
 
 _RESULT = re.compile(r"RESULT (\d+) (\d+) (\S+) (\S+) (\d+)")
@@ -25,8 +25,8 @@ _RESULT = re.compile(r"RESULT (\d+) (\d+) (\S+) (\S+) (\d+)")
 class Measured:
     """One run of wrk, or the median of several.
 
-    ``rate`` is requests a second, ``p50`` and ``p99`` are milliseconds, ``processor`` is the server's processor time a
-    request in microseconds, ``errors`` counts answers from 400 on and connections that failed.
+    ``rate`` is in requests a second, ``p50`` and ``p99`` are in milliseconds, ``processor`` is the server's processor
+    time for a request in microseconds, ``errors`` counts answers of 400 and above and failed connections.
     """
 
     rate: float
@@ -38,7 +38,7 @@ class Measured:
 
 
 def median_of(runs: Sequence[Measured]) -> Measured:
-    """The median of each figure, and the sum of the counts."""
+    """Returns the median of each figure, and the sums of the counts."""
     return Measured(
         rate=statistics.median(run.rate for run in runs),
         p50=statistics.median(run.p50 for run in runs),
@@ -50,7 +50,7 @@ def median_of(runs: Sequence[Measured]) -> Measured:
 
 
 def write_deliveries(path: Path, count: int, *, first: int = 0) -> None:
-    """A file of ``count`` distinct signed deliveries, a line each: the signature, a space, the body."""
+    """Writes a file of ``count`` distinct signed deliveries, a line each: the signature, a space, the body."""
     with path.open("w") as file:
         for number in range(first, first + count):
             body = json.dumps(
@@ -72,7 +72,7 @@ def need_wrk() -> None:
 
 
 def wrk(server: Server, deliveries: Path, *, connections: int, seconds: float) -> Measured:
-    """Sends the deliveries, again and again, for whole seconds: wrk knows no parts of them."""
+    """Sends the deliveries, over and over, for ``seconds``, which are rounded: wrk takes only whole seconds."""
     options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(ROOT / "benchmarks" / "wrk.lua")]
     command = ["wrk", *options, server.url, "--", str(deliveries)]
     before = server.processor_seconds()

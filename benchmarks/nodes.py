@@ -37,13 +37,13 @@ BATCHES = (8, 64, 512)
 NODES = (1, 2, 4)
 CONNECTIONS = 32  # of each node
 MESSAGES = 30_000  # for each size of a batch
-WRITERS = 4  # of the part with several at once
+WRITERS = 4  # in the measurement with several at once
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a database has spent so far: processor seconds, bytes of its log, commits, and messages stored."""
+    """The resources that a database has used so far: processor seconds, bytes of log, commits, and messages stored."""
 
     seconds: float
     log: int
@@ -52,7 +52,7 @@ class Spent:
     moment: float
 
     def since(self, before: "Spent") -> str:
-        """Describes what was spent since another moment."""
+        """Describes what was used since an earlier moment."""
         messages, commits = self.messages - before.messages, self.commits - before.commits
         took = self.moment - before.moment
         return (
@@ -63,14 +63,14 @@ class Spent:
 
 
 class Spending:
-    """Reads what a PostgreSQL server on this machine spends."""
+    """Reads the resources that a PostgreSQL server on this machine has used."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
         self._postmaster = int((folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def now(self) -> Spent:
-        """Reads it, once the backends have told their statistics."""
+        """Reads them, once the backends have reported their statistics."""
         time.sleep(1.1)
         return Spent(
             seconds=_processor_seconds(self._postmaster),
@@ -86,7 +86,7 @@ class Spending:
 
 
 def _processor_seconds(postmaster: int) -> float:
-    """User and system time of a PostgreSQL server: of its processes, and of those that have ended."""
+    """Returns the user and system time of a PostgreSQL server: of its processes, and of those that have ended."""
     children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
     ticks = sum(_ticks(postmaster, 11, 15)) + sum(sum(_ticks(int(pid), 11, 13)) for pid in children)
     return ticks / _TICKS
@@ -119,15 +119,15 @@ def _rows(first: int, number: int) -> list[insert.Row]:
 
 
 def _store(database: Database, rows: list[insert.Row]) -> None:
-    """Stores rows as a round of deliveries that hold nothing but messages is stored."""
+    """Stores rows in the way in which a round of deliveries with nothing but messages is stored."""
     with database.writing() as turn, turn.autocommit() as statement:
         insert_messages(statement, rows)
 
 
 @contextmanager
 def _without_turns() -> Iterator[None]:
-    """Has the statement take no turn, for the time of the block."""
-    statements = insert._from_records  # noqa: SLF001  # kept once they are made, so they have to be forgotten
+    """Makes statements take no turn during the block."""
+    statements = insert._from_records  # noqa: SLF001  # statements are cached, so the cache has to be cleared
     statements.cache_clear()
     with patch.object(insert, "TAKE_TURN", "SELECT 1"):
         yield
@@ -135,13 +135,13 @@ def _without_turns() -> Iterator[None]:
 
 
 class Batches:
-    """The part that stores batches of given sizes through the service's own commit, without HTTP."""
+    """Stores batches of given sizes by the service's own statement, without HTTP."""
 
     def __init__(self, url: str, spending: Spending) -> None:
         self._url, self._spending, self._next = url, spending, 0
 
     def measure(self, size: int, writers: int) -> str:
-        """Stores MESSAGES in batches of a size by several writers, each with connections of its own."""
+        """Stores MESSAGES in batches of a size, by several writers, each with connections of its own."""
         databases = [Database(parse_url(self._url), pool_size=1) for _ in range(writers)]
         batches = [self._batch(size) for _ in range(MESSAGES // size)]
         before = self._spending.now()
@@ -164,7 +164,7 @@ class Batches:
 def measure_batches(url: str, folder: Path) -> None:
     """Prints what batches cost, with turns and without, by one writer and by several."""
     batches = Batches(url, Spending(url, folder))
-    batches.measure(64, 1)  # the first ones meet an empty table and cold connections
+    batches.measure(64, 1)  # not measured: the first batches meet an empty table and cold connections
     for size in BATCHES:
         for writers in (1, WRITERS):
             print(

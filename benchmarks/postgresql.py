@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the time of a benchmark, with everything synced as its defaults have it."""
+"""A PostgreSQL server for the time of a benchmark, which syncs everything, as is its default."""
 
 import os
 import pwd
@@ -13,9 +13,9 @@ DATABASE_URL = "BENCH_POSTGRES_URL"
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str | None]:
-    """The URL of a database in ``folder``, made if it is not there yet, so empty then.
+    """Gives the URL of a database in ``folder``, which is made, and then empty, if it is not there yet.
 
-    That of DATABASE_URL where it is set; None where neither that nor the server's programs are at hand.
+    If BENCH_POSTGRES_URL is set, gives that instead; None when neither it nor the server's programs are there.
     """
     if os.environ.get(DATABASE_URL):
         yield os.environ[DATABASE_URL]
@@ -26,7 +26,7 @@ def postgresql(folder: Path) -> Iterator[str | None]:
         return
     binaries = installed[-1]
     folder.mkdir(exist_ok=True)
-    # The server refuses to run as root, and its account has to reach its folder.
+    # The server refuses to run as root, and its account needs access to its folder.
     account: dict[str, Any] = {}
     if os.geteuid() == 0:
         owner = pwd.getpwnam("postgres")

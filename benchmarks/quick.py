@@ -3,7 +3,7 @@
 .venv/bin/python -m benchmarks.quick service view node --rounds 3 --seconds 4 --connections 16
 
 A subject is `service`, `view` (on gunicorn's own gthread), `node`, or an app of benchmarks/apps as MODULE:APP, which
-runs on gthread with the service's gunicorn settings. The last one is what the others are compared with.
+runs on gthread with the service's gunicorn settings. The others are compared with the last one.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from benchmarks.servers import THREADS, Server, migrate, server, stock_gunicorn
 
 
 def start(subject: str, database: Path, threads: int) -> AbstractContextManager[Server]:
-    """The server of a subject, on a new database where it needs one."""
+    """Starts the server of a subject, on a new database if it needs one."""
     if subject == "view":
         return stock_gunicorn("baseline:app")
     if subject == "node":
@@ -34,7 +34,7 @@ def start(subject: str, database: Path, threads: int) -> AbstractContextManager[
 
 
 def show(subject: str, measured: Measured) -> str:
-    """A line about a run."""
+    """Returns a line about a run."""
     return (
         f"{subject:28} {measured.rate:8,.0f}/s  p50 {measured.p50:6.2f}  p99 {measured.p99:6.2f} ms"
         f"  {measured.processor:5.0f} µs a delivery"

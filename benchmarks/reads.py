@@ -1,12 +1,12 @@
-"""The cost of reads over HTTP, with few and with many messages stored.
+"""Measures the cost of reads over HTTP, with few and with many messages stored.
 
     make bench-reads                                    every size on both databases, one or two hours
     make bench-reads BENCH='--messages 10000,100000 --databases sqlite'
 
 Fills a database of each size, starts the service on it, asks each kind of question over one kept-alive connection, then
-reads the feed and exports. Each result is written down as it is there, so a run that was interrupted goes on where it
-stopped. In the end all results make a table with the goals, and the plots docs/reads-sqlite.svg and
-docs/reads-postgresql.svg. PostgreSQL's server programs are needed for it, or a server's URL in BENCH_POSTGRES_URL.
+reads the feed and exports. Each result is written to a file as soon as it is there, so an interrupted run goes on where
+it stopped. At the end all results make a table with the goals, and the plots docs/reads-sqlite.svg and
+docs/reads-postgresql.svg. PostgreSQL needs its server programs, or a server's URL in BENCH_POSTGRES_URL.
 """
 
 import statistics
@@ -36,7 +36,7 @@ from webhook_service.schemas.feed import FEED_CURSORS
 from webhook_service.schemas.messages import load_message_query, message_cursors
 
 APP = "wsgi:app"
-LIMIT = 100  # messages of a page, the most that there may be
+LIMIT = 100  # messages on a page, the most that are allowed
 MIDDLE = END - YEAR / 2
 Measured = tuple[dict[str, Latency], dict[str, float]]
 
@@ -46,7 +46,7 @@ FEED_CONSUMERS, FEED_ROUNDS = 2, 3
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request to be measured; those of one ``kind`` have one goal."""
+    """A request to be measured; those of one ``kind`` share a goal."""
 
     kind: str
     name: str
@@ -55,7 +55,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """The number of times each question is asked, and the most seconds that each thing may take."""
+    """The number of times that each question is asked, and the most seconds that each measurement may take."""
 
     times: int
     seconds: float
@@ -73,11 +73,11 @@ class Client:
         self._connection.close()
 
     def get(self, path: str) -> bytes:
-        """The whole answer."""
+        """Returns the whole answer."""
         return self.open(path).read()
 
     def open(self, path: str) -> HTTPResponse:
-        """An answer that is still to be read."""
+        """Returns an answer that is still to be read."""
         self._connection.request("GET", path)
         answer = self._connection.getresponse()
         if answer.status != 200:
@@ -86,7 +86,7 @@ class Client:
 
 
 def questions(senders: int) -> Iterator[Question]:
-    """All that is asked of a database with so many senders."""
+    """Yields all questions to a database with so many senders."""
     filters = {
         "no filter": {},
         "from a common sender": {"from": sender(0)},
@@ -113,7 +113,7 @@ def _pages(kind: str, name: str, wanted: dict[str, str]) -> Iterator[Question]:
 
 
 def deep_cursor(query_string: str) -> str:
-    """A place nine tenths along the list that the query is about."""
+    """Returns the cursor of a place at nine tenths of the list of a query."""
     query = load_message_query(query_string.encode())
     since, until = query.filter.since or END - YEAR, query.filter.until or END
     tenth = (until - since) / 10
@@ -122,7 +122,7 @@ def deep_cursor(query_string: str) -> str:
 
 
 def measure(client: Client, path: str, patience: Patience) -> Latency:
-    """Asks again and again; the first few times don't count."""
+    """Asks a question over and over, and measures the latency; the first few times don't count."""
     for _ in range(WARM_UP):
         client.get(path)
     milliseconds: list[float] = []
@@ -134,9 +134,9 @@ def measure(client: Client, path: str, patience: Patience) -> Latency:
 
 
 def feed_rate(url: str, stored: int, patience: Patience) -> float:
-    """Messages a second that consumers read in sum, the first from the beginning, the others from further on.
+    """Returns the messages a second that all readers read together, the first from the beginning, others from later on.
 
-    The median of some rounds: each has connections of its own, and it is chance which workers they get.
+    It is the median of some rounds: each has connections of its own, and chance decides which workers they get.
     """
     starts = [stored * consumer // FEED_CONSUMERS for consumer in range(FEED_CONSUMERS)]
     rates = []
@@ -150,7 +150,7 @@ def feed_rate(url: str, stored: int, patience: Patience) -> float:
 
 
 def _consume(url: str, end: float, start: int) -> int:
-    """Reads the feed until then, and again from its start at its end; returns how many messages were read."""
+    """Reads the feed from ``start``, over and over, until the time ``end``; returns how many messages were read."""
     read, beginning = 0, FEED_CURSORS.write(start)
     after = beginning
     with closing(Client(url)) as client:
@@ -163,8 +163,8 @@ def _consume(url: str, end: float, start: int) -> int:
 
 
 def export_rate(running: Server, form: str, patience: Patience) -> tuple[float, float]:
-    """Messages a second of exports, the last one cut short, and the most megabytes that a worker grew by meanwhile."""
-    for _ in range(10):  # connections, so that each worker has some
+    """Returns the messages a second of exports, the last one cut short, and the most megabytes that a worker grew."""
+    for _ in range(10):  # so many connections that each worker gets some
         with closing(Client(running.url)) as client:
             client.get(f"/export?format={form}&since={END.isoformat()}")
     before, growth, lines = running.megabytes_by_worker(), 0.0, 0
@@ -182,7 +182,7 @@ def export_rate(running: Server, form: str, patience: Patience) -> tuple[float, 
 def measure_all(
     url: str, messages: int, senders: int, patience: Patience
 ) -> tuple[dict[str, Latency], dict[str, float]]:
-    """Every latency by its question's kind and name, and the other figures by name."""
+    """Returns every latency by the kind and name of its question, and the other figures by name."""
     latencies: dict[str, Latency] = {}
     figures: dict[str, float] = {}
     with server(APP, url) as running, closing(Client(running.url)) as client:
@@ -199,7 +199,7 @@ def measure_all(
 
 
 class Databases:
-    """The source of the databases of one kind, and whether they are kept once they are measured."""
+    """Provides the databases of one kind; with ``keep``, they are kept once they are measured."""
 
     def __init__(self, kind: str, folder: Path, server_url: str | None, *, keep: bool) -> None:
         self.kind = kind
@@ -209,7 +209,7 @@ class Databases:
 
     @contextmanager
     def filled(self, messages: int, senders: int) -> Iterator[str]:
-        """A database with so many messages: one that was kept, or a new one."""
+        """Gives the URL of a database with so many messages: one that was kept, or a new one."""
         name = f"reads_{messages}_{senders}"
         url = self._find_or_make(name)
         try:
@@ -252,7 +252,7 @@ def databases(kind: str, folder: Path, *, keep: bool) -> Iterator[Databases | No
 
 
 def measure_missing(made: Databases, sizes: Iterable[tuple[int, int]], results: Results, patience: Patience) -> None:
-    """Measures each number of messages and senders of which there is no result yet."""
+    """Measures each number of messages and senders for which there is no result yet."""
     for messages, senders in sizes:
         if results.has(made.kind, messages, senders):
             continue

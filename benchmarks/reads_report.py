@@ -11,13 +11,13 @@ from benchmarks.charts import Chart, Line, draw_charts
 PAGE, STATS, TIMELINE = "page", "stats", "timeline"
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
-FLAT_FROM = 100_000  # messages; what a figure is with more must not be worse by more than MOST_GROWTH
+FLAT_FROM = 100_000  # messages; with more, a figure must not get worse by more than MOST_GROWTH times
 MOST_GROWTH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds that so many answers took."""
+    """The milliseconds that ``times`` answers took."""
 
     p50: float
     p99: float
@@ -25,7 +25,7 @@ class Latency:
 
     @classmethod
     def of(cls, milliseconds: Sequence[float]) -> "Latency":
-        """The percentiles by nearest rank: the value that so many percent do not exceed."""
+        """Returns the percentiles by nearest rank: the value that this many percent do not exceed."""
         ordered = sorted(milliseconds)
         p50, p99 = (ordered[-(-len(ordered) * percent // 100) - 1] for percent in (50, 99))
         return cls(p50, p99, len(ordered))
@@ -33,7 +33,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The figures of one database; latencies are named "kind: question"."""
+    """The figures of one database; the keys of latencies are "kind: question"."""
 
     database: str
     messages: int
@@ -42,7 +42,7 @@ class Result:
     figures: dict[str, float]
 
     def worst(self, kind: str, percentile: str) -> float:
-        """The percentile of the slowest question of a kind."""
+        """Returns the percentile of the slowest question of a kind."""
         found = (latency for name, latency in self.latencies.items() if name.startswith(f"{kind}: "))
         milliseconds: list[float] = [getattr(latency, percentile) for latency in found]
         return max(milliseconds)
@@ -62,7 +62,7 @@ class Results:
         return cls(file, [_to_result(each) for each in stored])
 
     def add(self, result: Result) -> None:
-        """Takes one more, and writes the file whole or not at all."""
+        """Adds a result, and writes the file, whole or not at all."""
         self._results.append(result)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self._file.with_name(f"{self._file.name}.new")
@@ -70,7 +70,7 @@ class Results:
         unfinished.replace(self._file)
 
     def has(self, database: str, messages: int, senders: int) -> bool:
-        """Tells if this was measured already."""
+        """Tells whether this combination was measured already."""
         return any(each.messages == messages for each in self.of(database, senders))
 
     def of(self, database: str, senders: int | None = None) -> list[Result]:
@@ -79,7 +79,7 @@ class Results:
         return sorted(found, key=lambda each: each.messages)
 
     def databases(self) -> list[str]:
-        """The kinds of databases that were measured."""
+        """Returns the kinds of databases that were measured."""
         return list(dict.fromkeys(each.database for each in self._results))
 
 
@@ -91,7 +91,7 @@ def _to_result(stored: dict[str, object]) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure, and what it must be at most, or at least if ``more_is_better``, however many messages are stored."""
+    """A figure, and the most that it may be, or the least if ``more_is_better``, however many messages are stored."""
 
     name: str
     limit: float
@@ -100,7 +100,7 @@ class Goal:
     must_stay_flat: bool = True
 
     def is_reached(self, figures: Iterable[float], growth: float | None) -> bool:
-        """Tells if these figures and their growth from few messages to many are all good enough."""
+        """Tells whether these figures, and their growth from few messages to many, are all good enough."""
         within = (each >= self.limit if self.more_is_better else each <= self.limit for each in figures)
         return all(within) and (growth is None or growth <= MOST_GROWTH)
 
@@ -143,7 +143,7 @@ GOALS = (
 
 
 def table(results: Results) -> str:
-    """The worst figure of each kind against its goal, as Markdown."""
+    """Returns the worst figure of each kind beside its goal, as Markdown."""
     parts = []
     for database in results.databases():
         for senders in sorted({each.senders for each in results.of(database)}):
@@ -171,7 +171,7 @@ def _row(*cells: str) -> str:
 
 
 def draw(results: Results, folder: Path) -> None:
-    """A plot for each database: percentiles over the number of messages, of the slower number of senders."""
+    """Draws a plot for each database: percentiles over the number of messages, for the slower number of senders."""
     for database in results.databases():
         found = results.of(database)
         charts = [

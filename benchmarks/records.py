@@ -1,4 +1,4 @@
-"""Every measured run of ingest, kept in a file from which the report is made."""
+"""The measured runs of ingest, kept in a file from which the report is made."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class Run:
     """One run of wrk against a subject; the units are those of ``Measured``.
 
     ``stored`` is the number of messages that were in the database before the first run, ``megabytes`` the resident
-    memory of the largest worker after this one; None where neither is what the part is about.
+    memory of the largest worker after this one; each is None in parts that are not about it.
     """
 
     subject: str
@@ -62,11 +62,11 @@ class Part:
     runs: Sequence[Run]
 
     def of(self, load: Load) -> list[Run]:
-        """The runs of one subject with so many connections, by round."""
+        """Returns the runs of one subject with so many connections, by round."""
         return [run for run in self.runs if run.load == load]
 
     def medians(self) -> dict[Load, Measured]:
-        """The median of each load, by subject in the order of their first runs, then by connections."""
+        """Returns the median of each load, by subject in the order of their first runs, then by connections."""
         subjects = list(dict.fromkeys(run.subject for run in self.runs))
         loads = sorted(
             {run.load for run in self.runs}, key=lambda load: (subjects.index(load.subject), load.connections)
@@ -78,7 +78,7 @@ Parts = Mapping[str, Part]
 
 
 def machine_facts() -> dict[str, str | int]:
-    """The facts of this machine that figures depend on."""
+    """Returns the facts of this machine that figures depend on."""
     return {
         "cores": os.cpu_count() or 0,
         "kernel": platform.release().partition("-")[0],
@@ -89,7 +89,7 @@ def machine_facts() -> dict[str, str | int]:
 
 
 def read_parts(file: Path) -> dict[str, Part]:
-    """The parts that a file holds; none when it is not there yet."""
+    """Returns the parts that a file holds; none when there is no file yet."""
     stored = json.loads(file.read_text()) if file.exists() else {}
     return {
         name: Part(machine=part["machine"], runs=[_to_run(run) for run in part["runs"]])
@@ -98,7 +98,7 @@ def read_parts(file: Path) -> dict[str, Part]:
 
 
 def replace_parts(file: Path, measured: Parts) -> None:
-    """Replaces these parts of the file and leaves the others alone; writes it whole or not at all, a line a run."""
+    """Replaces these parts of the file, and no others; writes it whole or not at all, with a line for each run."""
     parts = read_parts(file) | dict(measured)
     texts = []
     for name, part in sorted(parts.items()):
@@ -113,7 +113,7 @@ def replace_parts(file: Path, measured: Parts) -> None:
 
 
 def _to_json(run: Run) -> dict[str, Any]:
-    """A run as one flat object, without what it has not, and without digits that say nothing."""
+    """Returns a run as one flat object, without empty fields and without meaningless digits."""
     flat = asdict(run)
     flat |= flat.pop("measured")
     return {

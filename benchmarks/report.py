@@ -1,4 +1,4 @@
-"""Makes the tables of docs/performance.md and docs/throughput.svg from the runs of ingest that were written down."""
+"""Makes the tables of docs/performance.md, and docs/throughput.svg, from the recorded runs of ingest."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ PLOT = ROOT / "docs" / "throughput.svg"
 BEGIN = "<!-- Figures of ingest: made by `make bench-report`, not by hand. -->"
 END = "<!-- End of the figures of ingest. -->"
 
-# Parts whose runs are no rounds of a comparison.
+# Parts whose runs are not rounds of a comparison.
 WITHOUT_ROUNDS = {"memory", "connections"}
 
 SUBJECTS: Sequence[tuple[str, str, str]] = (
@@ -41,13 +41,13 @@ LINES = {
 
 
 def figures(parts: Parts) -> str:
-    """All that the page says of the runs, as Markdown."""
+    """Returns all that the page says about the runs, as Markdown."""
     tables = [subjects_table(parts), gates_table(parts)]
     return "\n\n".join([circumstances(parts), *tables, failures(parts)])
 
 
 def circumstances(parts: Parts) -> str:
-    """A sentence about rounds and machine; several where parts differ in them."""
+    """Returns a sentence about rounds and machine; a list of sentences if parts differ in them."""
     names_by_text: dict[str, list[str]] = {}
     for name, part in parts.items():
         if name not in WITHOUT_ROUNDS:
@@ -68,7 +68,7 @@ def _circumstances_of(part: Part) -> str:
 
 
 def subjects_table(parts: Parts) -> str:
-    """The medians of each subject, by number of connections."""
+    """Returns the medians of each subject, by number of connections."""
     rows = [
         f"| {title} | {load.connections} | {median.rate:,.0f} | {median.p50:.1f} | {median.p99:.1f} "
         f"| {median.processor:.0f} |"
@@ -82,7 +82,7 @@ def subjects_table(parts: Parts) -> str:
 
 
 def failures(parts: Parts) -> str:
-    """A sentence about the requests that failed."""
+    """Returns a sentence about the requests that failed."""
     runs = [run for part in parts.values() for run in part.runs]
     requests, errors = sum(run.measured.requests for run in runs), sum(run.measured.errors for run in runs)
     if not errors:
@@ -92,7 +92,7 @@ def failures(parts: Parts) -> str:
 
 
 def on_page(page: str, made: str) -> str:
-    """The page with the made text between its two markers."""
+    """Returns the page with the given text between its two markers."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -21,45 +21,45 @@ BIN = Path(sys.executable).parent
 SECRET = "benchmark-secret"
 WORKERS, THREADS = 2, 8
 
-_TICKS = os.sysconf("SC_CLK_TCK")  # of a second: the unit of /proc
+_TICKS = os.sysconf("SC_CLK_TCK")  # a second's: the unit of time in /proc
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server under load; ``pid`` is its first process, and the group of all that it started."""
+    """A server under load; ``pid`` is its first process, and the process group of all that it started."""
 
     url: str
     pid: int
 
     def processor_seconds(self) -> float:
-        """User and system time of the whole group since it started, with that of processes that ended.
+        """Returns the user and system time of the whole group since it started, including processes that have ended.
 
-        The fields utime, stime, cutime and cstime of /proc/PID/stat (proc_pid_stat(5)): a process that has ended
-        counts in the c-fields of its parent.
+        It is read from the fields utime, stime, cutime and cstime of /proc/PID/stat (proc_pid_stat(5)): a process that
+        has ended counts in the c-fields of its parent.
         """
         return sum(_group_ticks(self.pid)) / _TICKS
 
     def worker_pids(self) -> list[int]:
-        """The processes that gunicorn's first process started."""
+        """Returns the processes that gunicorn's first process started."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
     def worker_megabytes(self) -> float:
-        """The resident memory of the largest worker."""
+        """Returns the resident memory of the largest worker."""
         return max(self.megabytes_by_worker().values())
 
     def megabytes_by_worker(self) -> dict[int, float]:
-        """The resident memory of each worker."""
+        """Returns the resident memory of each worker."""
         return {pid: _resident_megabytes(pid) for pid in self.worker_pids()}
 
 
 def _group_ticks(group: int) -> Iterator[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The name of the program, the second field, stands in parentheses and may hold any character.
+            # The name of the program, the second field, is in parentheses and may hold any character.
             _, _, fields = stat.read_text().rpartition(") ")
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
+            continue  # the process ended meanwhile
         _state, _parent, process_group, *rest = fields.split()
         if int(process_group) == group:
             yield sum(int(ticks) for ticks in rest[8:12])
@@ -86,7 +86,7 @@ def server(
     worker_class: str | None = None,
     token: str = "",
 ) -> Iterator[Server]:
-    """gunicorn with the project's settings serving ``app``: the service, or one of ``benchmarks/apps``."""
+    """Runs gunicorn with the project's settings, serving ``app``: the service, or one of ``benchmarks/apps``."""
     port = free_port()
     settings = {
         "BIND": f"127.0.0.1:{port}",
@@ -104,10 +104,10 @@ def server(
 
 @contextmanager
 def stock_gunicorn(app: str) -> Iterator[Server]:
-    """gunicorn's own threaded worker with its own defaults, serving one of ``benchmarks/apps``."""
+    """Runs gunicorn's own threaded worker with gunicorn's defaults, serving one of ``benchmarks/apps``."""
     port = free_port()
     size = ["--workers", str(WORKERS), "--worker-class", "gthread", "--threads", str(THREADS)]
-    # The control socket's default path is one for all servers of a user.
+    # By default, all servers of a user would share the path of one control socket.
     command = [str(BIN / "gunicorn"), *size, "--no-control-socket", "--bind", f"127.0.0.1:{port}", app]
     with running(command, port, os.environ, folder=APPS) as started:
         yield started
@@ -115,7 +115,7 @@ def stock_gunicorn(app: str) -> Iterator[Server]:
 
 @contextmanager
 def running(command: Sequence[str], port: int, environment: Mapping[str, str], folder: Path = ROOT) -> Iterator[Server]:
-    """Any server on a port of this machine, from its first answer on; told to stop at the end."""
+    """Runs a server on a port of this machine; the block begins with its first answer, and its end stops the server."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -132,7 +132,7 @@ def running(command: Sequence[str], port: int, environment: Mapping[str, str], f
 
 
 def free_port() -> int:
-    """A port of this machine on which nothing listens."""
+    """Returns a port of this machine on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,7 +1,8 @@
-"""What verifying and reading a delivery costs, by provider: ``python -m benchmarks.verifying``.
+"""Measures the cost of verifying and parsing a delivery, by provider: ``python -m benchmarks.verifying``.
 
-Processor time a delivery, the least of several turns that alternate between all of them, so that what else the machine
-does falls on each alike. The public keys are measured for a round as well: docs/performance.md has the limit.
+The cost is the processor time for a delivery: the least of several turns, which alternate between all providers, so
+that other work of the machine affects all of them alike. Public keys are also measured for a whole round:
+docs/performance.md has the limit.
 """
 
 import sys
@@ -37,17 +38,17 @@ LIKE_NATIVE = {
     },
     "payload": {"message_id": "message_id", "from": "from", "to": "to", "ts": "ts", "text": "text"},
 }
-"""What the native provider does, declared."""
+"""The tables that declare a provider like the native one."""
 
 
 def delivery_of(sample: Sample) -> Delivery:
-    """The delivery as the worker makes it of a request."""
+    """Returns the delivery that the worker would make of a request with this sample."""
     environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in sample.headers.items()}
     return Delivery("", sample.body, EnvironHeaders(environ), sample.path, NOW)
 
 
 def measured() -> Iterator[tuple[str, Provider, Delivery]]:
-    """The providers, each with a delivery of its own."""
+    """Yields the providers, each with its name and a delivery."""
     message = replace(MESSAGE, received_at=NOW)
     for built_in in (Native, Standard):
         own = built_in(Secrets(SECRET), {})
@@ -60,7 +61,7 @@ def measured() -> Iterator[tuple[str, Provider, Delivery]]:
 
 
 def microseconds(work: Callable[[], object]) -> float:
-    """Processor time of one call, of a round of them."""
+    """Returns the processor time of one call, on average over a round."""
     begun = process_time_ns()
     for _ in range(ROUND):
         work()
@@ -68,7 +69,7 @@ def microseconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """Prints a table."""
+    """Prints a table of the costs."""
     cases = list(measured())
     verify: dict[str, list[float]] = {name: [] for name, _, _ in cases}
     parse: dict[str, list[float]] = {name: [] for name, _, _ in cases}

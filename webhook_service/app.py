@@ -49,7 +49,7 @@ def create_app(
     known_providers: Iterable[type[Provider]] = PROVIDERS,
     find_users: FindUsers = users_of_peer,
 ) -> Flask:
-    """Makes the WSGI application; SettingsInvalid when the environment can't be run with. Connects to nothing.
+    """Makes the WSGI application, without connecting to anything. Raises SettingsInvalid for unusable settings.
 
     ``find_users`` finds the users who may have made a request from this machine.
     """

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _set(_context: click.Context, option: click.Parameter, given: Path | None) -> None:
-    """Gives an option to whatever reads the settings, the server that ``serve`` starts included."""
+    """Puts an option into the environment, where all that read the settings find it, also the server of ``serve``."""
     if given is not None:
         os.environ[str(option.name).upper()] = str(given)
 
@@ -76,7 +76,7 @@ def _where_settings_are() -> list[click.Parameter]:
 
 
 def _add_options(command: click.Command) -> None:
-    """Lets the options that say where the settings are stand behind any command."""
+    """Adds the options that say where the settings are to a command, and to all commands below it."""
     command.params += _where_settings_are()
     if isinstance(command, click.Group):
         for below in command.commands.values():

@@ -1,8 +1,8 @@
 """The settings, read once from the environment; all their problems are reported together.
 
-Every name may stand in the environment or in a file: the one that ``ENV_FILE`` names, or the ``.env`` of a checkout.
+Every setting may be in the environment or in a file: the one that ``ENV_FILE`` names, or the ``.env`` of a checkout.
 The environment wins, and an empty value means 'not set'. A secret ``NAME`` may instead be the content of the file that
-``NAME_FILE`` names. What the file of configuration declares is read along.
+``NAME_FILE`` names. The file of configuration is read together with the settings.
 """
 
 import os
@@ -26,8 +26,8 @@ from webhook_service.shipped import CHECKOUT
 
 DATABASE_FILE = "app.db"
 CHECKOUT_DATA = "data"  # the folder of DATABASE_FILE in a checkout
-_NO_DATABASE = URL.create("sqlite", database="/nonexistent")  # stands in for one that is a problem
-LEAST_THREADS = 2  # of a worker, so that a long request leaves one to others
+_NO_DATABASE = URL.create("sqlite", database="/nonexistent")  # stands in for a URL that is invalid
+LEAST_THREADS = 2  # of a worker, so that a long request leaves a thread to the others
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _NAMED_SOCKET = re.compile(r"unix:.+|fd://[0-9]+")
@@ -35,7 +35,7 @@ _HOST_AND_PORT = re.compile(r"(?!fd:|unix:)(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.-]
 
 
 class SettingsInvalid(Exception):
-    """The environment can't be run with; ``problems`` has one line for each setting that is wrong."""
+    """The settings can't be used; ``problems`` has one line for each setting that is wrong."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("invalid settings:\n  " + "\n  ".join(problems))
@@ -46,8 +46,8 @@ class SettingsInvalid(Exception):
 class Settings:
     """Everything that can be set, with its default.
 
-    ``provider_secrets`` has the providers that environment variables set up, by name; ``configuration`` is what the
-    file of configuration declares.
+    ``provider_secrets`` has the secrets of the providers that environment variables set up, by the provider's name;
+    ``configuration`` is what the file of configuration declares.
     """
 
     database_url: URL
@@ -70,16 +70,16 @@ class Settings:
     def from_env(
         cls, environ: Mapping[str, str] | None = None, providers: Iterable[type[Provider]] = PROVIDERS
     ) -> "Settings":
-        """Reads the settings that an environment asks for; SettingsInvalid names every one that is wrong."""
+        """Reads the settings in an environment; SettingsInvalid names every one that is wrong."""
         return _Reader(environment() if environ is None else environ).read(providers)
 
     def sources(self, known: Iterable[type[Provider]] = PROVIDERS) -> dict[str, Source]:
-        """Makes the sources that are set up, by name, ready for deliveries."""
+        """Makes the sources that are set up, by name."""
         of_environment = sources_of_environment(self.provider_secrets, self.provider_options, known)
         return {**of_environment, **self.configuration.sources}
 
     def masked(self) -> dict[str, object]:
-        """Returns the settings in effect, as they may be logged: no secret, no password."""
+        """Returns the settings in effect as they may be logged, without any secret or password."""
         return {
             "database_url": masked_url(self.database_url),
             "read_database_url": masked_url(self.read_database_url) if self.read_database_url else "not set",
@@ -101,12 +101,12 @@ class Settings:
 
 
 def _usable_cores() -> int:
-    """Counts the cores that this process may use; macOS doesn't tell which."""
+    """Counts the cores that this process may use; on macOS, which doesn't tell, all cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment() -> dict[str, str]:
-    """Returns the process's environment, filled in from the file of settings where it leaves a name out."""
+    """Returns the environment of the process, with the file of settings filling in the names that it lacks."""
     given = os.environ.get("ENV_FILE", "").strip()
     file = Path(given) if given else CHECKOUT and CHECKOUT / ".env"
     if file is None or not (given or file.exists()):
@@ -120,14 +120,14 @@ def environment() -> dict[str, str]:
 
 
 def _setting_of(of: str, provider: type[Provider]) -> str:
-    """Returns the name of the setting that holds what a problem is of: a secret, by its label, or an option."""
+    """Returns the setting that is the subject of a problem: a secret, named by its label, or an option."""
     if of == SecretAge.CURRENT:
         return provider.secret_setting
     return f"{provider.secret_setting}_PREVIOUS" if of == SecretAge.PREVIOUS else of
 
 
 class _Reader(Variables):
-    """Reads one environment, collecting problems instead of stopping at the first."""
+    """Reads the settings in one environment, and collects problems instead of stopping at the first."""
 
     def read(self, providers: Iterable[type[Provider]]) -> Settings:
         secrets, options = self._providers(providers)
@@ -188,13 +188,13 @@ class _Reader(Variables):
         return options
 
     def _primary_database_url(self) -> URL:
-        """Reads DATABASE_URL. A relative path of SQLite is in the folder of data, whatever the current folder is."""
+        """Reads DATABASE_URL. A relative path of SQLite is below the folder of data, whatever the current folder is."""
         problems = len(self.problems)
         url = self._database_url("DATABASE_URL")
         if len(self.problems) > problems:
             return _NO_DATABASE
         if url is not None and has_several_hosts(url):
-            # Without it libpq takes the first that answers, be it a replica, to which nothing can be written.
+            # Without this, libpq takes the first host that answers, even a replica, to which nothing can be written.
             return url.update_query_dict({"target_session_attrs": "read-write", **url.query})
         if url is not None and (not is_sqlite(url) or Path(url.database or "").is_absolute()):
             return url
@@ -207,7 +207,7 @@ class _Reader(Variables):
         return named.set(database=str(folder / (named.database or "")))
 
     def _data_folder(self, *, is_default: bool) -> Path | None:
-        """Chooses the folder of a relative path: DATA_DIR, else the project's in a checkout."""
+        """Returns the folder of a relative path: DATA_DIR or, in a checkout, the project's or the ``data`` in it."""
         given = self.text("DATA_DIR")
         if given is None:
             return CHECKOUT and (CHECKOUT / CHECKOUT_DATA if is_default else CHECKOUT)

@@ -1,4 +1,4 @@
-"""The service's files that are no modules of the package: beside it in a checkout, inside it in a wheel."""
+"""The service's files that are not modules: beside the package in a checkout, inside it in a wheel."""
 
 from pathlib import Path
 

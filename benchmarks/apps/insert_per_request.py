@@ -1,4 +1,4 @@
-"""The service as it is usually written: a transaction for each delivery, with SQLite's own locks to wait for.
+"""The service as it would usually be written: each delivery is a transaction, and waits for SQLite's own locks.
 
 It runs on gunicorn's threaded worker, whose threads each take in their own delivery, and without the writer lock.
 """
@@ -18,12 +18,12 @@ class Unqueued(Database):
 
     @contextmanager
     def writing(self, patience: float | None = None) -> Iterator[Turn]:  # noqa: ARG002  # SQLite's own timeout holds
-        """Gives the turn to whoever asks."""
+        """Gives the turn at once to every thread that asks."""
         with translated_errors():
-            yield Turn(self._backend._writer)  # type: ignore[attr-defined]  # noqa: SLF001  # what this app leaves out
+            yield Turn(self._backend._writer)  # type: ignore[attr-defined]  # noqa: SLF001  # this app leaves out the turn
 
 
-webhook_service.storage.sqlite.WRITER_TIMEOUT = 5.0  # sqlite3's default, as it is used everywhere
+webhook_service.storage.sqlite.WRITER_TIMEOUT = 5.0  # sqlite3's default, which is what programs usually have
 webhook_service.storage.sqlite.WRITER_CONNECTIONS = 16  # one for each thread
-webhook_service.app.Database = Unqueued  # type: ignore[attr-defined]  # the one wiring that differs
+webhook_service.app.Database = Unqueued  # type: ignore[attr-defined]  # all else is wired as in the service
 app = webhook_service.app.create_app()

@@ -1,6 +1,6 @@
-"""A plain Node service (``node-service/server.mjs``): one process, one insert a request, each synced before its answer.
+"""A plain Node service (``node-service/server.mjs``): one process, with one synced insert before each answer.
 
-npm brings its Node, in the version that the lock names; the Node that npm itself runs on may be an older one.
+npm installs its Node, in the version that the lock names; the Node on which npm itself runs may be older.
 """
 
 import os
@@ -19,7 +19,7 @@ class PeerMissing(Exception):
 
 
 def find_node() -> Path:
-    """The Node to run it with, installed if it is not there yet; PeerMissing when it can't be."""
+    """Returns the Node for the service, which is installed if it is not there yet; PeerMissing when that fails."""
     if found := _installed():
         return found
     try:
@@ -38,13 +38,13 @@ def _installed() -> Path | None:
 
 
 def version(node: Path) -> str:
-    """The version of a Node, without its v."""
+    """Returns the version of a Node, without the leading v."""
     return subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout.strip().lstrip("v")
 
 
 @contextmanager
 def node_service(node: Path, database: Path) -> Iterator[Server]:
-    """The service, storing in a SQLite file that it makes."""
+    """Runs the service, which stores in a SQLite file that it makes."""
     port = free_port()
     settings = {"PORT": str(port), "DATABASE": str(database), "WEBHOOK_SECRET": SECRET}
     command = [str(node), "--disable-warning=ExperimentalWarning", str(SERVICE / "server.mjs")]

@@ -1,4 +1,4 @@
-"""Messages; those of the FastAPI original are taken over where its table is found.
+"""Messages; if the table of the FastAPI original is there, its messages are taken over.
 
 Revision ID: 0001
 """
@@ -19,7 +19,7 @@ def bytewise(length: int) -> sa.String:
     return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
 
 
-# Where the original's table stays, untouched but for its name.
+# The name under which the original's table stays, otherwise unchanged.
 ORIGINAL = "messages_of_the_original"
 
 
@@ -51,7 +51,7 @@ def upgrade() -> None:
 
 
 def read_original(connection: sa.Connection) -> Iterator[dict[str, Any]]:
-    """The original's messages as rows of the new table; it spelled the recipient's column in two ways."""
+    """Yields the original's messages as rows of the new table; it had two spellings of the recipient's column."""
     for row in connection.execute(sa.text(f"SELECT * FROM {ORIGINAL} ORDER BY rowid")).mappings():  # noqa: S608  # ours
         recipient = next(name for name in row if name.startswith("to_"))
         yield {
@@ -68,13 +68,13 @@ def read_original(connection: sa.Connection) -> Iterator[dict[str, Any]]:
 
 
 def fold(text: str) -> str:
-    """The text with its case folded, as it was searched when this migration was written."""
+    """Folds the case of a text, in the way in which it was searched when this migration was written."""
     folded = normalize("NFC", normalize("NFC", text).casefold())
     return folded.replace("i\u0307", "i").replace("\u0131", "i")
 
 
 def utc(timestamp: str) -> datetime:
-    """An ISO 8601 timestamp in UTC; the original meant UTC where it wrote no zone."""
+    """Reads an ISO 8601 timestamp as UTC; where the original wrote no zone, it meant UTC."""
     moment = datetime.fromisoformat(timestamp)
     moment = moment.astimezone(UTC) if moment.tzinfo else moment
     return moment.replace(tzinfo=None)

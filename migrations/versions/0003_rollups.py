@@ -1,4 +1,4 @@
-"""Counts of messages, by sender, by hour and in all, that triggers keep exact in whatever transaction changes them.
+"""Counts of messages, by sender, by hour and in all; triggers keep them exact in every transaction.
 
 Revision ID: 0003
 """
@@ -9,7 +9,7 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-# One row at a time is all that SQLite's triggers know.
+# SQLite's triggers handle one row at a time.
 SQLITE_TRIGGERS = (
     """
     CREATE TRIGGER count_stored_message AFTER INSERT ON messages BEGIN
@@ -41,8 +41,8 @@ SQLITE_TRIGGERS = (
     """,
 )
 
-# Once a statement, so that a batch costs one upsert for each sender and hour in it. In one order always, so that two
-# transactions never wait for each other crosswise.
+# These run once for each statement, so that a batch costs one upsert for each sender and hour in it. The order is
+# always the same, so that no two transactions wait for each other.
 POSTGRESQL_TRIGGERS = (
     """
     CREATE FUNCTION count_messages() RETURNS trigger LANGUAGE plpgsql AS $$

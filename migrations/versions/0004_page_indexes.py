@@ -1,4 +1,4 @@
-"""Indexes that hold the messages of a recipient and of a provider in the order of the pages.
+"""Indexes with the messages of a recipient, and of a provider, in the order of the pages.
 
 Revision ID: 0004
 """

@@ -1,4 +1,4 @@
-"""An index of the trigrams of the texts, where the database has one: FTS5 in SQLite, pg_trgm in PostgreSQL.
+"""An index of the trigrams of the texts, if the database has the module for it: FTS5 in SQLite, pg_trgm in PostgreSQL.
 
 Revision ID: 0005
 """
@@ -10,14 +10,14 @@ from sqlalchemy.exc import DBAPIError
 revision = "0005"
 down_revision = "0004"
 
-# The index keeps no text, only which message has which trigram; https://www.sqlite.org/fts5.html#contentless_tables
+# The index keeps no text, only the messages for each trigram: https://www.sqlite.org/fts5.html#contentless_tables
 SQLITE_INDEX = """
     CREATE VIRTUAL TABLE message_trigrams
     USING fts5(text_folded, content='', detail=none, tokenize='trigram case_sensitive 1')
 """
 
-# To add one message to the index costs as much as to store ten, to add a thousand together next to nothing. So up to
-# a thousand wait, and a search looks at those one by one.
+# Adding one message to the index costs as much as storing ten; adding a thousand together costs next to nothing. So up
+# to a thousand messages wait, and a search examines those one by one.
 SQLITE_TRIGGERS = (
     """
     CREATE TRIGGER index_stored_messages AFTER INSERT ON messages
@@ -36,7 +36,7 @@ SQLITE_TRIGGERS = (
     """,
 )
 
-# PostgreSQL lets new rows wait in the same way. What waits is bounded, so that no writer has much to add at once.
+# In PostgreSQL new rows wait in the same way. Their number is bounded, so that no writer has to add many at once.
 POSTGRESQL_INDEX = """
     CREATE INDEX ix_messages_text_folded_trigrams ON messages
     USING gin (text_folded gin_trgm_ops) WITH (gin_pending_list_limit = 256)
@@ -63,7 +63,7 @@ def _has_trigram_tokenizer() -> bool:
 
 
 def _can(statement: str) -> bool:
-    """Tries a statement; a database may lack the module or deny the permission."""
+    """Tries a statement; tells whether it succeeded. A database may lack the module or deny the permission."""
     try:
         with op.get_bind().begin_nested():
             op.execute(statement)

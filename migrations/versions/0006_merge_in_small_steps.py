@@ -1,6 +1,6 @@
-"""The index of trigrams in SQLite merges its parts two at a time, so that no transaction has many to merge at once.
+"""SQLite's index of trigrams merges its parts two at a time, so that no transaction has many to merge at once.
 
-With FTS5's default of four, deleting messages held the turn to write for up to 170 ms now and then; with two, for 80.
+With FTS5's default of four, deleting messages sometimes held the turn to write for up to 170 ms; with two, for 80 ms.
 https://www.sqlite.org/fts5.html#the_automerge_configuration_option
 
 Revision ID: 0006

@@ -1,4 +1,4 @@
-"""Counts what each provider has in quarantine, by triggers, in whatever transaction changes it.
+"""The sizes of each provider's quarantine, which triggers keep exact in every transaction.
 
 Revision ID: 0007
 """
@@ -9,7 +9,7 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-# Bytes of a row: what it holds, and 1 KiB for its index entries, its times and its problems, of which there are few.
+# Bytes of a row: its values, and 1 KiB for its index entries, its times and its problems, of which there are few.
 SQLITE_SIZE = "length({0}raw) + length(CAST({0}headers AS BLOB)) + length(CAST({0}target AS BLOB)) + 1024"
 POSTGRESQL_SIZE = "octet_length(raw) + octet_length(headers::text) + octet_length(target) + 1024"
 
@@ -29,7 +29,7 @@ SQLITE_TRIGGERS = (
     """,  # noqa: S608  # an expression of our own
 )
 
-# Once a statement, so that deleting a batch changes the one row of a provider once.
+# These run once for each statement, so that deleting a batch changes the one row of a provider once.
 POSTGRESQL_TRIGGERS = (
     f"""
     CREATE FUNCTION measure_quarantine() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,8 +1,7 @@
-"""Messages belong to sources: what named a message's provider names its source, and keeps its place in the index.
+"""Messages belong to sources: the column that named a message's provider now names its source, index included.
 
-No row is touched: the column of providers becomes that of sources, and a new one, which is null wherever the source is
-named like its provider, takes the providers of all other sources. SQLite can't give an index another name, so it builds
-that one anew.
+No row is changed: the column of providers becomes that of sources, and a new column holds the providers; it is null
+wherever the source is named like its provider. SQLite can't rename an index, so it builds that one anew.
 
 Revision ID: 0008
 """
@@ -17,7 +16,7 @@ NAME = sa.String(32).with_variant(sa.String(32, collation="C"), "postgresql")
 TABLES = ("messages", "receipts", "quarantine")
 WRITTEN = sa.text("provider IS NOT NULL")
 
-# As in 0007. PostgreSQL does not look into the bodies of functions when it renames a column; SQLite does.
+# As in 0007. When a column is renamed, PostgreSQL does not change the bodies of functions; SQLite changes triggers.
 POSTGRESQL_SIZE = "octet_length(raw) + octet_length(headers::text) + octet_length(target) + 1024"
 POSTGRESQL_FUNCTION = f"""
     CREATE OR REPLACE FUNCTION measure_quarantine() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
-"""Consumers, the stretches of the feed that they have taken and not acknowledged, and their dead letters.
+"""Consumers, the stretches of the feed that they have not acknowledged, and their dead letters.
 
 Revision ID: 0009
 """
@@ -9,7 +9,7 @@ from alembic import op
 revision = "0009"
 down_revision = "0008"
 
-# Wakes those who wait for messages, in the transaction that stores them. Listeners are told once a transaction.
+# Announces messages to those who wait, in the transaction that stores them; listeners are told once per transaction.
 POSTGRESQL_TRIGGERS = (
     """
     CREATE FUNCTION announce_messages() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
-"""Counts what became of deliveries by source and hour, marks test messages, and finds rare types and reasons.
+"""Activity, by source and hour; a mark for test messages; indexes of types and of reasons.
 
 Revision ID: 0010
 """
@@ -29,7 +29,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_activity_hour"), "activity", ["hour"])
     op.add_column("messages", sa.Column("is_test", sa.Boolean))
-    # Most messages are texts, which the other indexes find, and which cost nothing here.
+    # Most messages are texts. The other indexes find those, and here they cost nothing.
     is_rare = sa.text("type <> 'text'")
     op.create_index(
         op.f("ix_messages_type_ts_message_id"),

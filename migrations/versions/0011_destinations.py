@@ -1,4 +1,4 @@
-"""How destinations are doing, and the messages that they did not take yet.
+"""The standing of destinations, and the messages that they have not taken yet.
 
 Revision ID: 0011
 """

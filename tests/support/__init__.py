@@ -1,1 +1,1 @@
-"""What the tests stand on: databases, a real server, signed deliveries."""
+"""The foundations of the tests: databases, a real server, signed deliveries."""

@@ -30,9 +30,9 @@ def application(
     users: Iterable[int] = (os.geteuid(),),
     **settings: Any,
 ) -> Iterator[FlaskClient]:
-    """A client of an application on this database; ``settings`` are fields of Settings.
+    """Gives a client of an application on this database; ``settings`` are fields of Settings.
 
-    ``users`` are those who may have made its requests, which come over no socket.
+    ``users`` are those who count as having made its requests, since these come over no socket.
     """
     callers = frozenset(users)
     values: dict[str, Any] = {
@@ -53,7 +53,7 @@ def application(
 
 @contextmanager
 def _connections_closed_in_the_end() -> Iterator[None]:
-    """An application keeps its connections for life, which here ends with the test."""
+    """Closes an application's connections at the end of the test; it would keep them for as long as it lives."""
     opened: list[DBAPIConnection] = []
 
     def remember(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -69,6 +69,6 @@ def _connections_closed_in_the_end() -> Iterator[None]:
 
 
 def deliver(client: Client, content: Any, path: str = "/webhook") -> TestResponse:
-    """A signed delivery to the native provider: a payload, or the bytes of one."""
+    """Sends a signed delivery to the native provider: a payload, or the bytes of one."""
     raw = content if isinstance(content, bytes) else to_bytes(content)
     return client.post(path, data=raw, headers=signed(raw))

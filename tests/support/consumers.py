@@ -36,12 +36,12 @@ class Clock:
         return self.now
 
     def step(self, seconds: float) -> None:
-        """Sets the clock on, or back."""
+        """Sets the clock forward or, by a negative number, back."""
         self.now += timedelta(seconds=seconds)
 
 
 class Desk:
-    """One consumer and all that can be done with it."""
+    """One consumer, with all that can be done with it."""
 
     def __init__(self, database: Database, name: str = "crm", clock: Clock | None = None) -> None:
         self.database = database
@@ -64,11 +64,11 @@ class Desk:
         self.consumers.put(self.name, ConsumerOptions(wanted, max_leases, max_attempts), start)
 
     def lease(self, limit: int = 100, seconds: float = 30) -> Lease | None:
-        """What the consumer is given now."""
+        """Returns the lease that the consumer is given now; None when there is nothing for it."""
         return self.leases.lease(self.name, limit=limit, seconds=seconds)
 
     def must_lease(self, limit: int = 100, seconds: float = 30) -> Lease:
-        """What the consumer is given now, which must be something."""
+        """Returns the lease that the consumer is given now; fails when there is none."""
         given = self.lease(limit, seconds)
         assert given is not None
         return given
@@ -82,11 +82,11 @@ class Desk:
         self.leases.nack(self.name, lease.token, seconds=seconds, reason=reason)
 
     def state(self) -> ConsumerState:
-        """How the consumer is doing."""
+        """Returns the state of the consumer."""
         return self.consumers.read(self.name)
 
     def dead(self) -> dict[str, str]:
-        """The reasons of the dead letters, by the ID of the message."""
+        """Returns the reasons of the dead letters, by the ID of the message."""
         with self.database.snapshot() as snapshot:
             wanted = DeadLetterFilter(consumer=self.name)
             page = list_dead_letters(snapshot, wanted, after=0, limit=1000)
@@ -99,5 +99,5 @@ def store(database: Database, *message_ids: str, **fields: Any) -> None:
 
 
 def ids(lease: Lease | None) -> list[str]:
-    """The IDs of the messages of a lease."""
+    """Returns the IDs of the messages in a lease."""
     return [] if lease is None else [each.message_id for each in lease.messages]

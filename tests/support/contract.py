@@ -1,4 +1,4 @@
-"""Answers of the service, held against its OpenAPI document."""
+"""Compares the service's answers with its OpenAPI document."""
 
 import re
 from collections.abc import Iterator
@@ -31,14 +31,14 @@ def resolve(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every path, method and operation."""
+    """Yields the path, the method and the operation of every call."""
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
 
 
 def _closed(part: Any) -> Any:
-    """Forbids fields of answers that the document does not name, so that a test sees each one that is missing."""
+    """Forbids fields that the document does not name, so that a test notices each one that is missing from it."""
     if isinstance(part, list):
         return [_closed(inner) for inner in part]
     if not isinstance(part, dict):
@@ -71,7 +71,7 @@ def _with_base(part: Any) -> Any:
 
 
 class CheckedClient(FlaskClient):
-    """A client that holds every answer against the document."""
+    """A client that compares every answer with the document."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Sends a request, and checks its answer."""
@@ -81,7 +81,7 @@ class CheckedClient(FlaskClient):
 
 
 class CheckedForwardingClient(Client):
-    """Checks the same for a server."""
+    """A client of a server that compares every answer with the document."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Sends a request, and checks its answer."""
@@ -102,7 +102,7 @@ def find_operation(method: str, path: str) -> dict[str, Any] | None:
 
 
 def check(answer: TestResponse) -> None:
-    """Holds an answer against the document, unless the document has no such call."""
+    """Compares an answer with the document, unless the document has no such call."""
     method, path = answer.request.method, answer.request.path
     if method == "GET" and path.endswith("/") and find_operation(method, path) is None:
         path = path.rstrip("/")

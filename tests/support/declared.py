@@ -18,16 +18,16 @@ TABLE: Mapping[str, Any] = {
     },
     "payload": {"message_id": "id", "from": "from", "to": "to", "ts": "at", "text": "text"},
 }
-"""The tables of an invented provider, which tests lay their own over."""
+"""The tables of an invented provider, over which tests lay their own."""
 
 
 def declared(own: Mapping[str, Any] | None = None, *, secret: str = SECRET, previous: str | None = None) -> Declared:
-    """The provider of these tables laid over ``TABLE``."""
+    """Returns the provider that ``TABLE`` declares with these tables laid over it."""
     return Declared(load_declaration(merged(TABLE, own or {})), Secrets(secret, previous))
 
 
 def without(table: Mapping[str, Any], *path: str) -> dict[str, Any]:
-    """A table without one of its keys, given by its path."""
+    """Returns a table without one of its keys, which is given by its path."""
     first, *rest = path
     if not rest:
         return {key: value for key, value in table.items() if key != first}

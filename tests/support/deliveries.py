@@ -12,7 +12,7 @@ RECIPIENT = "+4930123456"
 
 
 def payload(**fields: Any) -> dict[str, Any]:
-    """A valid native payload with an ID of its own; ``fields`` replace or add to what it says.
+    """Returns a valid native payload with an ID of its own; ``fields`` replace its fields or add to them.
 
     ``sender`` and ``recipient`` stand for ``from`` and ``to``.
     """
@@ -28,10 +28,10 @@ def payload(**fields: Any) -> dict[str, Any]:
 
 
 def signed(raw: bytes, secret: str = SECRET) -> dict[str, str]:
-    """The headers of a delivery of these bytes."""
+    """Returns the headers of a delivery of these bytes."""
     return {"Content-Type": "application/json", SIGNATURE_HEADER: sign(secret, raw)}
 
 
 def to_bytes(content: Any) -> bytes:
-    """A payload as the bytes of a body."""
+    """Returns a payload as the bytes of a body."""
     return json.dumps(content).encode()

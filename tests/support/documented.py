@@ -1,4 +1,4 @@
-"""Signing as the providers' documentation describes it, for those whose SDK verifies nothing, each by hand."""
+"""Signs by hand as the documentation of providers describes it, for those whose SDKs don't verify deliveries."""
 
 import base64
 import hashlib
@@ -76,4 +76,4 @@ DOCUMENTED: Mapping[str, Signs] = {
     "zoom": zoom,
     "standard-webhooks-v1a": standard_webhooks_v1a,
 }
-"""By the presets that have no other judge."""
+"""The functions that sign, by the names of the presets that have no other judge."""

@@ -11,11 +11,11 @@ from tests.support.forwarding_destinations import SECRET
 from tests.support.processes import BIN, ROOT, environment
 from tests.support.waiting import wait_until
 
-STOP_PATIENCE = 60.0  # seconds
+STOP_PATIENCE = 60.0  # seconds to wait for it to stop
 
 
 class ForwarderProcess:
-    """A forwarder to one destination, declared in a file in ``folder``; as a context, from started to gone."""
+    """A forwarder to one destination, declared in a file in ``folder``; as a context, it runs during the block."""
 
     def __init__(self, database_url: str, folder: Path, url: str) -> None:
         config = folder / "webhook-service.toml"
@@ -50,27 +50,27 @@ retry = {{first = 0.1, longest = 0.1, total = 600}}
         return self._process
 
     def start(self) -> None:
-        """Starts it, without waiting for a push."""
+        """Starts the forwarder, without waiting for a push."""
         command: list[str | Path] = [BIN / "webhook-service", "forward", "--lease-seconds", "5"]
         with self._log.open("ab") as log:
             self._said_before = log.tell()
             self._process = subprocess.Popen(command, cwd=ROOT, env=self.environ, stderr=log)
 
     def wait_until_ready(self) -> None:
-        """Waits until it pushes, or would if there were something to push."""
+        """Waits until the forwarder pushes, or would if there were something to push."""
         wait_until(lambda: b"pushing to shop" in self._log.read_bytes()[self._said_before :], "the forwarder")
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Kills the forwarder."""
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int:
-        """Stops it in order, and returns its exit status."""
+        """Stops the forwarder in an orderly way, and returns its exit status."""
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(STOP_PATIENCE)
 
     def log(self) -> str:
-        """What it has said."""
+        """Returns the log of the forwarder."""
         return self._log.read_text()

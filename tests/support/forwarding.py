@@ -1,4 +1,4 @@
-"""A test client for a server: its requests go over a socket, and look to a test like those of Flask's own client."""
+"""A test client for a server: it is used like Flask's own client, but its requests go over a socket."""
 
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -11,7 +11,7 @@ from tests.support.server import Server
 
 
 class Forwarding:
-    """A WSGI application that has a server answer."""
+    """A WSGI application that passes requests on to a server, and its answers back."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -26,7 +26,7 @@ class Forwarding:
 
 
 def client_of(server: Server) -> Client:
-    """A client whose requests the server answers."""
+    """Returns a client whose requests the server answers."""
     return CheckedForwardingClient(Forwarding(server))
 
 

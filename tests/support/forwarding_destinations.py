@@ -1,4 +1,4 @@
-"""Destinations that are a receiver of the tests, and forwarders in threads of this process."""
+"""Destinations whose receivers are those of the tests, and forwarders in threads of this process."""
 
 import threading
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ AT_ONCE = Retries(first=0.05, longest=0.05, total=600)
 
 
 def destination(receiver: Receiver | str, name: str = "shop", **fields: Any) -> Destination:
-    """A destination that begins with the first message, and tries again at once unless said otherwise."""
+    """Returns a destination that begins with the first message, and tries again at once unless ``fields`` differ."""
     url = receiver if isinstance(receiver, str) else receiver.url
     timeouts = fields.pop("timeouts", Timeouts(connect=5, total=5))
     values: dict[str, Any] = {"start": BEGINNING, "retries": AT_ONCE, **fields}
@@ -28,7 +28,7 @@ def destination(receiver: Receiver | str, name: str = "shop", **fields: Any) -> 
 
 @contextmanager
 def forwarding(database: Database, *destinations: Destination, lease_seconds: float = 30.0) -> Iterator[Forwarder]:
-    """A forwarder that runs meanwhile, and stops in order."""
+    """Runs a forwarder during the block, and stops it in an orderly way."""
     forwarder = Forwarder(database, destinations, lease_seconds)
     forwarder.declare()
     stop = threading.Event()

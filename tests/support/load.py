@@ -1,4 +1,4 @@
-"""Senders that deliver new messages one after another, and remember what each was answered."""
+"""Senders that deliver new messages one after another, and remember the answer to each."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -18,13 +18,13 @@ from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 SENDERS = 8
-PAUSE = 0.01  # seconds between two deliveries of a sender, so that other tests get on beside this one
-PAUSE_AFTER_FAILURE = 0.05  # likewise
+PAUSE = 0.01  # seconds between two deliveries of a sender, so that tests that run meanwhile get their share
+PAUSE_AFTER_FAILURE = 0.05  # seconds, if a delivery was not answered 200
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a sender got: the status, None when the connection broke instead, when, and the seconds that it took."""
+    """The answer to a sender: its status, None when the connection broke instead, its time, and the seconds it took."""
 
     sender: int
     content: dict[str, Any]
@@ -35,14 +35,14 @@ class Answer:
 
 
 class Receiver(Protocol):
-    """What deliveries can be sent to: a server, or a client of one that is behind a proxy."""
+    """A receiver of deliveries: a server, or a client of one that is behind a proxy."""
 
     def deliver(self, content: Any) -> urllib3.BaseHTTPResponse:
         """Sends a signed delivery."""
 
 
 class Load:
-    """Deliveries to these servers in turn, from the block's beginning to its end."""
+    """Deliveries to these servers in turn, from the beginning of the block to its end."""
 
     def __init__(self, *servers: Receiver) -> None:
         self.answers: list[Answer] = []
@@ -64,7 +64,7 @@ class Load:
             sender.result()
 
     def wait_for(self, number: int, status: int) -> None:
-        """Returns once that many more deliveries got this status."""
+        """Waits until ``number`` more deliveries got this status."""
         seen = len(self.answers)
         wait_until(
             lambda: sum(answer.status == status for answer in self.answers[seen:]) >= number,
@@ -72,7 +72,7 @@ class Load:
         )
 
     def wait_for_every_sender(self, status: int, times: int = 1) -> None:
-        """Returns once each sender got this status that many times more."""
+        """Waits until each sender got this status ``times`` times more."""
         seen = len(self.answers)
 
         def is_reached() -> bool:
@@ -82,28 +82,28 @@ class Load:
         wait_until(is_reached, f"{status} for every sender")
 
     def sent(self) -> set[str]:
-        """The IDs of all messages that were sent, whatever the answer."""
+        """Returns the IDs of all messages that were sent, whatever the answer."""
         return _ids(self.answers)
 
     def acknowledged(self) -> set[str]:
-        """The IDs of those that were answered 200."""
+        """Returns the IDs of the messages that were answered 200."""
         return _ids(answer for answer in self.answers if answer.status == 200)
 
     def statuses(self) -> set[int | None]:
-        """Every status that there was."""
+        """Returns the set of all statuses."""
         return {answer.status for answer in self.answers}
 
     def longest_outage(self) -> float:
-        """The most seconds from one answer of 200 to the next, whoever got them."""
+        """Returns the most seconds from one answer of 200 to the next, whichever sender got it."""
         stored = sorted(answer.at for answer in self.answers if answer.status == 200)
         return max(later - earlier for earlier, later in pairwise(stored))
 
     def slowest(self) -> float:
-        """The seconds that the slowest answer took."""
+        """Returns the seconds that the slowest answer took."""
         return max(answer.seconds for answer in self.answers)
 
     def send_the_rest_again(self) -> set[int]:
-        """Delivers once more what was not answered 200, as a provider does, and says what it is answered now."""
+        """Delivers again what was not answered 200, as a provider does, and returns the statuses of the answers."""
         acknowledged = self.acknowledged()
         rest = [answer.content for answer in self.answers if answer.content["message_id"] not in acknowledged]
         return {self._servers[0].deliver(content).status for content in rest}
@@ -117,7 +117,7 @@ class Load:
 
 
 class Arrivals:
-    """New clients of a server, at a steady rate however it fares, each with a delivery and a connection of its own."""
+    """New clients of a server, each with one delivery and a connection of its own, at a rate that stays steady."""
 
     def __init__(self, server: Server, rate: float) -> None:
         self._server = server
@@ -139,7 +139,7 @@ class Arrivals:
         self._threads.shutdown()
 
     def statuses(self) -> set[int | None]:
-        """Every status that there was, None for a connection that broke, once the block is left."""
+        """Returns the set of all statuses, None for a connection that broke; to be called after the block."""
         return {client.result() for client in self._clients}
 
     def _arrive(self) -> None:

@@ -11,7 +11,7 @@ MOMENT = datetime(2025, 1, 15, 10, tzinfo=UTC)
 
 
 def message(message_id: str | None = None, **fields: Any) -> Message:
-    """A message with an ID of its own unless one is given; ``fields`` replace what it says."""
+    """Returns a message, with an ID of its own unless one is given; ``fields`` replace its values."""
     values: dict[str, Any] = {
         "provider": "native",
         "sender": "+4915112345678",
@@ -25,7 +25,7 @@ def message(message_id: str | None = None, **fields: Any) -> Message:
 
 
 def as_sent(stored: StoredMessage) -> Message:
-    """The message that was stored, to be compared with the one that is read."""
+    """Returns the message that was sent, made from the stored one, so that the two can be compared."""
     fields = stored._asdict()
     del fields["id"], fields["is_test"]
     fields["source"] = None if stored.source == stored.provider else stored.source
@@ -33,5 +33,5 @@ def as_sent(stored: StoredMessage) -> Message:
 
 
 def position(each: Message) -> Position:
-    """The place that a message has once it is stored."""
+    """Returns the place that a message has once it is stored."""
     return Position(each.ts, each.message_id)

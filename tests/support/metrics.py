@@ -1,4 +1,4 @@
-"""What a server's ``/metrics`` says, as numbers."""
+"""Reads the metrics at a server's ``/metrics`` as numbers."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -8,7 +8,7 @@ Labels = frozenset[tuple[str, str]]
 
 
 def samples(server: Server, name: str) -> dict[Labels, float]:
-    """The values of all series of this name, by their labels."""
+    """Returns the values of all series of this name, by their labels."""
     exposition = server.get("/metrics", {"Connection": "close"})
     assert exposition.status == 200
     return {
@@ -20,5 +20,5 @@ def samples(server: Server, name: str) -> dict[Labels, float]:
 
 
 def value(server: Server, name: str, **labels: str) -> float:
-    """The sum of the series that have these labels; 0 when there is none yet."""
+    """Returns the sum of the series that have these labels; 0 when there is none yet."""
     return sum(value for found, value in samples(server, name).items() if found >= frozenset(labels.items()))

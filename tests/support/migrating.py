@@ -15,7 +15,7 @@ from webhook_service.storage.migrate import MIGRATIONS
 
 @contextmanager
 def engine(url: str) -> Iterator[Engine]:
-    """Connections that know nothing of the service's schema."""
+    """Gives an engine whose connections know nothing of the service's schema."""
     made = create_engine(parse_url(url), poolclass=NullPool)
     yield made
     made.dispose()
@@ -33,7 +33,7 @@ def migrate_to(url: str, revision: str) -> None:
 
 
 def insert(connection: Connection, table: str, **values: object) -> None:
-    """Stores a row past everything that the service knows of its tables."""
+    """Stores a row without using anything that the service knows about its tables."""
     marks = ["?" if connection.dialect.name == "sqlite" else "%s"] * len(values)
     statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(marks)})"
     connection.exec_driver_sql(statement, tuple(values.values()))

@@ -1,4 +1,4 @@
-"""The shipped nginx in front of a server, and clients of it at addresses of their own."""
+"""nginx with the shipped configuration in front of a server, and clients at addresses of their own."""
 
 import re
 import shutil
@@ -20,16 +20,16 @@ PROGRAM = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/lo
 
 
 class Nginx:
-    """Debian's nginx with the template that the containers use, rendered for a server; as a context, running.
+    """Debian's nginx with the template that the containers use, rendered for a server; as a context, it runs.
 
-    Nothing is changed but addresses and the folder that it writes to.
+    Only addresses and the folder that it writes to are changed.
     """
 
     def __init__(self, server: Server, *, trusted_proxies: int = 1) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = Path(tempfile.mkdtemp(prefix="webhook_service-nginx-"))
-        self._folder.chmod(0o755)  # started by root, nginx gives its workers to another user
+        self._folder.chmod(0o755)  # if root starts nginx, its workers run as another user
         self._log = self._folder / "log"
         self._configuration = self._folder / "nginx.conf"
         self._configuration.write_text(_rendered(self, self._folder, server, trusted_proxies))
@@ -53,12 +53,12 @@ class Nginx:
         shutil.rmtree(self._folder)
 
     def output(self) -> str:
-        """All that nginx has written so far: its log of requests, and of errors."""
+        """Returns all that nginx has written so far: its logs of requests and of errors."""
         return self._log.read_text()
 
 
 class Client:
-    """A client of an nginx that connects from this loopback address; as a context, to its connections' end."""
+    """A client of nginx that connects from this loopback address; as a context, it closes its connections."""
 
     def __init__(self, nginx: Nginx, address: str) -> None:
         self._url = nginx.url
@@ -73,11 +73,11 @@ class Client:
         self._http.clear()
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> urllib3.BaseHTTPResponse:
-        """A GET."""
+        """Sends a GET."""
         return self._http.request("GET", self._url + path, headers=headers)
 
     def deliver(self, content: Any) -> urllib3.BaseHTTPResponse:
-        """A signed delivery to the native provider, as ``Load`` sends them."""
+        """Sends a signed delivery to the native provider, for ``Load``."""
         raw = to_bytes(content)
         return self._http.request("POST", f"{self._url}/webhook", body=raw, headers=signed(raw))
 

@@ -1,4 +1,4 @@
-"""Plots of the benchmarks, read back from their SVG files."""
+"""Reads the plots of the benchmarks back from their SVG files."""
 
 import re
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ Point = tuple[float, float]
 
 
 def lines(plot: Path) -> dict[str, list[Point]]:
-    """The points of each line by its id, from left to right, in the coordinates of the picture."""
+    """Returns the points of each line by its id, from left to right, in the coordinates of the picture."""
     groups = ElementTree.parse(plot).iter(f"{SVG}g")
     return {group.attrib["id"]: _points(group) for group in groups if "-line-" in group.get("id", "")}
 
 
 def colours(plot: Path) -> dict[str, str]:
-    """The colour of each line by its id, as #rrggbb."""
+    """Returns the colour of each line by its id, as #rrggbb."""
     groups = ElementTree.parse(plot).iter(f"{SVG}g")
     return {group.attrib["id"]: _colour(group) for group in groups if "-line-" in group.get("id", "")}
 
 
 def words(plot: Path) -> list[str]:
-    """All text of the picture, in the order of the file."""
+    """Returns all text of the picture, in the order of the file."""
     return [element.text or "" for element in ElementTree.parse(plot).iter(f"{SVG}text")]
 
 

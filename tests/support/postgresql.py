@@ -1,4 +1,4 @@
-"""PostgreSQL servers: one that the test session shares, started by whichever process needs it first, and others."""
+"""PostgreSQL servers: one for the test session, started by the process that needs it first, and others."""
 
 import fcntl
 import os
@@ -28,13 +28,13 @@ _OPTIONS = {
     "listen_addresses": "''",
     "max_connections": "200",
     "shared_buffers": "32MB",
-    "wal_retrieve_retry_interval": "100ms",  # a standby asks for its primary, which may have been away
+    "wal_retrieve_retry_interval": "100ms",  # how often a standby looks for its primary, which may have been away
 }
 _FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresqlServer:
-    """A server whose data and socket are in ``directory``; one that is not ``durable`` is faster."""
+    """A server whose data and socket are in ``directory``; it is faster if it is not ``durable``."""
 
     def __init__(self, directory: Path, binaries: Path, *, durable: bool) -> None:
         self.url = f"postgresql://postgres@/postgres?host={directory}"
@@ -59,17 +59,17 @@ class PostgresqlServer:
         _run([self._copy, f"--pgdata={self._data}", source, *arguments])
 
     def start(self) -> None:
-        """Starts the server and returns when it takes connections."""
+        """Starts the server, and returns when it accepts connections."""
         options = " ".join(f"-c {name}={value}" for name, value in self._options.items())
         _run([self._control, "start", "-D", self._data, "-w", "-l", self._directory / "log", "-o", options])
 
     def stop(self, mode: str = "immediate") -> None:
-        """Stops the server and returns when it is gone: ``immediate`` is a crash, ``fast`` an orderly stop."""
+        """Stops the server, and returns when it is gone: ``immediate`` is a crash, ``fast`` an orderly stop."""
         _run([self._control, "stop", "-D", self._data, "-m", mode, "-w"])
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """All its processes stand still, while the kernel goes on taking connections and bytes for them."""
+        """Freezes all its processes during the block, while the kernel still accepts connections and bytes for them."""
         postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
         os.kill(postmaster, signal.SIGSTOP)
         stopped = [postmaster, *children(postmaster)]
@@ -78,11 +78,11 @@ class PostgresqlServer:
                 os.kill(pid, signal.SIGSTOP)
             yield
         finally:
-            for pid in reversed(stopped):  # the postmaster last, since it buries those that had just ended
+            for pid in reversed(stopped):  # the postmaster last, since it reaps those that had just ended
                 os.kill(pid, signal.SIGCONT)
 
     def is_running(self) -> bool:
-        """Tells whether it was started, and not stopped since."""
+        """Tells whether the server was started, and not stopped since."""
         return (self._data / "postmaster.pid").exists()
 
     def _give_directory_to_owner(self) -> None:
@@ -92,7 +92,7 @@ class PostgresqlServer:
 
 @contextmanager
 def own_server(directory: Path) -> Iterator[PostgresqlServer | None]:
-    """A durable server that a test may stop and start; None where there is no PostgreSQL."""
+    """Runs a durable server that a test may stop and start; gives None when there is no PostgreSQL."""
     binaries = programs(directory)
     if binaries is None:
         yield None
@@ -105,7 +105,7 @@ def own_server(directory: Path) -> Iterator[PostgresqlServer | None]:
 
 @contextmanager
 def own_replica(directory: Path, primary: PostgresqlServer) -> Iterator[PostgresqlServer]:
-    """A hot standby of a server, likewise."""
+    """Runs a durable hot standby of a server, which a test may stop and start."""
     binaries = programs(directory)
     assert binaries is not None, "the primary has been started from somewhere"
     server = PostgresqlServer(directory, binaries, durable=True)
@@ -125,7 +125,7 @@ def _started(server: PostgresqlServer) -> Iterator[None]:
 
 
 def shared_server(directory: Path) -> str | None:
-    """The URL of a server that lives in ``directory``, started if it isn't yet; None where there is no PostgreSQL."""
+    """Returns the URL of the server in ``directory``, which is started if need be; None when there is no PostgreSQL."""
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         binaries = programs(directory)
@@ -149,7 +149,7 @@ def stop_shared_server(directory: Path) -> None:
 
 @contextmanager
 def fresh_database(server_url: str, template: str = "template0", encoding: str = "UTF8") -> Iterator[str]:
-    """The URL of a new database in an encoding, a copy of the template, that is dropped when the block is left."""
+    """Gives the URL of a new database in an encoding, a copy of the template, which is dropped after the block."""
     name = f"test_{uuid4().hex}"
     with administration(server_url) as connection:
         connection.execute(
@@ -169,14 +169,14 @@ def fresh_database(server_url: str, template: str = "template0", encoding: str =
 
 @contextmanager
 def administration(server_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection past the service, each statement a transaction of its own."""
+    """Gives a connection that bypasses the service, and on which each statement is a transaction of its own."""
     url = make_url(server_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection
 
 
 def programs(directory: Path) -> Path | None:
-    """The folder of the newest PostgreSQL of the system, or of the embedded one."""
+    """Returns the folder with the programs of the system's newest PostgreSQL, or of the embedded one; None if none."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if installed:
         return installed[-1].parent
@@ -224,7 +224,7 @@ def _is_readable_by_owner(path: Path) -> bool:
 
 
 def _copy(binaries: Path, directory: Path) -> Path:
-    """The embedded server where its account can read it, with the libraries that its wheel keeps beside it."""
+    """Copies the embedded server, and the libraries beside it in its wheel, to where its account can read them."""
     installation = binaries.parent
     package = installation.parent
     copied = directory / package.name / installation.name

@@ -1,4 +1,4 @@
-"""Keys for the tests of the presets, and a receiver and a sender of each."""
+"""Keys for the tests of the presets, with which each preset can both verify and sign."""
 
 import base64
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 
 
 def table(name: str) -> Mapping[str, Any]:
-    """The shortest table of a source that uses a preset."""
+    """Returns the shortest table of a source that uses a preset."""
     settings = " ".join(PAGES[name].get("settings", ()))
     own: dict[str, Any] = {"provider": name}
     if "public_url" in settings:
@@ -35,12 +35,12 @@ def table(name: str) -> Mapping[str, Any]:
 
 @cache
 def declaration(name: str) -> Declaration:
-    """The declaration of a preset."""
+    """Returns the declaration of a preset."""
     return load_declaration(table(name))
 
 
 def secret(name: str) -> str:
-    """A secret as the provider of a preset gives it out."""
+    """Returns a secret in the form in which the provider of a preset gives it out."""
     rules = declaration(name).rules
     if rules.scheme == "public_key":
         return public_text(rules.algorithm, rules.secret_encoding)
@@ -48,24 +48,24 @@ def secret(name: str) -> str:
 
 
 def signing_key(name: str) -> str | None:
-    """The private key of the provider of a preset, in PEM; None where the secret signs."""
+    """Returns the private key of the provider of a preset, in PEM; None if the secret signs."""
     rules = declaration(name).rules
     return None if rules.is_symmetric else pem(private_key(rules.algorithm))
 
 
 def private_key(algorithm: str) -> PrivateKey:
-    """The private key of the tests."""
+    """Returns the private key of the tests for an algorithm."""
     return _P256 if algorithm == "ecdsa-p256" else _ED25519
 
 
 def pem(key: PrivateKey) -> str:
-    """A private key as a PEM."""
+    """Returns a private key in PEM."""
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
 
 
 def public_text(algorithm: str, encoding: str) -> str:
-    """The public key that goes with it, in an encoding of the declarations."""
+    """Returns the public key that belongs to ``private_key``, in an encoding of the declarations."""
     public = private_key(algorithm).public_key()
     spki = serialization.PublicFormat.SubjectPublicKeyInfo
     if encoding == "pem":
@@ -77,7 +77,7 @@ def public_text(algorithm: str, encoding: str) -> str:
 
 
 def provider(name: str, own: Declaration | None = None) -> Declared:
-    """A provider of a preset, or of a variant of it, with the keys of the tests."""
+    """Returns the provider of a preset, or of a variant of it, with the keys of the tests."""
     return Declared(own or declaration(name), Secrets(secret(name)), signing_key=signing_key(name))
 
 

@@ -1,4 +1,4 @@
-"""The service's programs as processes of their own, in an environment that leaves nothing to the machine."""
+"""The service's programs as processes of their own, in an environment that does not depend on the machine."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ _OTHERS = (
 
 
 def environment(database_url: str, **settings: str) -> dict[str, str]:
-    """An environment that says every setting: an empty value keeps a developer's ``.env`` from filling it in."""
+    """Returns an environment with every setting: an empty value keeps a developer's ``.env`` from filling it in."""
     names = [
         *_OTHERS,
         *(name + file for name in _SINGLE_SECRETS for file in ("", "_FILE")),
@@ -57,7 +57,7 @@ def run_cli(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedPro
 
 
 def is_running(pid: int) -> bool:
-    """Tells whether there is such a process, other than one that has ended and only waits to be reaped."""
+    """Tells whether a process is running; one that has ended and only waits to be reaped is not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -67,7 +67,7 @@ def is_running(pid: int) -> bool:
 
 
 def children(parent: int) -> list[int]:
-    """The running children of a process of one thread."""
+    """Returns the running children of a process that has one thread."""
     try:
         listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
     except OSError:

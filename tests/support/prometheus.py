@@ -1,4 +1,4 @@
-"""Debian's Prometheus and Alertmanager with the files that are shipped."""
+"""Debian's Prometheus and Alertmanager with the shipped configuration."""
 
 import shutil
 import subprocess
@@ -18,14 +18,14 @@ HOW_TO_ENABLE = "no Prometheus: 'apt-get install prometheus prometheus-alertmana
 
 
 def is_installed() -> bool:
-    """Tells whether the machine has all the programs."""
+    """Tells whether this machine has all the programs."""
     return all(map(shutil.which, ("prometheus", "promtool", "prometheus-alertmanager", "amtool")))
 
 
 class Monitoring:
-    """A Prometheus that scrapes these servers, each second instead of each 15, and tells an Alertmanager.
+    """A Prometheus that scrapes these servers, each second instead of every 15, and an Alertmanager that it informs.
 
-    As a context, from ready to gone.
+    As a context, both run during the block.
     """
 
     def __init__(self, *servers: Server) -> None:
@@ -60,7 +60,7 @@ class Monitoring:
         shutil.rmtree(self._folder)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression has now, each with its labels and value."""
+        """Returns the series that match an expression now, each with its labels and value."""
         response = self._client.request(
             "POST", f"http://127.0.0.1:{self._ports[0]}/api/v1/query", fields={"query": expression}
         )
@@ -70,12 +70,12 @@ class Monitoring:
         return result
 
     def rules(self) -> list[dict[str, Any]]:
-        """The rules with their state."""
+        """Returns the rules with their states."""
         answer = self._client.request("GET", f"http://127.0.0.1:{self._ports[0]}/api/v1/rules").json()
         return [rule for group in answer["data"]["groups"] for rule in group["rules"]]
 
     def alerts(self) -> list[dict[str, Any]]:
-        """What Alertmanager has been told."""
+        """Returns the alerts that Alertmanager has received."""
         told: list[dict[str, Any]] = self._client.request(
             "GET", f"http://127.0.0.1:{self._ports[1]}/api/v2/alerts"
         ).json()

@@ -1,4 +1,4 @@
-"""Deliveries as the HTTP layer hands them to a provider."""
+"""Deliveries, as the HTTP layer hands them to a provider."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -25,10 +25,10 @@ MESSAGE = Message(
 def delivery_of(
     raw: bytes, headers: Mapping[str, str], *, target: str = "/webhook", received_at: datetime = RECEIVED_AT
 ) -> Delivery:
-    """A delivery of these bytes."""
+    """Returns a delivery of these bytes."""
     return Delivery(source="", raw=raw, headers=Headers(dict(headers)), target=target, received_at=received_at)
 
 
 def delivery_of_sample(sample: Sample) -> Delivery:
-    """The delivery that a sample becomes when it is sent."""
+    """Returns the delivery that a sample becomes when it is sent."""
     return delivery_of(sample.body, sample.headers, target=sample.path)

@@ -1,4 +1,4 @@
-"""Receivers of pushes: each remembers what came, and answers as the test wants, in bytes."""
+"""Receivers of pushes: each remembers the requests that came, and answers with whatever bytes the test wants."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request: its first line, its headers by lower-case name, and its body; and which connection it came on."""
+    """A request: its first line, its headers by lower-case name, its body, its connection's number, and its time."""
 
     line: str
     headers: dict[str, str]
@@ -28,19 +28,19 @@ Answer = Callable[[Received, socket.socket], None]
 
 
 def accept(_received: Received, connection: socket.socket) -> None:
-    """Takes the message."""
+    """Answers 200, which accepts the message."""
     connection.sendall(OK)
 
 
 def answer(status: int, body: bytes = b"ok", **headers: str) -> Answer:
-    """Answers every request alike."""
+    """Makes an answer with a status, a body and headers, the same for every request."""
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     head = f"HTTP/1.1 {status} Words\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode()
     return raw(head + body)
 
 
 def raw(content: bytes, *, then_close: bool = False) -> Answer:
-    """Answers with these bytes."""
+    """Makes an answer of exactly these bytes."""
 
     def send(_received: Received, connection: socket.socket) -> None:
         connection.sendall(content)
@@ -51,7 +51,7 @@ def raw(content: bytes, *, then_close: bool = False) -> Answer:
 
 
 def drip(content: bytes, pause: float) -> Answer:
-    """Answers a byte at a time."""
+    """Makes an answer that is sent one byte at a time."""
 
     def send(_received: Received, connection: socket.socket) -> None:
         for byte in content:
@@ -67,14 +67,14 @@ def hang(_received: Received, connection: socket.socket) -> None:
 
 
 def reset(_received: Received, connection: socket.socket) -> None:
-    """Breaks the connection off."""
+    """Resets the connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-    os.close(connection.detach())  # at once, although a file of it is open
+    os.close(connection.detach())  # closes it at once, although a file object has it open
 
 
 @dataclass
 class Receiver:
-    """A receiver on a free port of 127.0.0.1; as a context, from listening to gone. ``answer`` may be replaced."""
+    """A receiver on a free port of 127.0.0.1; as a context, it listens during the block. ``answer`` may be replaced."""
 
     answer: Answer = accept
     received: list[Received] = field(default_factory=list)
@@ -101,7 +101,7 @@ class Receiver:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}/hook"
 
     def ids(self) -> list[str]:
-        """The IDs of what came, in order."""
+        """Returns the IDs of the messages that came, in order."""
         return [received.headers["webhook-id"] for received in list(self.received)]
 
     def _accept(self) -> None:
@@ -133,7 +133,7 @@ def _requests(connection: socket.socket, number: int) -> Iterator[Received]:
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """A port on which nothing listens."""
+    """Gives a port on which nothing listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]

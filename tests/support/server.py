@@ -23,7 +23,7 @@ STOP_PATIENCE = 45.0  # seconds: longer than gunicorn's graceful_timeout
 
 
 class Server:
-    """The service with two workers on a database that is migrated already; as a context, from ready to gone.
+    """The service with two workers on a database that is migrated already; as a context, it serves during the block.
 
     ``command`` is a program of this environment with its arguments; ``settings`` are environment variables that replace
     the defaults of the tests.
@@ -77,11 +77,11 @@ class Server:
             )
 
     def wait_until_it_answers(self) -> None:
-        """Returns once all workers are there."""
+        """Waits until all workers are there and the server answers."""
         wait_until(self._answers, "the server to answer")
 
     def kill(self) -> None:
-        """Ends the arbiter and its workers at once, as a power cut would, and returns when they are gone."""
+        """Kills the arbiter and its workers, as a power cut would, and returns when they are gone."""
         workers = self.worker_pids()
         for pid in (self.process.pid, *workers):
             with suppress(ProcessLookupError):
@@ -91,64 +91,64 @@ class Server:
 
     @property
     def stdout(self) -> Path:
-        """Where the server writes its log to; a test may make something else than a file there before it starts."""
+        """The path of the server's log; before the server starts, a test may put something else than a file there."""
         return self._stdout
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """gunicorn's arbiter."""
+        """The process of gunicorn's arbiter."""
         assert self._process is not None, "not started"
         return self._process
 
     def terminate(self) -> None:
-        """Asks for a graceful stop and returns at once."""
+        """Asks for a graceful stop, and returns at once."""
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """The exit status, once the process has ended."""
+        """Waits for the process to end, and returns its exit status."""
         return self.process.wait(STOP_PATIENCE)
 
     def worker_pids(self) -> list[int]:
-        """The processes that serve requests now."""
+        """Returns the processes that serve requests now."""
         return children(self.process.pid)
 
     def output(self) -> str:
-        """All that the server has written so far, on both streams."""
+        """Returns all that the server has written so far, on both streams."""
         return "".join(stream.read_text() for stream in (self._stdout, self._stderr) if stream.exists())
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """The lines written so far; each must be a JSON object."""
+        """Returns the lines of the log so far; each must be a JSON object."""
         complete = self._stdout.read_text().rpartition("\n")[0]
         return [json.loads(line) for line in complete.splitlines()]
 
     def request_lines(self) -> list[dict[str, Any]]:
-        """The lines about requests among them."""
+        """Returns the lines about requests in the log so far."""
         return [line for line in self.log_lines() if "latency_ms" in line]
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> urllib3.BaseHTTPResponse:
-        """One request, answered whatever the status; the path is sent exactly as it is given."""
+        """Makes a request, and returns the answer whatever its status; the path is sent exactly as it is given."""
         client = self._client.connection_from_url(self.url)
         return client.urlopen(method, path, body=body, headers=headers, redirect=False)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
-        """A GET."""
+        """Sends a GET."""
         return self.request("GET", path, headers=headers)
 
     def post(
         self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> urllib3.BaseHTTPResponse:
-        """A POST of these bytes."""
+        """Sends a POST of these bytes."""
         return self.request("POST", path, body, headers)
 
     def deliver(self, content: Any) -> urllib3.BaseHTTPResponse:
-        """A signed delivery to the native provider: a payload, or the bytes of one."""
+        """Sends a signed delivery to the native provider: a payload, or the bytes of one."""
         raw = content if isinstance(content, bytes) else to_bytes(content)
         return self.post("/webhook", raw, signed(raw))
 
     def connect(self) -> socket.socket:
-        """A bare connection, for requests that no client library would send."""
+        """Opens a bare connection, for requests that no client library would send."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def _answers(self) -> bool:
@@ -163,7 +163,7 @@ class Server:
 
 
 def free_port() -> int:
-    """Returns a port on which nobody listens."""
+    """Returns a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

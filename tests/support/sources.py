@@ -1,4 +1,4 @@
-"""Files of configuration, and what they declare."""
+"""Files of configuration, and the sources and destinations that they declare."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is in a database, written and read past the servers that use it."""
+"""Writes and reads the content of a database directly, without the servers that use it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from webhook_service.storage.models import ConsumerRow, MessageRow, QuarantineRo
 
 @contextmanager
 def opened(url: str) -> Iterator[Database]:
-    """The database, with connections of its own."""
+    """Gives the database, with connections of its own."""
     database = Database(parse_url(url), pool_size=2)
     try:
         yield database
@@ -26,26 +26,26 @@ def opened(url: str) -> Iterator[Database]:
 
 
 def accept(database: Database, contents: Contents, *, quarantined: Quarantined | None = None) -> Outcomes:
-    """Stores what a delivery holds, as a round of one does."""
+    """Stores the contents of a delivery, as a round with one delivery does."""
     (committed,) = commit(database, [Writes.of(contents, quarantined=quarantined)])
     assert not isinstance(committed, RowRefused)
     return committed
 
 
 def stored_ids(url: str) -> list[str]:
-    """The IDs of all messages, in stored order."""
+    """Returns the IDs of all messages, in stored order."""
     with opened(url) as database, database.snapshot() as snapshot:
         return list(snapshot.scalars(select(MessageRow.message_id).order_by(MessageRow.id)))
 
 
 def stored_receipt_ids(url: str) -> list[str]:
-    """The IDs that all receipts are about, in stored order."""
+    """Returns the message IDs of all receipts, in stored order."""
     with opened(url) as database, database.snapshot() as snapshot:
         return list(snapshot.scalars(select(ReceiptRow.message_id).order_by(ReceiptRow.id)))
 
 
 def is_intact(url: str) -> bool:
-    """Whether the database finds nothing wrong with its own files; PostgreSQL is taken at its word that it runs."""
+    """Tells whether the database finds no fault in its own files; for PostgreSQL it is enough that it answers."""
     with opened(url) as database, database.snapshot() as snapshot:
         if snapshot.dialect.name == "postgresql":
             return True

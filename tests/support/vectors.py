@@ -1,4 +1,4 @@
-"""Vectors: signed deliveries that someone else than this service made or accepted."""
+"""Vectors: signed deliveries that were made or accepted by somebody other than this service."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[1] / "providers" / "data" / "judged"
 
 @dataclass(frozen=True)
 class Vector:
-    """A delivery with the secret that verifies it, and who vouches for it.
+    """A delivery with the secret that verifies it, and the judge that vouches for it.
 
     ``signed_by`` is the provider's SDK, this service (``"here"``, accepted by the SDK), or the documentation at a URL.
     """
@@ -32,13 +32,13 @@ class Vector:
 
     @property
     def delivery(self) -> Delivery:
-        """The delivery as it arrives at the time it was signed at."""
+        """Returns the delivery as if it arrived at the time at which it was signed."""
         at = datetime.fromisoformat(self.at).astimezone(UTC)
         return delivery_of(self.body.encode(), self.headers, target=self.target, received_at=at)
 
 
 def vector_of(preset: str, judge: str, signed_by: str, secret: str, sample: Sample, at: datetime) -> Vector:
-    """A vector of a delivery that a judge has vouched for."""
+    """Returns the vector of a delivery that a judge has vouched for."""
     return Vector(
         preset, judge, signed_by, secret, sample.path, dict(sample.headers), sample.body.decode(), at.isoformat()
     )
@@ -52,5 +52,5 @@ def save(vectors: list[Vector]) -> None:
 
 
 def load() -> list[Vector]:
-    """All vectors."""
+    """Returns all vectors."""
     return [Vector(**row) for file in sorted(FOLDER.glob("*.json")) for row in json.loads(file.read_text())]

@@ -1,13 +1,13 @@
-"""Waiting for a condition instead of for a time."""
+"""Waits for a condition instead of for a time."""
 
 import time
 from collections.abc import Callable
 
-PATIENCE = 60.0  # seconds: only ever spent when something is broken, so long enough for a machine under load
+PATIENCE = 60.0  # seconds: spent only when something is broken, so long enough for a machine under load
 
 
 def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    """Returns as soon as the condition holds; TimeoutError naming ``what`` when it never does."""
+    """Waits until the condition holds; TimeoutError, which names ``what``, when it never does."""
     deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:

@@ -13,7 +13,7 @@ METADATA = {"display_phone_number": "4930123456", "phone_number_id": "1065403522
 
 
 def a_message(message_id: str, **fields: Any) -> dict[str, Any]:
-    """A text from a customer."""
+    """Returns a text from a customer."""
     return {
         "id": message_id,
         "from": "4915112345678",
@@ -25,23 +25,23 @@ def a_message(message_id: str, **fields: Any) -> dict[str, Any]:
 
 
 def a_status(message_id: str, status: str = "sent", **fields: Any) -> dict[str, Any]:
-    """A status of a message that was sent from here."""
+    """Returns a status of a message that was sent from here."""
     return {"id": message_id, "status": status, "timestamp": "1772366398", "recipient_id": "4915112345678", **fields}
 
 
 def a_value(**items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The value of a change."""
+    """Returns the value of a change."""
     return {"messaging_product": "whatsapp", "metadata": METADATA, **items}
 
 
 def of_values(*values: dict[str, Any]) -> dict[str, Any]:
-    """A delivery with a change for each value."""
+    """Returns a delivery with a change for each value."""
     changes = [{"field": "messages", "value": value} for value in values]
     return {"object": OBJECT, "entry": [{"id": "102290129340398", "changes": changes}]}
 
 
 def post(client: FlaskClient, delivery: dict[str, Any]) -> TestResponse:
-    """Sends it, signed."""
+    """Sends a delivery, signed."""
     raw = json.dumps(delivery).encode()
     signature = f"sha256={sign(SECRET, raw).hex()}"
     return client.post("/webhook/whatsapp", data=raw, headers={SIGNATURE_HEADER: signature})

@@ -1,1 +1,1 @@
-"""Views, one file a resource: a request becomes domain values, one call follows, and its result becomes a response."""
+"""Views, one file for each resource: they read a request, make one call, and turn its result into a response."""

@@ -29,7 +29,7 @@ ADMINISTRATIVE = {"put": Guard.ADMINS, "delete": Guard.ADMINS, "seek": Guard.ADM
 
 
 def consumers_blueprint(database: Database) -> Blueprint:
-    """Routes that make consumers and show how they are doing."""
+    """Makes the routes to make, change and delete consumers, and to show how they are doing."""
     blueprint = GuardedBlueprint(
         "consumers", __name__, guard=Guard.READERS, guards=ADMINISTRATIVE, url_prefix="/consumers"
     )
@@ -66,7 +66,7 @@ def consumers_blueprint(database: Database) -> Blueprint:
 
 
 def leases_blueprint(database: Database, waiting: Waiting) -> Blueprint:
-    """Routes by which a consumer takes messages and acknowledges them."""
+    """Makes the routes by which a consumer takes messages and acknowledges them."""
     blueprint = GuardedBlueprint("leases", __name__, guard=Guard.READERS, url_prefix="/consumers/<name>")
     leases = Leases(database, ConsumerKind.CONSUMER)
 

@@ -7,16 +7,16 @@ from webhook_service.contract.document import make_document
 from webhook_service.schemas.query import refuse_parameters
 from webhook_service.web.access import Guard, GuardedBlueprint
 
-# Scripts come from here alone and none stands in the page; RapiDoc styles its elements in place.
+# Scripts come only from here, and none is within the page; RapiDoc sets styles on its elements.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-FOREVER = "private, max-age=31536000, immutable"  # a part's URL changes with its content
+FOREVER = "private, max-age=31536000, immutable"  # a part's URL changes with its contents content
 
 
 def contract_blueprint() -> Blueprint:
-    """Routes of the contract."""
+    """Makes the routes of the contract."""
     blueprint = GuardedBlueprint("contract", __name__, guard=Guard.READERS)
     page = DocsPage.read()
 

@@ -1,4 +1,4 @@
-"""Dead letters: what a consumer or a destination could not take, and another try."""
+"""Dead letters: messages that a consumer or a destination could not take, and retrying them."""
 
 from flask import Blueprint, Response, abort, jsonify, request
 
@@ -15,7 +15,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def dead_letters_blueprint(database: Database) -> Blueprint:
-    """Routes that show dead letters and empty the list of them."""
+    """Makes the routes that show, retry and drop dead letters."""
     blueprint = GuardedBlueprint(
         "dead_letters",
         __name__,

@@ -1,4 +1,4 @@
-"""Destinations: where messages are pushed to, and how that goes."""
+"""Destinations: how each is doing, resuming one, and forgetting one."""
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -9,7 +9,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def destinations_blueprint(destinations: Destinations) -> Blueprint:
-    """Routes that show destinations, resume and forget them."""
+    """Makes the routes that show, resume and forget destinations."""
     blueprint = GuardedBlueprint(
         "destinations",
         __name__,

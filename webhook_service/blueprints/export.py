@@ -12,7 +12,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def export_blueprint(database: Database) -> Blueprint:
-    """Routes of the export."""
+    """Makes the routes of the export."""
     blueprint = GuardedBlueprint("export", __name__, guard=Guard.READERS)
 
     @blueprint.get("/export", strict_slashes=False)

@@ -17,7 +17,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def feed_blueprint(database: Database, waiting: Waiting) -> Blueprint:
-    """Routes of the feed."""
+    """Makes the routes of the feed."""
     blueprint = GuardedBlueprint("feed", __name__, guard=Guard.READERS)
 
     @blueprint.get("/feed", strict_slashes=False)
@@ -38,7 +38,7 @@ def feed_blueprint(database: Database, waiting: Waiting) -> Blueprint:
                 is_at_end = not messages and reached >= newest_place(snapshot)
             return None if is_at_end else messages
 
-        # An answer that is held back is read anew from the query, and `since` would begin after what came meanwhile.
+        # A request that is held back is served anew from its query, and ``since`` would then skip what came meanwhile.
         wait = query.wait if query.start is None else 0
         messages = waiting.for_some(read, lambda: AfterMessage(reached), wait) or []
         place = FEED_CURSORS.write(reached)

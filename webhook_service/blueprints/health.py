@@ -1,4 +1,4 @@
-"""Health: the process answers, and it can do its work."""
+"""Health checks: whether the process answers, and whether it can do its work."""
 
 from flask import Blueprint, Response, jsonify
 
@@ -9,11 +9,11 @@ from webhook_service.storage.queries.replication import replication_warnings
 from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.errors import error_response
 
-NEARLY_FULL = 0.8  # of what the deliveries of a source may take in quarantine
+NEARLY_FULL = 0.8  # of the bytes that the deliveries of a source may take in quarantine
 
 
 def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
-    """Routes for whoever watches the process; ``has_secret`` says whether deliveries can be verified at all."""
+    """Makes the routes of the health checks; without ``has_secret`` the service is not ready."""
     blueprint = GuardedBlueprint("health", __name__, guard=Guard.OPEN, url_prefix="/health")
 
     @blueprint.get("/live")
@@ -33,7 +33,7 @@ def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
 
 
 def _quarantine_warnings(database: Database) -> list[str]:
-    """Says which sources' quarantine is nearly full. What is understood is stored all the same, so that is ready."""
+    """Lists the sources whose quarantine is nearly full. That is a warning only: what is understood is still stored."""
     most = database.quarantine_max_bytes
     with database.primary_snapshot() as snapshot:
         sizes = read_sizes(snapshot)

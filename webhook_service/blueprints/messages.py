@@ -13,11 +13,11 @@ from webhook_service.storage.queries.pages import count_messages, read_page
 from webhook_service.storage.queries.receipts import list_receipts
 from webhook_service.web.access import Guard, GuardedBlueprint
 
-RECEIPTS_SHOWN = 100  # with a message; `/receipts` pages through more
+RECEIPTS_SHOWN = 100  # together with a message; ``/receipts`` pages through all
 
 
 def messages_blueprint(database: Database) -> Blueprint:
-    """Routes of the messages."""
+    """Makes the routes of the messages."""
     blueprint = GuardedBlueprint("messages", __name__, guard=Guard.READERS)
 
     @blueprint.get("/messages", strict_slashes=False)

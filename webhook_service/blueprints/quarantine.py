@@ -1,4 +1,4 @@
-"""Deliveries in quarantine: what was kept, why, how often it came; and another try."""
+"""Deliveries in quarantine: what was kept, why, and how often it came; replaying and dropping them."""
 
 from dataclasses import asdict
 
@@ -25,7 +25,7 @@ ADMINISTRATIVE = {"drop_": Guard.ADMINS, "replay_many": Guard.ADMINS, "replay_":
 
 
 def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
-    """Routes that show the quarantine and empty it."""
+    """Makes the routes that show the quarantine, and replay or drop deliveries in it."""
     blueprint = GuardedBlueprint(
         "quarantine", __name__, guard=Guard.READERS, guards=ADMINISTRATIVE, url_prefix="/quarantine"
     )

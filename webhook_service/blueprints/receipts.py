@@ -9,7 +9,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def receipts_blueprint(database: Database) -> Blueprint:
-    """Routes of the receipts."""
+    """Makes the routes of the receipts."""
     blueprint = GuardedBlueprint("receipts", __name__, guard=Guard.READERS)
 
     @blueprint.get("/receipts", strict_slashes=False)

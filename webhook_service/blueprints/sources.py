@@ -13,7 +13,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def sources_blueprint(database: Database, intake: Intake) -> Blueprint:
-    """Routes of the sources."""
+    """Makes the routes of the sources."""
     blueprint = GuardedBlueprint("sources", __name__, guard=Guard.READERS)
 
     @blueprint.get("/sources", strict_slashes=False)

@@ -14,7 +14,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 
 def stats_blueprint(database: Database) -> Blueprint:
-    """Routes of the totals."""
+    """Makes the routes of the totals."""
     blueprint = GuardedBlueprint("stats", __name__, guard=Guard.READERS)
 
     @blueprint.get("/stats", strict_slashes=False)

@@ -23,24 +23,24 @@ NO_CONTENT = 204
 
 
 class Acknowledged(Response):
-    """A provider's acknowledgement. It is sent as it is, without what Werkzeug looks after in any other response."""
+    """A provider's acknowledgement, which is sent as it is, without Werkzeug's processing of other responses."""
 
     def __init__(self, acknowledgement: Acknowledgement) -> None:
         super().__init__(acknowledgement.body, acknowledgement.status, content_type=acknowledgement.content_type)
         self._body = acknowledgement.body
-        if acknowledgement.status == NO_CONTENT:  # which has no length (RFC 9110, section 8.6)
+        if acknowledgement.status == NO_CONTENT:  # such a response has no length (RFC 9110, section 8.6)
             del self.headers["Content-Length"]
         else:
             self.headers["Content-Length"] = str(len(acknowledgement.body))
 
     def __call__(self, _environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answers with the status, the headers and the body that it has."""
+        """Sends the status, the headers and the body as they are."""
         start_response(self.status, self.headers.to_wsgi_list())
         return (self._body,)
 
 
 def webhook_blueprint(intake: Intake) -> Blueprint:
-    """Routes for the configured sources."""
+    """Makes the routes for the deliveries of the configured sources."""
     blueprint = GuardedBlueprint("webhook", __name__, guard=Guard.OPEN)
     sources = intake.sources
     diagnosing = Diagnosing(sources, intake.counting.note_hint)
@@ -76,7 +76,7 @@ def webhook_blueprint(intake: Intake) -> Blueprint:
 
 
 def _receive(source: Source, intake: Intake, diagnosing: Diagnosing) -> Response:
-    """Answers a delivery, which the worker may have taken in already, with its verdict."""
+    """Answers a delivery by the verdict on it; takes it in first, unless the worker has done so."""
     request = current_request()
     verdict: Verdict | None = request.environ.get(VERDICT)
     delivery = None
@@ -109,16 +109,16 @@ def _respond(verdict: Verdict, acknowledgement: Acknowledgement) -> Response:
 def _read_body(request: Request) -> bytes:
     try:
         raw = request.get_data(cache=False)
-        # A chunked body has no length to judge it by: werkzeug cuts it off at the limit and says nothing.
+        # A chunked body does not state its length, and Werkzeug silently cuts it off at the limit.
         is_cut_off = len(raw) == request.max_content_length and request.environ["wsgi.input"].read(1)
     except RequestEntityTooLarge:
         raise BodyTooLarge from None
     except HTTPException:
         raise
-    except Exception as error:  # each server has its own for a body that is malformed or breaks off
+    except Exception as error:  # each server has its own errors for a body that is malformed or breaks off
         raise BadRequest from error
     if is_cut_off:
         raise BodyTooLarge
     if len(raw) < (request.content_length or 0):
-        raise BadRequest  # it broke off
+        raise BadRequest  # the body broke off
     return raw

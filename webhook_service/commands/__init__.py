@@ -1,1 +1,1 @@
-"""The commands of ``webhook-service`` that work on the data, one file a subject."""
+"""The commands of ``webhook-service``, one file for each, and what only commands need."""

@@ -26,7 +26,7 @@ def check() -> None:
 
 
 def _warnings(settings: Settings) -> list[str]:
-    """Asks the database, only where the settings require something of it."""
+    """Returns the database's warnings; it is asked only if the settings require something of it."""
     if not settings.require_sync_replica:
         return []
     database = Database(settings.database_url, pool_size=1, require_sync_replica=True)

@@ -1,4 +1,4 @@
-"""The database that the settings name, for one command."""
+"""Opens the database that the settings name, for one command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from webhook_service.storage.database import Database
 
 @contextmanager
 def open_database(*, only_to_read: bool = False) -> Iterator[Database]:
-    """Opens it and closes it again; where it is only read from, the replica stands in for it, if there is one."""
+    """Gives the database, and closes it at the end; for a command that only reads, the replica if there is one."""
     settings = Settings.from_env()
     replica = settings.read_database_url if only_to_read else None
     url = replica or settings.database_url

@@ -17,7 +17,7 @@ from webhook_service.storage.queries.counts import count_all
 from webhook_service.storage.queries.messages import find_message
 from webhook_service.storage.queries.quarantine import read_sizes
 
-ROUND = 100  # deliveries
+ROUND = 100  # deliveries in one transaction
 TRICKLE = 0.5  # messages a second, on average
 
 
@@ -51,7 +51,7 @@ def _fill(database: Database, count: int) -> None:
 
 
 def _trickle(database: Database) -> None:
-    chance = random.Random()  # noqa: S311  # nothing secret
+    chance = random.Random()  # noqa: S311  # nothing here is secret
     while True:
         writes, activity = invent_arrival(chance, datetime.now(UTC))
         commit(database, [writes])

@@ -51,7 +51,7 @@ def export(file: Path, format_: str | None, **filters: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The exported file, and beside it, until the export is done, a file that says how far it has come."""
+    """The exported file and, until the export is done, a file beside it that says how far it has come."""
 
     file: Path
     form: ExportFormat
@@ -66,7 +66,7 @@ class _Target:
         return self.file.with_name(f"{self.file.name}.place")
 
     def start(self) -> tuple[int, int, Position | None]:
-        """Reads where to continue: how many bytes and messages of the file are good, and the last one's place."""
+        """Reads where to continue: the valid bytes and messages in the file, and the place of the last message."""
         if not self.place.exists():
             if self.file.exists():
                 raise click.ClickException(f"{self.file} exists")
@@ -81,7 +81,7 @@ class _Target:
         return reached["size"], reached["messages"], after
 
     def save(self, size: int, messages: int, after: Position) -> None:
-        """Saves where an interrupted export can continue."""
+        """Saves the place at which an interrupted export can continue."""
         cursor = self.cursors.write(after)
         unfinished = self.place.with_name(f"{self.place.name}.new")
         reached = {"cursor": cursor, "format": self.form, "size": size, "messages": messages}

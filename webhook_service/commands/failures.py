@@ -1,4 +1,4 @@
-"""What a command says when it can't do its work."""
+"""Turns failures into what a command prints, and exit status 1."""
 
 import errno
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from webhook_service.settings import SettingsInvalid
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """Turns invalid settings and files that can't be used into lines that say so, and exit status 1."""
+    """Turns invalid settings and unusable files into a line that says so, and exit status 1."""
     try:
         yield
     except SettingsInvalid as invalid:
         raise click.ClickException(str(invalid)) from invalid
     except OSError as error:
-        if error.errno == errno.EPIPE:  # whoever reads our output has had enough of it, which click ends quietly
+        if error.errno == errno.EPIPE:  # the reader of the output has closed it, on which click exits quietly
             raise
         named = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{named}{error.strerror or error}") from error
@@ -28,7 +28,7 @@ def plain_failures() -> Iterator[None]:
 
 @contextmanager
 def naming(url: URL) -> Iterator[None]:
-    """Turns the failure of a database into a line that says which one it is, and exit status 1."""
+    """Turns the failure of a database into a line that names the database, and exit status 1."""
     try:
         yield
     except StorageUnavailable as unavailable:

@@ -13,7 +13,7 @@ from webhook_service.outlet.forwarder import LEASE_SECONDS, Forwarder
 from webhook_service.settings import Settings, SettingsInvalid
 from webhook_service.storage.database import Database
 
-CONNECTIONS = 2  # one thread of a forwarder reads and writes
+CONNECTIONS = 2  # to the database, for the one thread of a forwarder that reads and writes
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def forward(lease_seconds: float) -> None:
 
 
 def _stop_signal() -> threading.Event:
-    """Returns what is set by SIGTERM and SIGINT; a second one ends the process at once."""
+    """Returns an event that SIGTERM and SIGINT set; a second such signal ends the process at once."""
     stop = threading.Event()
 
     def begin_to_stop(number: int, _frame: FrameType | None) -> None:

@@ -31,7 +31,7 @@ ID_TAKEN = "message_id: another message has this ID"
 
 
 class Rejected:
-    """The lines that are left out, in a file beside the imported one, to be mended and imported by themselves."""
+    """The rejected lines, in a file beside the imported one, so that they can be mended and imported by themselves."""
 
     def __init__(self, imported: Path) -> None:
         self.number = 0
@@ -40,7 +40,7 @@ class Rejected:
         self._file: BinaryIO | None = None
 
     def keep(self, candidate: Candidate, problem: str) -> None:
-        """Says which line is left out and why, and keeps it."""
+        """Prints which line is left out and why, and keeps the line."""
         click.echo(f"line {candidate.number:,}: {problem}", err=True)
         if self._file is None:
             self._file = create_private(self.path)
@@ -88,7 +88,7 @@ def _store_all(database: Database, source: NdjsonFile | DatabaseFile, rejected: 
 
 
 def _store(database: Database, batch: list[Candidate], rejected: Rejected) -> Counter[Outcome]:
-    """Stores the messages among the candidates in one transaction, each by itself, so that one may fail."""
+    """Stores the messages among the candidates in one transaction, but each by itself, so that one may fail alone."""
     outcomes: Counter[Outcome] = Counter()
     good, writes = [], []
     for candidate in batch:

@@ -1,4 +1,4 @@
-"""Messages in from a file: the NDJSON of an export, or a SQLite database of this service or of the FastAPI original."""
+"""Reads messages from a file: the NDJSON of an export, or a SQLite database, also that of the FastAPI original."""
 
 import sqlite3
 import sys
@@ -25,20 +25,20 @@ from webhook_service.storage.queries.counts import count_all
 from webhook_service.storage.queries.messages import read_feed
 
 SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html#magic_header_string
-BATCH = 1_000  # messages
+BATCH = 1_000  # messages that are read at a time
 STANDARD_INPUT = Path("-")
 
 Advance = Callable[[int], None]
-"""Shows progress: is told how much more was read, of what ``size`` counts."""
+"""Shows progress: it is told how much more was read, in the unit of ``size``."""
 
 
 class ImportInvalid(Exception):
-    """The file can't be imported from."""
+    """Messages can't be imported from this file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One message of a file: its number, counted from 1, its line of NDJSON, and itself or why it is none."""
+    """A message in a file: its number, from 1, its line of NDJSON, and the message itself or the problem with it."""
 
     number: int
     line: bytes
@@ -47,7 +47,7 @@ class Candidate:
 
 
 class NdjsonFile:
-    """The NDJSON of an export; ``size`` is in bytes, None where it is not known."""
+    """The NDJSON of an export; ``size`` is in bytes, and None if it is not known."""
 
     def __init__(self, lines: BinaryIO, size: int | None) -> None:
         self._lines = lines
@@ -66,7 +66,7 @@ class NdjsonFile:
 
 
 class DatabaseFile:
-    """A SQLite database at this release's schema; ``size`` is in messages."""
+    """A SQLite database at the schema of this release; ``size`` is in messages."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -90,9 +90,9 @@ class DatabaseFile:
 
 @contextmanager
 def open_import(path: Path) -> Iterator[NdjsonFile | DatabaseFile]:
-    """Opens a file that messages are imported from, or standard input; ImportInvalid when it can't hold any.
+    """Opens a file to import messages from, or standard input; ImportInvalid for a database without messages.
 
-    A database is copied first and the copy is migrated, which knows the schema of the FastAPI original.
+    A database is copied, and the copy is migrated: migrations know the schema of the FastAPI original, too.
     """
     if path == STANDARD_INPUT:
         yield NdjsonFile(sys.stdin.buffer, size=None)

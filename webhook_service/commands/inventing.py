@@ -1,4 +1,4 @@
-"""Invented traffic. Phone numbers are of ranges that are kept for fiction, so that nobody is meant.
+"""Invents traffic. Phone numbers are from ranges that are reserved for fiction, so they belong to nobody.
 
 Ranges: Ofcom's numbers for drama (https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama) and
 555-0100 to 555-0199 of the North American Numbering Plan.
@@ -21,8 +21,8 @@ from webhook_service.providers.registry import PROVIDERS
 
 SPAN = timedelta(days=14)
 SEED = 7
-EVERY_OUTGOING = 8  # one receipted message for so many that come in
-EVERY_DUPLICATE = 23  # one delivery in so many comes twice
+EVERY_OUTGOING = 8  # there is one outgoing message, with receipts, for this many incoming ones
+EVERY_DUPLICATE = 23  # one delivery in this many comes twice
 REFUSED: tuple[tuple[str, Reason, str | None, float], ...] = (
     ("standard", Reason.STALE_TIMESTAMP, None, 60),
     ("native", Reason.WRONG_SIGNATURE, "reserialized_body", 20),
@@ -80,7 +80,7 @@ _NAMES = ("Kim", "Alex", "Sam", "Robin", "Jo")
 
 
 def invent_deliveries(count: int, now: datetime) -> list[Writes]:
-    """Invents ``count`` messages up to ``now``, receipts of outgoing ones, and deliveries for the quarantine."""
+    """Invents ``count`` messages up to ``now``, receipts for outgoing ones, and deliveries for the quarantine."""
     chance = random.Random(SEED)  # noqa: S311  # the same inbox each time
     messages = _messages(chance, count, now)
     batch = [Writes.of(Contents(messages=(message,))) for message in messages]
@@ -94,7 +94,7 @@ def invent_deliveries(count: int, now: datetime) -> list[Writes]:
 
 
 def invent_activity(count: int, now: datetime) -> list[Activity]:
-    """Invents what became of the deliveries of these messages, and of some that made none."""
+    """Invents the activity of the deliveries with these messages, and of some that created none."""
     messages = _messages(random.Random(SEED), count, now)  # noqa: S311  # those of ``invent_deliveries``
     activity = [_created(message) for message in messages]
     for message in messages[::EVERY_DUPLICATE]:
@@ -109,7 +109,7 @@ def invent_activity(count: int, now: datetime) -> list[Activity]:
 
 
 def invent_arrival(chance: random.Random, now: datetime) -> tuple[Writes, Activity]:
-    """Invents a message that comes just now."""
+    """Invents the arrival of a message at this moment."""
     message = _message(chance, int(now.timestamp() * 1000), now)
     return Writes.of(Contents(messages=(message,))), _created(message)
 
@@ -170,7 +170,7 @@ def _content(chance: random.Random, provider: str, number: int) -> tuple[str, st
 
 
 def _outgoing(chance: random.Random, number: int, ts: datetime) -> Contents:
-    """Invents what became of one outgoing message; the receipts arrive in any order."""
+    """Invents the receipts of one outgoing message, which arrive in any order."""
     way = chance.choice((("sent", "delivered", "read"), ("sent", "delivered"), ("sent", "failed")))
     recipient = chance.choice(_SENDERS)
     receipts = [

@@ -86,7 +86,7 @@ def _find(inbox: RemoteInbox, message_id: str) -> dict[str, Any]:
 
 
 class Line:
-    """Where messages go: to an address, to standard output, or both."""
+    """A line that messages are passed on to: an address, standard output, or both."""
 
     def __init__(self, to: str | None, secret: str | None, *, prints: bool) -> None:
         self._prints = prints
@@ -99,7 +99,7 @@ class Line:
         self._sender = Sender(Target(to, Secrets(secret), allowed_networks=EVERYWHERE))
 
     def pass_on(self, message: dict[str, Any]) -> bool:
-        """Passes a message on and tells with a line what came of it; False when the address did not take it."""
+        """Passes a message on and prints what came of it; False when the address did not take it."""
         if self._prints:
             write_line(message)
         if self._sender is None:

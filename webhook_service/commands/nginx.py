@@ -1,4 +1,4 @@
-"""The site that a Debian nginx needs in front of the service, made from the template that the containers use."""
+"""Makes the site for a Debian nginx in front of the service, from the template that the containers use."""
 
 import textwrap
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from webhook_service.settings import Settings
 from webhook_service.shipped import shipped
 
 TEMPLATE = "deploy/nginx/nginx.conf.template"
-LOGS = "/var/log/nginx"  # where Debian's logrotate looks
+LOGS = "/var/log/nginx"  # the folder that Debian's logrotate handles
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The name by which the service is reached, and the paths of the certificate and key for it."""
+    """The name by which the service is reached, and the paths of the certificate and key for that name."""
 
     server_name: str
     certificate: str
@@ -42,7 +42,7 @@ def render_site(settings: Settings, site: Site) -> str:
 
 
 def _is_of_the_container(line: str) -> bool:
-    """Tells which lines Debian's own nginx.conf says, or are about a system that can't be written to."""
+    """Tells whether a line is in Debian's own nginx.conf already, or is about a file system that is read-only."""
     return "_temp_path " in line or line.startswith(("server_tokens", "default_type", "# The one place"))
 
 

@@ -52,7 +52,7 @@ def prune(age: timedelta, even_unread: bool, dry_run: bool) -> None:  # flags of
 
 
 def _tell_what_stays(before: datetime) -> None:
-    """Says which consumers have not had messages that are old enough to go."""
+    """Prints the consumers because of which old messages stay, since they have not had them yet."""
     with plain_failures(), open_database() as database, database.long_snapshot() as snapshot:
         for name, place in read_places(snapshot).items():
             number = count_old(snapshot, before, place)
@@ -76,7 +76,7 @@ def erase(number: str, dry_run: bool) -> None:  # a flag of the command line
 def _delete_all(
     tables: Mapping[str, Kept], choose: Callable[[Kept, Transaction], list[Doomed]], *, dry_run: bool
 ) -> Counter[str]:
-    """Deletes what is chosen of each table, or only says how much it is; returns how much, by table."""
+    """Deletes what is chosen of each table or, in a dry run, only prints how much that is; returns counts by table."""
     found: Counter[str] = Counter()
     with plain_failures(), open_database() as database:
         for what, kept in tables.items():

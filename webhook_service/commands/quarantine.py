@@ -90,7 +90,7 @@ def _list_all(database: Database) -> Iterator[QuarantineSummary]:
 
 
 def _read_all(database: Database) -> Iterator[QuarantineEntry]:
-    """Reads one whole entry at a time, since each may be megabytes; skips those that are gone by then."""
+    """Reads one whole entry at a time, since each may be megabytes; skips those that are gone meanwhile."""
     for listed in _list_all(database):
         entry = _read(database, listed.id)
         if entry is not None:

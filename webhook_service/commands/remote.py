@@ -1,4 +1,4 @@
-"""A remote inbox, read over HTTP with patience."""
+"""A remote inbox, read over HTTP; when its server is away, reading goes on once it is back."""
 
 import sys
 import time
@@ -11,20 +11,20 @@ import orjson
 import urllib3
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two attempts to reach a server
-WAIT = 25  # seconds for which a server holds back an answer that has nothing yet
+WAIT = 25  # seconds for which a server is asked to hold back an empty answer
 TIMEOUT = urllib3.Timeout(connect=10, read=WAIT + 15)
-PAGE = 100  # messages
-LEAST_INTERVAL = 1.0  # seconds between two empty answers, of a server that holds back none
+PAGE = 100  # messages in one answer
+LEAST_INTERVAL = 1.0  # seconds between two empty answers, for a server that does not hold answers back
 
 _REFUSALS = {401: "the token is missing or wrong", 403: "the token is not good for that"}
 
 
 class InboxAway(Exception):
-    """The server did not answer as an inbox does; another attempt may go better."""
+    """The server did not answer as an inbox does; another attempt may succeed."""
 
 
 class InboxRefused(Exception):
-    """The server took the request for a bad one."""
+    """The server refused the request as invalid."""
 
 
 class RemoteInbox:
@@ -36,14 +36,14 @@ class RemoteInbox:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def find(self, message_id: str) -> dict[str, Any] | None:
-        """Reads a message; None when there is none. Raises InboxAway and InboxRefused."""
+        """Reads the message with an ID; None when there is none. Raises InboxAway and InboxRefused."""
         message = self._get(f"/messages/{quote(message_id, safe='')}", {})
         if message is not None:
             message.pop("receipts", None)
         return message
 
     def follow(self, since: str) -> Iterator[dict[str, Any]]:
-        """Yields messages without end, from a time on or from ``now``; waits as long as the server is away.
+        """Yields messages without end, from the time ``since`` on or from ``now``; waits while the server is away.
 
         Raises InboxRefused.
         """

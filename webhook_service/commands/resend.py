@@ -78,7 +78,7 @@ class _ByFilter:
             return count_messages(snapshot, self._wanted)
 
     def batches(self) -> Iterator[list[int]]:
-        """Yields their ids in the feed."""
+        """Yields batches of the messages' ids in the feed."""
         for batch in read_batches(self._database, self._wanted, None):
             yield [message.id for message in batch]
 
@@ -97,5 +97,5 @@ class _ByIds:
         return len(self._ids)
 
     def batches(self) -> Iterator[list[int]]:
-        """Yields their ids in the feed."""
+        """Yields batches of the messages' ids in the feed."""
         yield self._ids

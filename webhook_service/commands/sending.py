@@ -1,4 +1,4 @@
-"""Signed deliveries out, as a provider makes them: one to try the service with, or many to load it."""
+"""Sends signed deliveries, as a provider would: one to try the service, or many to load it."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ _FAILURES: dict[type[urllib3.exceptions.HTTPError], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What the deliveries say, and who signs them; ``message_id`` is None for a new one each."""
+    """The content of the deliveries, and the source that signs them; if ``message_id`` is None, each has a new ID."""
 
     source: Source
     sender: str
@@ -38,7 +38,7 @@ class Samples:
     message_id: str | None = None
 
     def __iter__(self) -> Iterator[Sample]:
-        """Deliveries without end, each signed as of now."""
+        """Yields deliveries without end, each signed at the current time."""
         while True:
             now = datetime.now(UTC)
             message = Message(
@@ -55,7 +55,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much to send, and where."""
+    """The load to send: the URL, the number of deliveries, and how many are under way at once."""
 
     url: str
     count: int
@@ -64,7 +64,7 @@ class Load:
 
 @dataclass(slots=True)
 class Summary:
-    """What came back. ``latencies`` are in milliseconds; a delivery without an answer counts as NO_ANSWER."""
+    """A summary of the answers. ``latencies`` are in milliseconds; a delivery without an answer counts as NO_ANSWER."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Summary:
 
     @property
     def rate(self) -> float:
-        """Deliveries a second."""
+        """Returns the deliveries a second."""
         return self.statuses.total() / self.seconds
 
     @property
@@ -83,15 +83,15 @@ class Summary:
         return set(self.statuses) != {"200"}
 
     def percentile(self, percent: int) -> float:
-        """The latency that ``percent`` of the deliveries did not exceed (nearest rank)."""
+        """Returns the latency that ``percent`` of the deliveries did not exceed (nearest rank)."""
         ordered = sorted(self.latencies)
         return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Summary:
-    """Sends the load over kept-alive connections and calls ``on_answer`` after each delivery, one thread at a time.
+    """Sends the load over kept-alive connections; calls ``on_answer`` after each delivery, one thread at a time.
 
-    Ctrl-C ends it at once, without waiting for answers that are under way.
+    Ctrl-C ends this at once, without waiting for answers that are under way.
     """
     summary = Summary()
     turn = threading.Lock()

@@ -31,14 +31,14 @@ def serve(has_to_migrate: bool) -> None:  # a flag of the command line
         if has_to_migrate:
             with naming(settings.database_url):
                 migrate(settings.database_url, partial(click.echo, err=True))
-    # Gunicorn reads the names that it knows by itself, and an empty one is no number.
+    # gunicorn itself reads WEB_CONCURRENCY, and fails if it is empty.
     environ = {name: value for name, value in os.environ.items() if name != "WEB_CONCURRENCY" or value.strip()}
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(shipped("gunicorn.conf.py")), APPLICATION]
-    os.execve(sys.executable, gunicorn, environ)  # noqa: S606  # nothing of it comes from a shell
+    os.execve(sys.executable, gunicorn, environ)  # noqa: S606  # no shell is involved
 
 
 def _refuse_taken(bind: str) -> None:
-    """Refuses an address that can't be bound, which gunicorn would try for five seconds."""
+    """Refuses an address that can't be bound at once; gunicorn would try for five seconds."""
     if bind.startswith(("unix:", "fd:")) or "LISTEN_FDS" in os.environ:
         return
     host, _, port = bind.rpartition(":")

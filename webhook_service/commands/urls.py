@@ -5,7 +5,7 @@ import urllib3
 
 
 def check_url(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
-    """Checks that an option is a whole URL, and takes a slash at its end away."""
+    """Checks that an option is a whole URL, and removes a slash at its end."""
     if url is None:
         return None
     try:

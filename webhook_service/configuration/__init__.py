@@ -1,1 +1,1 @@
-"""The file of configuration: read as TOML, checked key by key, with all its problems and their lines at once."""
+"""The file of configuration: read as TOML and checked key by key; all problems are reported at once, with lines."""

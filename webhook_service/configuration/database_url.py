@@ -1,4 +1,4 @@
-"""URLs of databases, as they are set and as they may be shown."""
+"""URLs of databases: reads them as they are set, and writes them as they may be shown."""
 
 import re
 
@@ -9,15 +9,15 @@ _SEVERAL_HOSTS = re.compile(r"(\w[\w+]*://(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(.*)"
 
 
 def parse_url(url: str) -> URL:
-    """Reads a database URL in any of the accepted spellings; ValueError, which shows none of it, for any other.
+    """Reads a database URL in any of the accepted spellings; ValueError, which shows none of the URL, for any other.
 
-    Several hosts may stand in it as libpq has them, HOST:PORT,HOST:PORT:
+    It may name several hosts as in libpq, HOST:PORT,HOST:PORT:
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
     """
     try:
         parsed = _read_url(url)
     except (ArgumentError, ValueError):
-        # The library's text quotes what may be a part of the password.
+        # The text of the library's error may quote a part of the password.
         raise ValueError("not a database URL") from None
     match parsed.drivername:
         case "sqlite" | "sqlite+aiosqlite" | "sqlite+pysqlite":
@@ -30,7 +30,7 @@ def parse_url(url: str) -> URL:
 
 
 def _read_url(url: str) -> URL:
-    """Reads a URL with SQLAlchemy, which takes several hosts as parameters only."""
+    """Reads a URL with SQLAlchemy, which accepts several hosts only as parameters."""
     several = _SEVERAL_HOSTS.fullmatch(url)
     if several is None:
         return make_url(url)
@@ -52,7 +52,7 @@ def has_several_hosts(url: URL) -> bool:
 
 
 def _with_password_in_its_place(url: URL) -> URL:
-    """Moves a password from the parameters, where libpq allows it, to the place where it is hidden in any text."""
+    """Moves a password from the parameters, where libpq allows it, to the part of the URL that SQLAlchemy hides."""
     password = url.query.get("password")
     if not isinstance(password, str):
         return url

@@ -1,4 +1,4 @@
-"""Sources of a preset, or of a provider that the file itself declares."""
+"""Sources whose provider is a preset, or is declared by the file itself."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -24,7 +24,7 @@ _HOLDERS = ({"env"}, {"file"})
 
 
 def take_declared(table: Table, kind: str, secrets: Secrets | None) -> Declared | None:
-    """Takes the rules of a source; None, and problems, when they or the secrets can't be used."""
+    """Takes the rules of a source; None, with problems reported, when the rules or the secrets can't be used."""
     signing_key = table.take_secret("signing_key")
     own = {key: value for key, value in table.take_any(KEYS).items() if key != "provider"}
     resolved = {key: _with_secrets(table, value, (key,)) for key, value in own.items()}
@@ -41,7 +41,7 @@ def take_declared(table: Table, kind: str, secrets: Secrets | None) -> Declared 
 
 @cache
 def _load_preset(name: str) -> Declaration:
-    """Loads a preset that has no table of a source over it, once for all sources."""
+    """Loads a preset as it is, without tables of a source; all such sources share it."""
     return load_declaration({"provider": name})
 
 
@@ -57,7 +57,7 @@ def _are_usable(table: Table, declaration: Declaration, secrets: Secrets) -> boo
 
 
 def _with_secrets(table: Table, value: Any, path: tuple[str, ...]) -> Any:
-    """Returns a value with secrets in the places of what leads to them; one that stands there itself is reported."""
+    """Returns a value with each ``env`` or ``file`` table replaced by its secret; reports secrets in plain text."""
     if isinstance(value, Mapping):
         if value.keys() in _HOLDERS:
             holder = table.below(value, *path)

@@ -1,4 +1,4 @@
-"""``[destinations.NAME]``: where messages are pushed to, and how."""
+"""``[destinations.NAME]``: the URLs that messages are pushed to, and how."""
 
 import re
 from ipaddress import ip_network
@@ -21,7 +21,7 @@ _LONGEST_TIME = 30 * 86_400.0  # seconds
 
 
 def load_destination(name: str, table: Table) -> Destination | None:
-    """Makes a destination of its table; None when there are problems, which the table has."""
+    """Makes a destination of its table; None when its URL or secrets can't be used. Reports problems to the table."""
     if not _NAME.fullmatch(name) or len(name) > CONSUMER_NAME_MAX:
         table.report((), f"a name is 1 to {CONSUMER_NAME_MAX} lower-case letters, digits, - and _")
     url, secrets = _take_url(table), _take_secrets(table)
@@ -62,7 +62,7 @@ def _take_url(table: Table) -> str | None:
 
 
 def _take_secrets(table: Table) -> Secrets | None:
-    """Takes the list of secrets, each of which signs; None when there is none, or something is wrong with one."""
+    """Takes the list of secrets, each of which signs; None when it is empty or a secret can't be read."""
     found: list[str | None] = []
     for entry in table.take_tables("secrets", otherwise=FROM_OUTSIDE):
         secret = entry.resolve_secret()
@@ -127,7 +127,7 @@ def _take_filter(table: Table) -> FeedFilter:
 
 
 def _take_start(table: Table) -> Start:
-    """Reads where in the feed to begin: ``"now"``, ``"beginning"``, or a date."""
+    """Reads the place in the feed to begin at: ``"now"``, ``"beginning"``, or a date."""
     if isinstance(table.values.get("start"), str):
         return BEGINNING if table.take_choice("start", ["beginning", "now"]) == "beginning" else NOW
     return table.take_moment("start") or NOW
@@ -144,7 +144,7 @@ def _take_concurrency(table: Table, default: int) -> int:
 
 
 def _take_number(table: Table, key: str, least: float, most: float) -> float | None:
-    """Reads a number, whole or not, within bounds."""
+    """Reads a number from ``least`` to ``most``, whole or not."""
     is_whole = isinstance(table.values.get(key), int)
     number = table.take(key, int) if is_whole else table.take(key, float)
     if number is None:

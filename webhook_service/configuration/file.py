@@ -13,16 +13,16 @@ from webhook_service.configuration.tables import Surroundings, Table
 FILE_NAME = "webhook-service.toml"
 
 T = TypeVar("T")
-_LONGEST_KEY = 64  # characters of a key that are shown
+_LONGEST_KEY = 64  # the most characters of a key that are shown
 _UNSHOWN = re.compile(r"[^A-Za-z0-9_ -]")
 _PLACE = re.compile(r"(.*) \(at (?:line ([0-9]+), column [0-9]+|end of document)\)", re.DOTALL)
 
 Load = Callable[[str, Table], T | None]
-"""Makes something of a table ``[SECTION.NAME]``, given its name; None when it has reported problems to the table."""
+"""Makes an object of a table ``[SECTION.NAME]``, given its name; None when it can't, and reported why to the table."""
 
 
 class FileInvalid(Exception):
-    """The file can't be read at all; ``problem`` is the line that says why."""
+    """The file can't be read at all; ``problem`` says why, in a line."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -31,7 +31,7 @@ class FileInvalid(Exception):
 
 @dataclass(slots=True)
 class ConfigFile:
-    """The parsed file, and what was found wrong with it: each problem belongs to a key path."""
+    """The parsed file, and the problems that were found in it, each with its key path."""
 
     name: str
     text: str = field(repr=False)
@@ -64,11 +64,11 @@ class ConfigFile:
         return loaded
 
     def report(self, path: KeyPath, text: str) -> None:
-        """Adds a problem with what stands at a key path."""
+        """Adds a problem with the value at a key path."""
         self._problems.append((path, text))
 
     def finish(self, *sections: str) -> list[str]:
-        """Returns all problems, in the order of their lines; what is none of the sections is one, too."""
+        """Returns all problems, in the order of their lines; whatever is not in ``sections`` is one, too."""
         top = Table(self.values, (), self.around, self._problems)
         for section in sections:
             top.take_table(section)
@@ -88,7 +88,7 @@ class ConfigFile:
 
 
 def _syntax_problem(name: str, text: str, error: tomllib.TOMLDecodeError) -> str:
-    """Says what is no TOML. The library quotes single characters and keys, but no value."""
+    """Says why a file is not TOML. The library's text quotes single characters and keys, but no value."""
     placed = _PLACE.fullmatch(str(error))
     if placed is None:
         return f"{name}: not TOML: {error}"

@@ -1,6 +1,6 @@
-"""The lines of a TOML file at which its keys stand, which ``tomllib`` does not tell.
+"""Finds the lines of a TOML file at which its keys stand, which ``tomllib`` does not tell.
 
-Each statement is parsed by itself: a line that is no whole statement is joined with those after it until it is one.
+Each statement is parsed by itself: lines are joined until they are a whole statement.
 TOML: https://toml.io/en/v1.0.0
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 KeyPath = tuple[str, ...]
-"""The keys that lead to a value, from the top of the file; an element of a list is its number, from 0, as text."""
+"""The keys that lead to a value from the top of the file; an element of a list has its number, from 0, as text."""
 
 
 def find_lines(text: str) -> dict[KeyPath, int]:
     """Returns the line, counted from 1, of each table, key and element of a list in a valid TOML text."""
     found: dict[KeyPath, int] = {}
-    elements: Counter[KeyPath] = Counter()  # of lists of tables
+    elements: Counter[KeyPath] = Counter()  # the number of elements so far, of lists of tables
     table: KeyPath = ()
     for number, statement in _statements(text):
         parsed = tomllib.loads(statement)
@@ -31,7 +31,7 @@ def find_lines(text: str) -> dict[KeyPath, int]:
 
 
 def line_of(path: KeyPath, lines: dict[KeyPath, int]) -> int | None:
-    """Returns the line of a key, or else that of the nearest table around it; None for what stands nowhere."""
+    """Returns the line of a key, or else that of the nearest table around it; None when neither is in the file."""
     return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), None)
 
 
@@ -58,7 +58,7 @@ def _is_whole(statement: str) -> bool:
 
 
 def _only_path(parsed: Any) -> KeyPath:
-    """Returns the path in what a header alone is parsed to."""
+    """Returns the key path of a table's header, which was parsed by itself."""
     path: KeyPath = ()
     while parsed:
         (key, parsed), *_ = parsed.items()
@@ -68,7 +68,7 @@ def _only_path(parsed: Any) -> KeyPath:
 
 
 def _numbered(header: KeyPath, elements: Counter[KeyPath], *, is_element: bool) -> KeyPath:
-    """Returns a header's path with the number of the element wherever it leads through a list of tables."""
+    """Returns a header's path with the numbers of elements, wherever it leads through a list of tables."""
     path: KeyPath = ()
     for place, key in enumerate(header):
         path += (key,)
@@ -80,7 +80,7 @@ def _numbered(header: KeyPath, elements: Counter[KeyPath], *, is_element: bool) 
 
 
 def _paths_in(parsed: Any, statement: str) -> dict[KeyPath, int]:
-    """Returns the paths in a statement with the number of the line in it, from 0, at which each begins."""
+    """Returns the key paths in a statement, each with the line of the statement at which it begins, from 0."""
     found: dict[KeyPath, int] = {}
     lines = statement.split("\n")
 
@@ -100,7 +100,7 @@ def _paths_in(parsed: Any, statement: str) -> dict[KeyPath, int]:
 
 
 def _offsets(lines: list[str]) -> list[int]:
-    """Returns the number of the line at which each element of a list begins, by closing the list after each line."""
+    """Returns the line at which each element of a list begins, from 0, by trying to close the list after each line."""
     offsets: list[int] = []
     for end in range(1, len(lines) + 1):
         closed = "\n".join(lines[:end]) + ("\n]" if end < len(lines) else "")

@@ -1,4 +1,4 @@
-"""All that the file of configuration declares, loaded at once."""
+"""Loads all that the file of configuration declares."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from webhook_service.shipped import CHECKOUT
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the file declares; ``file`` is None when there is none."""
+    """The sources and destinations that the file declares; ``file`` is None when there is no file."""
 
     file: Path | None = None
     sources: Sources = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Configuration:
 
 
 def find_file(environ: Mapping[str, str]) -> Path | None:
-    """Finds the file: the one that CONFIG_FILE names, else one beside the file of settings or in the current folder."""
+    """Finds the file: that in CONFIG_FILE, or else one beside the file of settings or in the current folder."""
     named = environ.get("CONFIG_FILE", "").strip()
     if named:
         return Path(named)
@@ -36,10 +36,10 @@ def find_file(environ: Mapping[str, str]) -> Path | None:
 def load_configuration(
     environ: Mapping[str, str], known: Iterable[type[Provider]], configured: Mapping[str, type[Provider]]
 ) -> tuple[Configuration, list[str]]:
-    """Loads the file that an environment leads to, and returns all its problems, a line each, beside what it declares.
+    """Loads the file that an environment leads to; returns what it declares, and all its problems, a line each.
 
-    It is read anew each time and nothing else is touched, so that a file can be tried before it is put to use.
-    ``known`` are the providers written in Python, ``configured`` those that the environment itself sets up.
+    The file is read anew each time and nothing else is changed, so that a file can be tried before it is used.
+    ``known`` are the providers written in Python, ``configured`` those of them that the environment itself sets up.
     """
     path = find_file(environ)
     if path is None:

@@ -15,7 +15,7 @@ from webhook_service.providers.routing import Route
 from webhook_service.providers.source import Source
 
 SECTION = "sources"
-MOST_SECRETS = 16  # of a source: a delivery may be checked against each
+MOST_SECRETS = 16  # of one source, since a delivery may be checked against each
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME_HELP = "a name has at most 32 of a-z, 0-9, - and _, and begins with a letter or a digit"
@@ -23,7 +23,7 @@ _NAME_HELP = "a name has at most 32 of a-z, 0-9, - and _, and begins with a lett
 
 @dataclass(slots=True)
 class _Draft:
-    """A table that was read. It has no provider yet when it has no secrets, which is right for a route's target."""
+    """A table that was read. Without secrets it has no provider yet, which is allowed for the target of a route."""
 
     table: Table
     kind: str
@@ -35,7 +35,7 @@ class _Draft:
 def load_sources(
     file: ConfigFile, known: Iterable[type[Provider]], configured: Mapping[str, type[Provider]]
 ) -> dict[str, Source]:
-    """Loads every declared source, by name; what is wrong is reported to the file.
+    """Loads every declared source, by name; problems are reported to the file.
 
     ``known`` are the providers written in Python, ``configured`` those of them that environment variables set up.
     """
@@ -96,7 +96,7 @@ class _Reading:
 def _follow_route(
     name: str, draft: _Draft, drafts: Mapping[str, _Draft], configured: Mapping[str, type[Provider]]
 ) -> None:
-    """Checks where a source's route leads to; a target without secrets of its own shares those of this source."""
+    """Checks the targets of a source's route; a target without secrets of its own shares this source's provider."""
     kinds = {**{provider: provider for provider in configured}, **{other: drafts[other].kind for other in drafts}}
     for value, target in draft.targets.items():
         if target not in kinds:
@@ -111,7 +111,7 @@ def _follow_route(
 
 
 def _take_secrets(table: Table) -> Secrets | None:
-    """Takes the list of secrets; None when there is none, or when one of them is missing."""
+    """Takes the list of secrets; None when it is empty, or when one of the secrets is missing."""
     found: list[Secret] = []
     complete = True
     for place, entry in enumerate(table.take_tables("secrets", otherwise=FROM_OUTSIDE)):
@@ -148,12 +148,12 @@ def _take_options(table: Table, provider: type[Provider]) -> dict[str, str] | No
 
 
 def option_key(provider: type[Provider], setting: str) -> str:
-    """Returns the key of an option in the file: its setting's name without that of the provider, in lower case."""
+    """Returns the key of an option in the file: its setting's name without the provider's, in lower case."""
     return setting.lower().removeprefix(f"{provider.name}_")
 
 
 def _place_of(of: str, provider: type[Provider], secrets: Secrets) -> tuple[str, ...]:
-    """Returns the key path of what a problem is of: a secret, by its label, or an option."""
+    """Returns the key path of the subject of a problem: a secret, named by its label, or an option."""
     if of in provider.option_settings:
         return ("options", option_key(provider, of))
     labels = [label for label, _ in secrets.by_age()]

@@ -1,6 +1,6 @@
 """One table of the file, read key by key.
 
-What is wrong is collected. No problem quotes a value, since that may be a secret.
+Problems are collected. None of them quotes a value, since that may be a secret.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -27,14 +27,14 @@ FROM_OUTSIDE = 'must be {env = "NAME"} or {file = "path"}'
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What secrets are taken from: the environment, and the folder that relative paths start at."""
+    """The places that secrets are read from: the environment, and the folder at which relative paths start."""
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path
 
 
 class Table:
-    """A table at a key path. Each ``take_…`` reads one key; ``finish`` reports the keys that nobody took."""
+    """A table at a key path. Each ``take_…`` reads one key; ``finish`` reports the keys that were not read."""
 
     def __init__(
         self, values: Mapping[str, Any], path: KeyPath, around: Surroundings, problems: list[tuple[KeyPath, str]]
@@ -46,11 +46,14 @@ class Table:
         self._taken: set[str] = set()
 
     def report(self, keys: KeyPath, text: str) -> None:
-        """Adds a problem with what ``keys`` lead to from this table; none of the text may be a value."""
+        """Adds a problem with what ``keys`` lead to from this table; the text must not quote a value."""
         self._problems.append((self.path + keys, text))
 
     def take(self, key: str, kind: type[T], *, required: bool = False) -> T | None:
-        """Reads a value of one kind; None when it is missing or of another kind, which is reported if it matters."""
+        """Reads a value of one kind; None when it is of another kind, which is reported, or missing.
+
+        That it is missing is reported if it is ``required``.
+        """
         self._taken.add(key)
         value = self.values.get(key)
         if value is None:
@@ -71,7 +74,7 @@ class Table:
         return value
 
     def take_choice(self, key: str, choices: Collection[str], *, required: bool = False) -> str | None:
-        """Reads one of a closed set of words."""
+        """Reads one of the words in ``choices``."""
         value = self.take_text(key, required=required)
         if value is None or value in choices:
             return value
@@ -80,7 +83,7 @@ class Table:
         return None
 
     def take_moment(self, key: str) -> datetime | None:
-        """Reads a date and time with its offset from UTC, or a date, which means its first moment in UTC."""
+        """Reads a date and time with an offset from UTC, or a date, which stands for its first moment in UTC."""
         self._taken.add(key)
         value = self.values.get(key)
         if isinstance(value, datetime) and value.tzinfo:
@@ -92,7 +95,7 @@ class Table:
         return None
 
     def take_secret(self, key: str, *, required: bool = False) -> str | None:
-        """Reads a secret that stands in an environment variable or in a file."""
+        """Reads a secret that is in an environment variable or in a file."""
         holder = self.take_table(key, required=required, otherwise=FROM_OUTSIDE)
         if holder is None:
             return None
@@ -115,7 +118,7 @@ class Table:
         return self._content(self._around.folder / str(file))
 
     def take_table(self, key: str, *, required: bool = False, otherwise: str = "") -> "Table | None":
-        """Reads a table within this one; ``otherwise`` is what to say of a value that is none."""
+        """Reads a table within this one; ``otherwise`` is the problem to report for a value that is not a table."""
         if otherwise and key in self.values and not isinstance(self.values[key], dict):
             self._taken.add(key)
             self.report((key,), otherwise)
@@ -124,7 +127,7 @@ class Table:
         return None if values is None else self.below(values, key)
 
     def take_tables(self, key: str, *, otherwise: str = "must be a table") -> Iterator["Table"]:
-        """Reads a list of tables; ``otherwise`` is what to say of an element that is none."""
+        """Reads a list of tables; ``otherwise`` is the problem to report for an element that is not a table."""
         for place, values in enumerate(self.take(key, list) or []):
             if isinstance(values, dict):
                 yield self.below(values, key, str(place))
@@ -132,12 +135,12 @@ class Table:
                 self.report((key, str(place)), otherwise)
 
     def take_any(self, keys: Collection[str]) -> dict[str, Any]:
-        """Reads those of the keys that are there, as they stand."""
+        """Reads those of the keys that are there, without checking them."""
         self._taken |= set(keys)
         return {key: value for key, value in self.values.items() if key in keys}
 
     def finish(self) -> None:
-        """Reports every key that nobody took, with the known one that it may stand for."""
+        """Reports every key that was not read, with the known key that may be meant."""
         for key in self.values.keys() - self._taken:
             meant = nearest(key, self._taken)
             hint = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(self._taken))}"
@@ -150,7 +153,7 @@ class Table:
                 self.report((other,), f"unknown key; did you mean {key}?")
 
     def below(self, values: Mapping[str, Any], *keys: str) -> "Table":
-        """Makes the table that stands at a key path below this one."""
+        """Makes the table at a key path below this one."""
         return Table(values, self.path + keys, self._around, self._problems)
 
     def _has_problems_with(self, *keys: str) -> bool:

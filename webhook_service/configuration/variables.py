@@ -10,14 +10,14 @@ _SMALL_NUMBER = re.compile(r"[0-9]{1,12}")
 
 
 class Variables:
-    """Reads the variables of one environment. ``problems`` collects what is wrong with them, a line each."""
+    """Reads the variables of one environment, and collects the ``problems`` with them, a line each."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.problems: list[str] = []
 
     def secrets(self, name: str) -> Secrets | None:
-        """Reads a secret and the one that it replaces."""
+        """Reads a secret and the previous one, which it replaces."""
         current = self.secret_text(name)
         previous = self.secret_text(f"{name}_PREVIOUS")
         if current is None:
@@ -27,7 +27,7 @@ class Variables:
         return Secrets(current, previous)
 
     def secret_text(self, name: str) -> str | None:
-        """Reads a text that may be the content of a file instead."""
+        """Reads a text that may instead be the content of a file."""
         value, path = self.text(name), self.text(f"{name}_FILE")
         if path is None:
             return value
@@ -44,14 +44,14 @@ class Variables:
         return content or None
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        """Reads one of a closed set of words, in capitals."""
+        """Reads one of the words in ``choices``, in whatever case, and returns it in capitals."""
         value = (self.text(name) or default).upper()
         if value not in choices:
             self.problems.append(f"{name}: not one of {', '.join(choices)}")
         return value
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
-        """Reads a whole number between two others, both included."""
+        """Reads a whole number from ``least`` to ``most``, both included."""
         value = self.text(name)
         if value is None:
             return default

@@ -1,1 +1,1 @@
-"""The HTTP contract as an OpenAPI document, made from the schemas that validate and of what is presented."""
+"""The HTTP contract as an OpenAPI document, made from the schemas of requests and of answers."""

@@ -1,4 +1,4 @@
-"""Answers of an operation: what it says when it succeeds, and the errors that it shares with others."""
+"""Descriptions of the answers of an operation: on success, and the errors that it shares with others."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ Answers = dict[str, Any]
 
 
 def json(schema: type[Schema], description: str, *headers: str) -> dict[str, Any]:
-    """Describes an answer in JSON, with headers beside ``X-Request-ID``."""
+    """Describes an answer in JSON, with ``headers`` in addition to ``X-Request-ID``."""
     return {
         "description": description,
         "headers": {name: name for name in ("X-Request-ID", *headers)},
@@ -19,7 +19,7 @@ def json(schema: type[Schema], description: str, *headers: str) -> dict[str, Any
 
 
 def text(content_type: str, description: str, example: str | None = None) -> dict[str, Any]:
-    """Describes an answer that is text of another type."""
+    """Describes an answer that is text of another media type."""
     content: dict[str, Any] = {"schema": {"type": "string"}}
     if example is not None:
         content["example"] = example

@@ -1,6 +1,6 @@
-"""Schemas of the JSON that calls answer with.
+"""Schemas of the JSON in the answers of calls.
 
-Answers are presented by plain functions, for speed; tests validate what they give against these schemas.
+For speed, plain functions make the answers; tests validate what they make against these schemas.
 """
 
 from marshmallow import EXCLUDE, Schema, fields, validate
@@ -21,13 +21,13 @@ class AnswerSchema(Schema):
 
 
 class ErrorSchema(AnswerSchema):
-    """The form of every error."""
+    """The common form of errors."""
 
     detail = fields.String(required=True, metadata={"example": "not found"})
 
 
 class InvalidSchema(ErrorSchema):
-    """An error with fields to blame."""
+    """An error that names the fields at fault."""
 
     errors = fields.Dict(
         keys=fields.String(),
@@ -98,7 +98,7 @@ class MessageWithReceiptsSchema(MessageSchema):
 
 
 class PageSchema(AnswerSchema):
-    """The place of a page in its list."""
+    """A page of a list, with the cursor of the next page."""
 
     next_cursor = fields.String(
         required=True, allow_none=True, metadata={"description": "`cursor` of the next page; null at the end."}
@@ -226,7 +226,7 @@ class SecretSchema(AnswerSchema):
 
 
 class SetupSchema(AnswerSchema):
-    """What to enter at a provider."""
+    """A guide to setting up a source at its provider."""
 
     place = fields.String(required=True, metadata={"description": "Where, in the provider's own words."})
     address_field = fields.String(required=True, metadata={"description": "The field that takes the address."})
@@ -280,7 +280,7 @@ class ReplayedSchema(StatusSchema):
 
 
 class ReplayedManySchema(AnswerSchema):
-    """The results of a replay of a page: deliveries released and still there, items by outcome."""
+    """The results of replaying a page: deliveries released and still in quarantine, and items by outcome."""
 
     released = fields.Integer(required=True)
     quarantined = fields.Integer(required=True)
@@ -291,7 +291,7 @@ class ReplayedManySchema(AnswerSchema):
 
 
 class ReplayRefusedSchema(InvalidSchema):
-    """Another try that failed, wholly or in part; without numbers when a parameter is bad."""
+    """A replay that failed, wholly or in part; when a parameter is bad, it has no numbers."""
 
     created = fields.Integer()
     duplicate = fields.Integer()

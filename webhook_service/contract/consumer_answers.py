@@ -1,4 +1,4 @@
-"""Schemas of what calls of consumers and dead letters answer with."""
+"""Schemas of the answers of calls about consumers and dead letters."""
 
 from marshmallow import fields
 
@@ -8,7 +8,7 @@ from webhook_service.schemas.fields import Timestamp
 
 
 class LagSchema(AnswerSchema):
-    """How far a consumer is behind."""
+    """The distance by which a consumer is behind."""
 
     messages = fields.Integer(required=True, metadata={"description": "Not acknowledged yet, up to 10,000."})
     is_exact = fields.Boolean(required=True, metadata={"description": "False where there may be more."})
@@ -51,7 +51,7 @@ class LeaseSchema(AnswerSchema):
 
 
 class ExtendedSchema(AnswerSchema):
-    """When a lease expires now."""
+    """The time at which an extended lease expires."""
 
     expires_at = Timestamp(required=True)
 
@@ -79,6 +79,6 @@ class DeadLetterPageSchema(PageSchema):
 
 
 class RetriedSchema(AnswerSchema):
-    """How many dead letters will be given again."""
+    """The number of dead letters that will be given again."""
 
     retried = fields.Integer(required=True)

@@ -1,4 +1,4 @@
-"""The page that shows the document: RapiDoc (https://rapidocweb.com), served from here with all that it needs."""
+"""The page that shows the document by RapiDoc (https://rapidocweb.com), served from here with all that it needs."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,7 +23,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class DocsPage:
-    """The page in HTML, and its parts by name; ``version`` is a hash of their content that their URLs hold."""
+    """The page in HTML, and its parts by name; ``version``, a hash of their content, is in their URLs."""
 
     html: str
     version: str

@@ -48,7 +48,7 @@ _TAGS = (
 
 
 def make_document(base_path: str) -> dict[str, Any]:
-    """Makes the document of a service below a path, which is empty or a prefix with no slash at its end."""
+    """Makes the document of a service below a path, which is empty or a prefix without a slash at its end."""
     plugin = MarshmallowPlugin()
     spec = APISpec(
         title=TITLE,
@@ -78,7 +78,7 @@ def _teach(converter: OpenAPIConverter) -> None:
 
 
 def _pattern_of_rules(_converter: OpenAPIConverter, field: fields.Field[Any], **_options: Any) -> dict[str, Any]:
-    """Returns the patterns of ``no_nul`` and of regular expressions, whose end is written in ECMAScript's way."""
+    """Returns the patterns of ``no_nul`` and of regular expressions, with their end as ECMAScript writes it."""
     for rule in field.validators:
         if rule is no_nul:
             return {"pattern": r"^[^\u0000]*$"}
@@ -100,7 +100,7 @@ def _add_components(spec: APISpec) -> None:
 
 
 def _query_parameters(converter: OpenAPIConverter, query: type[Schema]) -> list[dict[str, Any]]:
-    """Describes the parameters of a query string, which has no null: what is left out has no value."""
+    """Describes the parameters of a query string; none can be null, since a parameter without value is left out."""
     parameters: list[dict[str, Any]] = converter.schema2parameters(query, location="query")
     for parameter in parameters:
         schema = parameter["schema"]
@@ -132,7 +132,7 @@ def _described(operation: Operation, query: list[dict[str, Any]]) -> dict[str, A
 
 
 def _webhooks() -> dict[str, Any]:
-    """Describes what providers send, by provider."""
+    """Describes the deliveries of each provider."""
     return {
         provider.name: {
             "post": {

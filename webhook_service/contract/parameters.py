@@ -47,7 +47,7 @@ REQUEST_ID: dict[str, Any] = {
 
 
 def signature(name: str, description: str, example: str) -> dict[str, Any]:
-    """Describes a header that a delivery proves itself by."""
+    """Describes a header that proves a delivery."""
     return {
         "name": name,
         "in": "header",

@@ -1,4 +1,4 @@
-"""The payloads of WhatsApp and Twilio, as far as they are read; both may hold more.
+"""The payloads of WhatsApp and Twilio, as far as the service reads them; both may hold more.
 
 WhatsApp: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages
 Twilio: https://www.twilio.com/docs/messaging/guides/webhook-request

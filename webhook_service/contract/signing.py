@@ -1,4 +1,4 @@
-"""Deliveries of each provider: the headers that prove them, the body, and the answer."""
+"""The deliveries of each provider: the headers that prove them, the body, and the answer."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,1 +1,1 @@
-"""Pages for people: server-rendered, another presenter of what the JSON calls give."""
+"""Pages for people: server-rendered, they present the same data as the JSON calls."""

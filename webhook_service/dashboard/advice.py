@@ -1,4 +1,4 @@
-"""What to do about a refused delivery, in a sentence for each reason and each hint."""
+"""Advice about refused deliveries: a sentence for each reason and each hint."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ _OF_REASONS: Mapping[str, str] = {
 
 
 def advise(refused: Activity) -> str:
-    """Says what is wrong with a refused delivery; the bare word where there is no sentence for it."""
+    """Returns advice about a refused delivery; the bare reason or hint if there is no sentence for it."""
     hint, reason = refused.last_hint or "", refused.last_reason or ""
     word, _, amount = hint.partition(" ")
     sentence = _OF_HINTS.get(word, hint) or _OF_REASONS.get(reason, reason)

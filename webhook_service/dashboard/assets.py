@@ -1,4 +1,4 @@
-"""Style sheets, scripts and pictures, under addresses that change with their content."""
+"""Style sheets, scripts and pictures, at addresses that change with their content."""
 
 import gzip
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def asset_path(name: str) -> str:
 
 
 def asset_pages() -> Pages:
-    """Routes of the assets; everyone may have them, since the sign-in page needs them."""
+    """Makes the routes of the assets; they are open to everyone, since the sign-in page needs them."""
     pages = Pages("assets", guard=Guard.OPEN)
 
     @pages.get("/dashboard/static/<digest>/<any_text:name>")

@@ -1,4 +1,4 @@
-"""Consumers and how they are doing, and what they could not take."""
+"""Consumers: how they are doing, and the messages that they could not take."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from webhook_service.storage.queries.dead_letters import list_dead_letters
 
 
 def consumer_pages(database: Database) -> Pages:
-    """Routes of the consumers and of the dead letters."""
+    """Makes the routes of the consumers and of the dead letters."""
     pages = Pages("consumers")
     consumers = Consumers(database, ConsumerKind.CONSUMER)
     dead_letters = DeadLetters(database)

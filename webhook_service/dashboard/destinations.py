@@ -1,4 +1,4 @@
-"""Destinations: how each is doing, what waits and what died of it, and putting it right."""
+"""Destinations: how each is doing, its waiting messages and dead letters, and the buttons to resume and retry."""
 
 from flask import Response, abort, render_template, request, url_for
 
@@ -13,11 +13,11 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.dead_letters import find_dead_letter, list_dead_letters
 from webhook_service.web.redirects import redirect_to
 
-SHOWN = 50  # messages that wait, and dead letters
+SHOWN = 50  # waiting messages, and dead letters
 
 
 def destination_pages(database: Database, destinations: Destinations) -> Pages:
-    """Routes of the destinations."""
+    """Makes the routes of the destinations."""
     pages = Pages("destinations")
     dead_letters = DeadLetters(database)
 

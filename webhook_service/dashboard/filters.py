@@ -1,4 +1,4 @@
-"""The filters of the list of messages, as a form has them."""
+"""The filters of the list of messages, as its form sends them."""
 
 import re
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ _WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """A query string of the list, read for a page.
+    """The query string of the list, read for a page.
 
-    ``given`` are the filters as the form shows them again, ``opened`` the ID of the message beside the list. ``query``
-    is None when a filter is bad; ``errors`` names what is wrong with each.
+    ``given`` are the filters as the form shows them again, ``opened`` is the ID of the message beside the list.
+    ``query`` is None when a filter is bad; ``errors`` says what is wrong, by parameter.
     """
 
     given: Mapping[str, str]
@@ -31,11 +31,11 @@ class Filters:
 
 
 def load_filters(query_string: bytes) -> Filters:
-    """Loads a query string; a bad parameter is reported in the result. QueryInvalid when it is not UTF-8."""
+    """Loads a query string; the result reports bad parameters. QueryInvalid when it is not UTF-8."""
     parameters = read_query_string(query_string)
     given = {name: parameters[name] for name in NAMES if name in parameters}
     opened = parameters.get(OPENED) or None
-    if opened is not None and "\x00" in opened:  # PostgreSQL takes no text with NUL for a parameter
+    if opened is not None and "\x00" in opened:  # PostgreSQL refuses a parameter with NUL
         return Filters(given, None, None, {OPENED: ["Must not contain NUL."]})
     place = parameters.get(PLACE, FIRST_CURSOR)
     try:
@@ -51,5 +51,5 @@ def with_zones(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _in_utc(moment: str) -> str:
-    """Adds the zone that a browser's field for a time leaves out; the page says that its times are UTC."""
+    """Adds the zone, which browsers' fields for times leave out; the page says that its times are UTC."""
     return moment + "Z" if _WITHOUT_ZONE.fullmatch(moment) else moment

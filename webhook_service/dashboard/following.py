@@ -1,4 +1,4 @@
-"""New messages, as far as an open list has to know of them."""
+"""New messages: decides which of them an open list would show."""
 
 from collections.abc import Iterable
 
@@ -7,12 +7,12 @@ from webhook_service.storage.queries.messages import fold
 
 
 def count_passing(messages: Iterable[StoredMessage], wanted: MessageFilter) -> int:
-    """Counts the messages that pass a filter, as a page of the list would show them."""
+    """Counts the messages that pass a filter, and would therefore be in the list."""
     return sum(passes(message, wanted) for message in messages)
 
 
 def passes(message: StoredMessage, wanted: MessageFilter) -> bool:
-    """Tells whether a message passes a filter, as the database decides it."""
+    """Tells whether a message passes a filter, by the same rules as the database."""
     return (
         wanted.sender in {None, message.sender}
         and wanted.recipient in {None, message.recipient}

@@ -1,4 +1,4 @@
-"""Where the dashboard begins."""
+"""The entry to the dashboard."""
 
 from flask import Response, url_for
 
@@ -9,7 +9,7 @@ from webhook_service.web.redirects import redirect_to
 
 
 def home_pages(database: Database) -> Pages:
-    """Routes that lead to the page one most likely wants."""
+    """Makes the routes that lead to the most useful page: the messages or, while there are none, setting up."""
     pages = Pages("home")
 
     @pages.get("/")

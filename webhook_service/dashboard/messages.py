@@ -1,4 +1,4 @@
-"""Messages: the list with its filters, one message beside it, word of new ones, and all of them as a file."""
+"""Messages: the list with its filters, one message beside it, the count of new ones, and the list as a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ from webhook_service.storage.queries.quarantine import find_conflicts
 from webhook_service.storage.queries.receipts import list_receipts
 from webhook_service.web.context import current_request
 
-MOST_FOLLOWED = 100  # new messages that a look for them examines
-CONFLICTS_EXAMINED = 200  # deliveries in quarantine, for those with an ID
+MOST_FOLLOWED = 100  # new messages that are examined to count those for the list
+CONFLICTS_EXAMINED = 200  # deliveries in quarantine that are searched for another message with an ID
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A page of the list; ``next_place`` is the cursor of the page after it, ``newest`` the place in the feed."""
+    """A page of the list; ``next_place`` is the cursor of the next page, ``newest`` the feed's newest place."""
 
     messages: Sequence[StoredMessage]
     next_place: str | None
@@ -42,7 +42,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What is kept of one message. ``message`` is None when there are only receipts, or nothing, under this ID.
+    """All that is kept under one message ID. ``message`` is None when there are only receipts, or nothing.
 
     ``conflicts`` are the deliveries in quarantine with another message of this ID.
     """
@@ -55,12 +55,12 @@ class Opened:
 
     @property
     def is_found(self) -> bool:
-        """Tells whether anything is kept under this ID."""
+        """Tells whether there is a message or a receipt under this ID."""
         return self.message is not None or bool(self.receipts)
 
 
 def message_pages(database: Database, sources: Sources) -> Pages:
-    """Routes of the messages; ``sources`` are the configured ones."""
+    """Makes the routes of the messages; ``sources`` are the configured ones."""
     pages = Pages("messages")
 
     @pages.get("/dashboard/messages")
@@ -135,5 +135,5 @@ def _export(database: Database, filters: Filters, form: ExportFormat) -> Respons
 
 
 def _of_feed(query_string: bytes) -> bytes:
-    """Returns the parameters of the feed, without the filters of the page."""
+    """Returns the query string's parameters for the feed, without the filters of the page."""
     return b"&".join(pair for pair in query_string.split(b"&") if pair.partition(b"=")[0] in {b"after", b"limit"})

@@ -1,4 +1,4 @@
-"""Overview: how much came in, when, from whom, and what became of it."""
+"""The overview: totals, a chart over time, the sources, and the latest refusals."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from webhook_service.web.context import current_request
 SOURCES_SPAN = timedelta(days=30)
 REFUSALS_SHOWN = 8
 
-# What a chart shows beside the messages: deliveries that made none. What is created is the messages themselves.
+# The outcomes that the chart shows beside the messages: those of deliveries that created none.
 BESIDE_MESSAGES = (
     DeliveryOutcome.DUPLICATE,
     DeliveryOutcome.CONFLICT,
@@ -44,7 +44,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The messages of an interval, and the deliveries that made none, by outcome; ``since`` and ``until`` filter."""
+    """A bar of the chart: the messages of an interval, and the deliveries that created none, by outcome.
+
+    ``since`` and ``until`` are the filters for the messages in it.
+    """
 
     start: datetime
     label: str
@@ -63,12 +66,12 @@ class Source:
 
     @property
     def last_at(self) -> datetime | None:
-        """When the latest delivery came."""
+        """Returns the time of the latest delivery; None if there was none."""
         return max(self.activity.last_at.values(), default=None)
 
 
 def overview_pages(database: Database, sources: Collection[str]) -> Pages:
-    """Routes of the overview; ``sources`` are the names of the configured ones."""
+    """Makes the routes of the overview; ``sources`` are the names of the configured ones."""
     pages = Pages("overview")
 
     @pages.get("/dashboard/overview")
@@ -108,7 +111,7 @@ def _read_figures(database: Database, now: datetime) -> Figures:
 
 
 def bars(timeline: Timeline, outcomes: Mapping[DeliveryOutcome, Mapping[datetime, int]]) -> Sequence[Bar]:
-    """Makes a bar of each interval; one at an end stands for the part of it that the timeline covers."""
+    """Makes a bar of each interval; the first and the last may cover only a part of their interval."""
     form = "%Y-%m-%d %H:00" if timeline.interval.length < timedelta(days=1) else "%Y-%m-%d"
     return [
         Bar(
@@ -124,7 +127,7 @@ def bars(timeline: Timeline, outcomes: Mapping[DeliveryOutcome, Mapping[datetime
 
 
 def chart_of(shown: Sequence[Bar], query: TimelineQuery) -> dict[str, object]:
-    """Returns the data of the chart: the starts of intervals in seconds since 1970, and a list of counts a series."""
+    """Returns the data of the chart: the starts of intervals in seconds since 1970, and the counts of each series."""
     return {
         "length": int(query.interval.length.total_seconds()),
         "starts": [int(bar.start.timestamp()) for bar in shown],

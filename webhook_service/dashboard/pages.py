@@ -1,4 +1,4 @@
-"""The form that all pages share: who may see them, and the headers that protect them."""
+"""The common part of all pages: the guard, the headers that protect them, and errors as pages."""
 
 from http import HTTPStatus
 
@@ -6,7 +6,7 @@ from flask import Response, render_template, request
 
 from webhook_service.web.access import Guard, GuardedBlueprint
 
-# https://www.w3.org/TR/CSP3/: nothing but the service's own files, no script or style in a page, no frame around it.
+# https://www.w3.org/TR/CSP3/: only the service's own files, no scripts or styles within a page, and no frame around it.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -22,7 +22,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 
 class Pages(GuardedBlueprint):
-    """A blueprint whose routes answer with pages for signed-in browsers, unless ``guard`` says otherwise."""
+    """A blueprint whose routes answer with pages, for signed-in browsers unless ``guard`` says otherwise."""
 
     def __init__(self, name: str, *, guard: Guard = Guard.BROWSERS) -> None:
         super().__init__(f"dashboard_{name}", __name__, guard=guard, template_folder="templates")
@@ -31,13 +31,13 @@ class Pages(GuardedBlueprint):
 
 
 def is_for(target: str) -> bool:
-    """Tells whether htmx asks for the part of a page with this ``id``; a whole page is asked for when it goes back."""
+    """Tells whether htmx asks for the part of a page with this ``id``; to restore history, it asks for all of it."""
     headers = request.headers
     return headers.get("HX-Target") == target and "HX-History-Restore-Request" not in headers
 
 
 def _explain(response: Response) -> Response:
-    """Shows a browser an error as a page, or as a line where htmx asks for a part of one."""
+    """Turns an error into a page for browsers, or into a notice where htmx asks for a part of a page."""
     if response.status_code >= HTTPStatus.BAD_REQUEST and response.is_json and _is_browser():
         template = "_notice.html" if "HX-Request" in request.headers else "error.html"
         detail = str(response.get_json()["detail"]).capitalize() + "."
@@ -54,6 +54,6 @@ def _protect(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    # Pages hold messages, which belong on no disk but the database's, and differ by the part that is asked for.
+    # Pages hold messages, which belong on no disk but the database's, and their content depends on the part asked for.
     response.headers.setdefault("Cache-Control", "no-store")
     return response

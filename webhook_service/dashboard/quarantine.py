@@ -1,4 +1,4 @@
-"""Quarantine: what was kept and why, another try, and letting go of it."""
+"""The quarantine: the deliveries that were kept and why, and the buttons to replay or drop them."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,16 +21,16 @@ from webhook_service.schemas.quarantine import (
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
 
-RAW_SHOWN = 64 * 1024  # bytes of a body; all of it is in the JSON call
+RAW_SHOWN = 64 * 1024  # bytes of a body that are shown; the JSON call gives all of it
 _INDEX = re.compile(r"\[[0-9]+\]$")
-_IN_A_LINE = 16  # bytes of a hex dump
+_IN_A_LINE = 16  # bytes in a line of a hex dump
 
 
 @dataclass(frozen=True, slots=True)
 class RawView:
-    """A body as a page shows it: ``text`` is None where it is not UTF-8; ``is_cut`` when there is more.
+    """A body as a page shows it: ``text`` is None if it is not UTF-8; ``is_cut`` says that there is more of it.
 
-    The text is in pieces; every second one is the name of a field at fault.
+    The text is in pieces; every second piece is the name of a field at fault.
     """
 
     text: Sequence[str] | None
@@ -39,7 +39,7 @@ class RawView:
 
 
 def quarantine_pages(database: Database, intake: Intake) -> Pages:
-    """Routes of the quarantine."""
+    """Makes the routes of the quarantine."""
     pages = Pages("quarantine")
 
     @pages.get("/dashboard/quarantine")
@@ -89,14 +89,14 @@ def view_raw(raw: bytes, problems: Iterable[str] = ()) -> RawView:
     is_cut = len(raw) > RAW_SHOWN
     try:
         raw.decode()
-        text = _mark(shown.decode(errors="ignore"), problems)  # a character may be cut in two
+        text = _mark(shown.decode(errors="ignore"), problems)  # the last character may be cut in two
     except UnicodeDecodeError:
         text = None
     return RawView(text, "\n".join(_hex_lines(shown)), is_cut)
 
 
 def _mark(text: str, problems: Iterable[str]) -> Sequence[str]:
-    """Splits a text at the names of fields, as JSON writes them."""
+    """Splits a text at the names of the fields at fault, as JSON writes them."""
     names = {re.escape(name) for path in problems if (name := _INDEX.sub("", path.rpartition(".")[2]))}
     return re.split(rf'("(?:{"|".join(sorted(names))})")(?=\s*:)', text) if names else [text]
 
@@ -131,7 +131,7 @@ def _find(database: Database, entry_id: int) -> QuarantineEntry:
 
 
 def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> tuple[str, bool]:
-    """Replays one, and returns a sentence about the result and whether the delivery left the quarantine."""
+    """Replays a delivery; returns a sentence about the result, and whether the delivery left the quarantine."""
     if entry.delivery.source_name not in intake.sources:
         return f"Not tried: the source {entry.delivery.source_name} is not configured.", False
     verdict = replay(entry, intake, rename=rename)

@@ -1,4 +1,4 @@
-"""Setting up: what to enter at each provider, whether its first delivery has arrived, and a test message."""
+"""Setting up: a guide for each source, a check for its first delivery, and a test message."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,10 +27,10 @@ _STORED = (DeliveryOutcome.CREATED, DeliveryOutcome.DUPLICATE)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What came from a configured source so far.
+    """The deliveries of a configured source so far.
 
-    ``received_at`` is when something of it was last stored, if anything was; ``refused`` are its refused deliveries of
-    the latest hour that had any, if they are newer than that; ``quarantined`` is how many are in quarantine.
+    ``received_at`` is when something of it was last stored, if ever; ``refused`` are the refused deliveries of the
+    latest hour with any, if they are newer than that; ``quarantined`` is the number of those in quarantine.
     """
 
     name: str
@@ -41,14 +41,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """What became of a test message; ``problem`` says why it is not stored, None when it is."""
+    """The result of sending a test message; ``problem`` says why it was not stored, and is None if it was."""
 
     message_id: str
     problem: str | None
 
 
 def setup_pages(database: Database, intake: Intake) -> Pages:
-    """Routes that help to set up the configured sources."""
+    """Makes the routes that help to set up the configured sources."""
     pages = Pages("setup")
     sources = intake.sources
 
@@ -89,7 +89,7 @@ def command(name: str) -> str:
 
 
 def _instructions(source: Source) -> tuple[Setup, str, str, bool]:
-    """Returns what to enter, the address, the command that sends a message, and if a test message can be signed."""
+    """Returns the guide, the address, the command that sends a message, and whether a test message can be signed."""
     return setup_of(source.provider), _address(source), command(source.name), can_be_tested(source)
 
 

@@ -15,7 +15,7 @@ _PATH = re.compile(r"[!-\[\]-~]*")  # ASCII that is seen, but for the backslash,
 
 
 def sign_in_pages(sessions: Sessions) -> Pages:
-    """Routes for browsers that have no session yet, or want to end theirs."""
+    """Makes the routes for browsers that have no session yet, or end theirs."""
     pages = Pages("sign_in", guard=Guard.OPEN)
 
     @pages.get("/dashboard/sign-in")

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from webhook_service.domain.receipts import StoredReceipt
 
-# The ways of a message at WhatsApp and Twilio: https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks,
-# https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks. A failure ends a way that
-# had only begun; that something was delivered is proof against it.
+# The stages of a message at WhatsApp and Twilio: https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks,
+# https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks. A failure outranks the
+# stages before it, and a delivery outranks a failure, since it proves that there was none.
 _WAYS = (
     ("accepted", "scheduled", "queued"),
     ("sending",),
@@ -20,9 +20,9 @@ FAILURES = frozenset(_WAYS[3])
 
 
 def statuses_by_recipient(receipts: Iterable[StoredReceipt]) -> dict[str, StoredReceipt]:
-    """Finds the receipt that tells the current status for each recipient: a late ``sent`` never hides ``delivered``.
+    """Finds the receipt with the current status for each recipient: a late ``sent`` never hides ``delivered``.
 
-    Unknown statuses rank lowest; of equals, the latest by the provider's time counts.
+    Unknown statuses rank lowest; of equal ranks, the latest by the provider's time counts.
     """
     current: dict[str, StoredReceipt] = {}
     for receipt in receipts:

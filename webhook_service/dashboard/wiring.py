@@ -1,4 +1,4 @@
-"""The dashboard's parts, and what all of its templates can use."""
+"""Wires the dashboard's parts together, with what all of its templates can use."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,7 +33,7 @@ SIGN_IN = "dashboard_sign_in.show"
 def init_dashboard(
     app: Flask, database: Database, intake: Intake, sessions: Sessions, destinations: Destinations
 ) -> None:
-    """Registers every page."""
+    """Registers all pages, and the filters and globals of the templates."""
     app.jinja_env.filters["moment"] = _moment
     app.jinja_env.filters["from_json"] = orjson.loads
     app.jinja_env.filters["to_json"] = _to_json
@@ -73,7 +73,7 @@ def _messages_url(given: Mapping[str, str], **more: str | None) -> str:
 
 
 def _curl(path: str, *, has_token: bool) -> str:
-    """Returns the command that reads a path of the JSON calls."""
+    """Returns the curl command that reads a path of the JSON calls."""
     credentials = '-H "Authorization: Bearer $API_TOKEN" ' if has_token else ""
     return f"curl {credentials}{quote(request.host_url.rstrip('/') + path)}"
 

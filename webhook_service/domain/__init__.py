@@ -1,1 +1,1 @@
-"""The words of the service as values, one file a subject. Nothing here imports anything else of the service."""
+"""The terms of the service as values, one file for each subject. Nothing here imports anything else of the service."""

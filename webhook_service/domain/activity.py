@@ -18,15 +18,15 @@ class DeliveryOutcome(StrEnum):
     UNAVAILABLE = "unavailable"
     """It could not be stored at the moment."""
     CONFLICT = "conflict"
-    """Nothing of it was new, and another message has the ID of one of its messages; it was kept whole."""
+    """Nothing in it was new, and the ID of one of its messages belongs to another message; it was kept whole."""
     QUARANTINED = "quarantined"
-    """It was kept whole, since a part of it or all of it was not understood, or not stored under its ID."""
+    """It was kept whole, since some or all of it was not understood, or could not be stored under its ID."""
     REFUSED = "refused"
     """Nothing of it was kept: its signature was wrong, or its body too large."""
     CREATED = "created"
-    """Something of it was new."""
+    """Something in it was new."""
     DUPLICATE = "duplicate"
-    """All of it was there already."""
+    """All of it was stored already."""
     EMPTY = "empty"
     """There was nothing in it to store, as in a check of the address."""
     ROUTED = "routed"
@@ -41,10 +41,10 @@ AUTHENTIC_OUTCOMES = tuple(
 
 @dataclass(slots=True)
 class Activity:
-    """How many deliveries of a source had one outcome in the hour that begins at ``hour``.
+    """The number of deliveries of a source that had one outcome in the hour that begins at ``hour``.
 
-    ``last_at`` is when the latest of them came. ``last_reason`` and ``last_hint`` say why that was not accepted and
-    what would have made its signature right; they may be those of an earlier one that was diagnosed.
+    ``last_at`` is when the latest of them came. ``last_reason`` and ``last_hint`` say why it was not accepted and what
+    would have made its signature right; they may be those of an earlier delivery, which was diagnosed.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Activity:
     last_hint: str | None = None
 
     def add(self, later: "Activity") -> None:
-        """Adds what came later to the same source and hour, with the same outcome."""
+        """Adds later deliveries of the same source and hour, with the same outcome."""
         self.count += later.count
         self.last_at = max(self.last_at, later.last_at)
         if later.last_reason is not None and (later.last_hint is not None or later.last_reason != self.last_reason):
@@ -65,14 +65,14 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class SourceActivity:
-    """The deliveries of a source by their outcome: how many there were of each, and when the latest came."""
+    """The deliveries of a source by outcome: their number, and when the latest came."""
 
     counts: Mapping[DeliveryOutcome, int] = field(default_factory=dict)
     last_at: Mapping[DeliveryOutcome, datetime] = field(default_factory=dict)
 
     @property
     def latest(self) -> DeliveryOutcome | None:
-        """The outcome of the latest delivery; None when there is none."""
+        """Returns the outcome of the latest delivery; None when there is none."""
         return max(self.last_at, key=lambda outcome: self.last_at[outcome], default=None)
 
 
@@ -88,7 +88,7 @@ _OF_RESULTS = {
 
 
 def outcome_of(verdict: Verdict) -> DeliveryOutcome:
-    """Returns what a verdict says of its delivery as a whole."""
+    """Returns the outcome of a delivery as a whole, by the verdict on it."""
     if verdict.quarantined and verdict.result is not Result.CONFLICT:
         return DeliveryOutcome.QUARANTINED
     return _OF_RESULTS[verdict.result]

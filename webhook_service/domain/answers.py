@@ -1,4 +1,4 @@
-"""Responses that providers want to see."""
+"""Responses that providers expect."""
 
 from dataclasses import dataclass
 

@@ -10,7 +10,7 @@ from webhook_service.domain.messages import StoredMessage
 
 
 class ConsumerKind(StrEnum):
-    """Who takes the messages: a program that asks for them, or the forwarder for a destination."""
+    """The kind of a reader: a program that asks for messages, or a destination, for which the forwarder takes them."""
 
     CONSUMER = "consumer"
     DESTINATION = "destination"
@@ -27,15 +27,15 @@ class FeedFilter:
     type: str | None = None
 
     def conditions(self) -> dict[str, str]:
-        """Returns what is asked for, by the name of the field."""
+        """Returns the values that are asked for, by the name of the field."""
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerOptions:
-    """What a consumer gets, and how: ``max_leases`` of 1 is strict order.
+    """The options of a consumer: which messages it gets, and how. With ``max_leases`` of 1, the order is strict.
 
-    After ``max_attempts`` a message that was given and not acknowledged is set aside as a dead letter.
+    A message that was given ``max_attempts`` times and not acknowledged is set aside as a dead letter.
     """
 
     filter: FeedFilter = FeedFilter()
@@ -45,7 +45,7 @@ class ConsumerOptions:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A consumer; ``handed`` is the id up to which the feed was given to it, or passed over for its filter."""
+    """A consumer; up to the id ``handed`` it was given the feed, without what its filter passes over."""
 
     id: int
     kind: ConsumerKind
@@ -59,7 +59,7 @@ class Consumer:
 class Stretch:
     """Messages with an id above ``after`` and up to ``last`` that a consumer has not acknowledged.
 
-    ``attempt`` says how often they were given, ``token`` names the lease that has them. ``free_at`` is when they may be
+    ``attempt`` is how often they were given, ``token`` names the lease that has them. ``free_at`` is when they may be
     given again, reckoned from ``given_at``; ``reason`` is what the consumer said when it refused them.
     """
 
@@ -85,10 +85,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a consumer is behind.
+    """The distance by which a consumer is behind.
 
-    ``messages`` have not been acknowledged, or more where ``is_exact`` is false; the oldest of them was received
-    ``seconds`` ago.
+    ``messages`` is the number of messages that it has not acknowledged, or a lower bound of it if ``is_exact`` is
+    false; the oldest of them was received ``seconds`` ago.
     """
 
     messages: int
@@ -98,7 +98,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A message that a consumer can't take, by its id in the feed: why, and what became of each attempt."""
+    """A message that a consumer can't take, by its id in the feed, with the reason and the failed attempts."""
 
     feed_id: int
     reason: str
@@ -120,7 +120,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Conditions on dead letters: of one consumer, that died at ``since`` or later."""
+    """Conditions on dead letters: their consumer or its kind, and that they died at ``since`` or later."""
 
     kind: ConsumerKind | None = None
     consumer: str | None = None
@@ -131,7 +131,7 @@ class DeadLetterFilter:
 class ConsumerState:
     """A consumer and how it is doing.
 
-    ``place`` is the id up to which it has acknowledged all that it gets; ``leases`` have not expired.
+    ``place`` is the id up to which it has acknowledged all that it gets; ``leases`` counts those that have not expired.
     """
 
     consumer: Consumer
@@ -146,15 +146,15 @@ class ConsumerNotFound(Exception):
 
 
 class TooManyConsumers(Exception):
-    """There are as many consumers as there may be."""
+    """There are as many consumers of this kind as there may be."""
 
 
 class LeaseEnded(Exception):
-    """The lease has no messages any more: they were acknowledged, refused, given again, or the place was moved."""
+    """The lease has ended: its messages were acknowledged, refused or given again, or the consumer was moved."""
 
 
 class NotInLease(Exception):
-    """Messages that were named are not among those of the lease; ``message_ids`` says which."""
+    """Some messages that were named, those in ``message_ids``, are not in the lease."""
 
     def __init__(self, message_ids: Sequence[str]) -> None:
         super().__init__("not in the lease")
@@ -175,4 +175,4 @@ class Edge(Enum):
 BEGINNING, NOW = Edge.BEGINNING, Edge.NOW
 
 Start = Edge | datetime | str
-"""Where a consumer begins: at an end of the feed, at what was received from a time on, or at the message with an ID."""
+"""The place at which a consumer begins: an end of the feed, the first message received at or after a time, or an ID."""

@@ -1,4 +1,4 @@
-"""Deliveries, and what providers find in them."""
+"""Deliveries, and the contents that providers find in them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,19 +11,19 @@ from webhook_service.domain.results import Reason
 
 
 class Headers(Protocol):
-    """Request headers; a name is looked up whatever its case."""
+    """Request headers; names are looked up regardless of case."""
 
     def get(self, name: str, /) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One HTTP request of a source, given by its name: the bytes and headers exactly as they came.
+    """One HTTP request of the source named ``source``: the bytes and headers exactly as they came.
 
     ``target`` is the path and query string as sent; ``received_at`` is aware, in UTC. ``quarantine_id`` is set for a
-    replay: the delivery was verified when it arrived, and leaves the quarantine under that id once it is understood.
-    With ``rename_conflicts`` a message whose ID is taken by another one is stored under an ID of its own. A delivery of
-    the operator's that tries the service out is ``is_test``, and so are its messages.
+    replay: the delivery was verified when it arrived, is in quarantine under that id, and leaves it once it is
+    understood. With ``rename_conflicts`` a message whose ID is taken by another one is stored under an ID of its own.
+    ``is_test`` marks a delivery by which the operator tries the service out, and all its messages.
     """
 
     source: str
@@ -37,7 +37,7 @@ class Delivery:
 
     @property
     def came_just_now(self) -> bool:
-        """Tells whether a provider has sent it just now: neither a replay nor a test."""
+        """Tells whether a provider has just sent the delivery, so that it is neither a replay nor a test."""
         return self.quarantine_id is None and not self.is_test
 
 
@@ -51,7 +51,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The items that a provider found in a delivery; ``answer`` is for one that checks the address and holds none."""
+    """The items found in a delivery; ``answer`` is set for a check of the address, which holds no items."""
 
     messages: tuple[Message, ...] = ()
     receipts: tuple[Receipt, ...] = ()

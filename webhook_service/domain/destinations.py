@@ -1,4 +1,4 @@
-"""Destinations: where messages are pushed to, how, and what came of it."""
+"""Destinations: URLs that messages are pushed to, how they are pushed, and with what result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ from webhook_service.domain.consumers import NOW, FeedFilter, Lag, Start
 from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.secrets import Secrets
 
-ANSWER_KEPT = 1024  # bytes of an answer
+ANSWER_KEPT = 1024  # bytes of an answer that are kept
 Network = IPv4Network | IPv6Network
 
 
 class PushOrder(StrEnum):
-    """The order of pushes: the messages of each sender in stored order, or none."""
+    """The order of pushes: each sender's messages in stored order, or no order."""
 
     SENDER = "sender"
     NONE = "none"
 
 
 class On410(StrEnum):
-    """What a 410 means: that the destination is gone, that the message is not wanted, or a failure like any other."""
+    """The meaning of a 410: the destination is gone, the message is not wanted, or it is a failure like any other."""
 
     DISABLE = "disable"
     DEAD = "dead"
@@ -31,7 +31,7 @@ class On410(StrEnum):
 
 
 class Failure(StrEnum):
-    """What kept a push from being accepted."""
+    """The reason why a push was not accepted."""
 
     ADDRESS_REFUSED = "address_refused"
     UNKNOWN_HOST = "unknown_host"
@@ -45,10 +45,10 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One push of a message: when, what came back, and how long it took in seconds.
+    """One push of a message: when it began, how many seconds it took, and what came back.
 
-    ``status`` is None where no answer came; ``answer`` is the first ``ANSWER_KEPT`` bytes of one as text. ``failure``
-    is None where the message was accepted. ``retry_after`` is the wait that the receiver asked for, in seconds.
+    ``status`` is None if no answer came; ``answer`` is its first ``ANSWER_KEPT`` bytes as text. ``failure`` is None if
+    the message was accepted. ``retry_after`` is the wait that the receiver asked for, in seconds.
     """
 
     at: datetime
@@ -64,7 +64,7 @@ class Attempt:
         return self.failure is None
 
     def summary(self) -> dict[str, Any]:
-        """Returns what is kept of a failed attempt, as JSON values."""
+        """Returns the part of a failed attempt that is stored, as JSON values."""
         return {
             "at": format_timestamp(self.at),
             "seconds": round(self.seconds, 3),
@@ -84,9 +84,9 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How a message is tried again: after a random time of up to ``first`` seconds, which doubles up to ``longest``.
+    """The delays of retries: random, up to ``first`` seconds at first, with a bound that doubles up to ``longest``.
 
-    A message that fails ``total`` seconds after its first attempt becomes a dead letter.
+    A message that fails ``total`` seconds or more after its first attempt becomes a dead letter.
     """
 
     first: float = 5.0
@@ -96,7 +96,7 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL, the secrets that sign what is sent to it, and the networks beyond the public ones that it may be in."""
+    """A URL, the secrets that sign what is sent to it, and networks that it may be in although they are not public."""
 
     url: str
     secrets: Secrets
@@ -106,9 +106,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One declared destination. ``concurrency`` is of each forwarder; ``rate``, in messages a second, of all.
+    """One declared destination. ``concurrency`` is for each forwarder; ``rate``, in messages a second, is for all.
 
-    ``start`` is where in the feed it begins when a forwarder first knows it.
+    ``start`` is its first place in the feed, when a forwarder comes to know it.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Destination:
 
 
 class DestinationState(StrEnum):
-    """Whether a destination is pushed to.
+    """The state of a destination, which decides whether it is pushed to.
 
     ``paused``: after many failures, one message at a time finds out whether it is back. ``disabled``: it answered 410,
     and nothing is pushed until somebody resumes it.
@@ -136,10 +136,11 @@ class DestinationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a destination is doing, as all forwarders know it.
+    """The standing of a destination, which all forwarders share: how it is doing.
 
-    ``failures`` came in a row, ``probes`` since it was paused. Nothing is pushed before ``held_until``, and what has a
-    rate not before ``next_slot``. ``pushed`` and ``failed`` count pushes.
+    ``failures`` counts failures in a row, ``probes`` the failed probes since it was paused. Nothing is pushed before
+    ``held_until``; with a rate, no more is pushed before ``next_slot`` than is claimed already. ``pushed`` and
+    ``failed`` count pushes.
     """
 
     state: DestinationState = DestinationState.ACTIVE
@@ -162,7 +163,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A message that waits for another attempt, by its id in the feed; ``attempts`` are those that failed."""
+    """A message that waits for another attempt, by its id in the feed; ``attempts`` are the failed ones so far."""
 
     id: int
     feed_id: int
@@ -173,7 +174,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class WaitingMessage:
-    """A message that waits for another attempt until ``next_at``, or, where that is None, for one before it."""
+    """A message that waits until ``next_at`` for another attempt or, if that is None, for an earlier message."""
 
     message_id: str
     sender: str
@@ -183,10 +184,10 @@ class WaitingMessage:
 
 @dataclass(frozen=True, slots=True)
 class DestinationStatus:
-    """A destination, and how far it is.
+    """A destination, with its standing and its progress.
 
-    ``target`` is None for one that is declared no more; ``place`` and ``lag`` are None for one that no forwarder knows
-    yet. ``retries`` messages wait for another attempt.
+    ``target`` is None for one that is no longer declared; ``place`` and ``lag`` are None for one that no forwarder
+    knows yet. ``retries`` is the number of messages that wait for another attempt.
     """
 
     name: str

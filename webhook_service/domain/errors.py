@@ -1,4 +1,4 @@
-"""Errors: a delivery that is refused, and storage that fails."""
+"""Errors: refused deliveries, and failing storage."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from webhook_service.domain.results import Reason, Result
 
 
 class DeliveryRefused(Exception):
-    """A delivery that is not accepted; ``result`` and ``reason`` say so in the log and in the metrics."""
+    """A delivery is not accepted; ``result`` and ``reason`` are for the log and the metrics."""
 
     result: Result
 
@@ -41,13 +41,13 @@ class BodyTooLarge(DeliveryRefused):
 
 
 class StorageError(Exception):
-    """The root of everything that storage raises."""
+    """The base class of all errors that storage raises."""
 
 
 class StorageUnavailable(StorageError):
     """The database can't be reached, is full, or is not at the schema that this code needs.
 
-    ``detail`` says so to a caller; ``failure`` is what the driver said, for the log alone.
+    ``detail`` is for the caller; ``failure`` is what the driver said, for the log alone.
     """
 
     def __init__(self, detail: str, failure: str | None = None) -> None:
@@ -57,7 +57,7 @@ class StorageUnavailable(StorageError):
 
 
 class ConnectionLost(StorageUnavailable):
-    """A connection broke in use; another may do."""
+    """A connection broke in use; a new one may work."""
 
 
 class StorageBusy(StorageUnavailable):
@@ -65,4 +65,4 @@ class StorageBusy(StorageUnavailable):
 
 
 class RowRefused(StorageError):
-    """The database takes a row for invalid, so the transaction or savepoint around it was undone."""
+    """The database refuses a row as invalid, so the transaction or savepoint around it was undone."""

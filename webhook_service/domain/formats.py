@@ -1,4 +1,4 @@
-"""Formats in which values are written and read.
+"""Formats of values, and functions that read and write them.
 
 Phone numbers are E.164 (ITU-T: `+` and at most 15 digits). Timestamps are RFC 3339 / ISO 8601 with a zone.
 """
@@ -18,7 +18,7 @@ _TIMESTAMP = re.compile(
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Reads a timestamp to an aware datetime in UTC and cuts fractions at microseconds; ValueError for other texts."""
+    """Reads a timestamp as an aware datetime in UTC, cut at microseconds; ValueError for any other text."""
     if not _TIMESTAMP.fullmatch(text):
         raise ValueError("not a timestamp")
     try:
@@ -33,15 +33,15 @@ def format_timestamp(moment: datetime) -> str:
 
 
 def format_timestamps(moments: Sequence[datetime]) -> list[str]:
-    """Writes many datetimes as ``format_timestamp`` writes one, in a tenth of the time."""
+    """Writes many datetimes as ``format_timestamp`` does, in a tenth of the time."""
     written: list[str] = orjson.loads(orjson.dumps(moments, option=orjson.OPT_UTC_Z))
     return written
 
 
 def encode_json(value: Any, *, indented: bool = False) -> bytes:
-    """Writes a value as JSON in UTF-8, with a line's end after it.
+    """Writes a value as JSON in UTF-8, and a newline after it.
 
-    An aware UTC datetime is written as ``format_timestamp`` does, an ``orjson.Fragment`` as the JSON that it holds.
+    An aware UTC datetime is written as by ``format_timestamp``, an ``orjson.Fragment`` as the JSON that it holds.
     """
     return orjson.dumps(value, option=_INDENTED if indented else _COMPACT)
 

@@ -1,4 +1,4 @@
-"""Messages, and how they are asked for."""
+"""Messages, and queries for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 class Message:
     """One message of a delivery, as its provider's parser returns it.
 
-    ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC. ``extra`` keeps what has no column.
-    ``source`` is None where it goes without saying: that of the delivery, or else the one named like the provider.
+    ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC. ``extra`` holds what has no column.
+    ``source`` is None for the source of the delivery or, if there is no delivery, for the one named like the provider.
     """
 
     message_id: str
@@ -30,10 +30,10 @@ class Message:
 class StoredMessage(NamedTuple):
     """A message as read from storage; ``id`` is its place in stored order, ``extra`` a JSON text.
 
-    With ``is_test`` it is not a provider's but the operator's, who tried the service out: people see it, and no program
-    is given it. It is None for any other.
+    ``is_test`` is True for a message by which the operator tried the service out: people see it, but no program is
+    given it. It is None for any other message.
 
-    A tuple, since reads make a thousand of them at a time.
+    The class is a tuple, since reads make a thousand of them at a time.
     """
 
     id: int
@@ -51,12 +51,12 @@ class StoredMessage(NamedTuple):
 
     @property
     def position(self) -> "Position":
-        """The place in the order by ``ts``."""
+        """Returns the place of the message in the order by ``ts``."""
         return Position(self.ts, self.message_id)
 
 
 class Order(StrEnum):
-    """Order of a list by the provider's time: oldest or newest first."""
+    """The order of a list by the provider's time: oldest or newest first."""
 
     ASC = "asc"
     DESC = "desc"
@@ -66,7 +66,7 @@ class Order(StrEnum):
 class MessageFilter:
     """Conditions on messages; ``since`` is inclusive and ``until`` exclusive, both on ``ts``.
 
-    ``for_programs`` leaves out test messages.
+    With ``for_programs``, test messages are left out.
     """
 
     sender: str | None = None
@@ -90,9 +90,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class MessageQuery:
-    """A request for a page: at most ``limit`` messages that pass a filter, after a place, or after ``offset`` others.
+    """A request for a page: at most ``limit`` messages that pass a filter, after a place or after ``offset`` others.
 
-    ``with_total`` asks for the number of all messages that pass the filter, too.
+    With ``with_total``, the number of all messages that pass the filter is wanted, too.
     """
 
     filter: MessageFilter

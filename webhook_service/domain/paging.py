@@ -10,14 +10,14 @@ Place = TypeVar("Place")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item, Place]):
-    """A part of a list, and the place after which the next page begins; None for the last page."""
+    """A part of a list; ``next`` is the place after which the next page begins, and None on the last page."""
 
     items: Sequence[Item]
     next: Place | None
 
     @classmethod
     def cut(cls, found: Sequence[Item], limit: int, place: Callable[[Item], Place]) -> Self:
-        """Makes a page of at most ``limit`` items from a query for one more, which shows that there is a next page.
+        """Makes a page of at most ``limit`` items from a query for one more, which shows whether there is a next page.
 
         ``place`` returns the place of an item in the list.
         """

@@ -9,9 +9,9 @@ from datetime import datetime
 class Quarantined:
     """An authentic delivery that could not be understood, wholly or in part, as it is kept for a replay.
 
-    ``problems`` says what was wrong with each field or item, by its path in the payload. ``headers`` are the
-    provider's ``kept_headers``, for the operator; no secret and no signature is among them.
-    ``source`` is None for the one that is named like the provider.
+    ``problems`` says what was wrong with each field or item, by its path in the payload. ``headers`` are the provider's
+    ``kept_headers``, for the operator; no secret and no signature is among them. ``source`` is None for the source that
+    is named like the provider.
     """
 
     provider: str
@@ -25,13 +25,13 @@ class Quarantined:
 
     @property
     def source_name(self) -> str:
-        """The name of the source that the delivery came to."""
+        """Returns the name of the source that the delivery came to."""
         return self.source or self.provider
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineSummary:
-    """A quarantined delivery without its body, which has ``size`` bytes; it has come ``count`` times."""
+    """A quarantined delivery that came ``count`` times, without its body, which has ``size`` bytes."""
 
     id: int
     source: str
@@ -46,7 +46,7 @@ class QuarantineSummary:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """A quarantined delivery as stored, with its body; it has come ``count`` times, most recently at ``last_at``."""
+    """A quarantined delivery as stored, with its body; it came ``count`` times, most recently at ``last_at``."""
 
     id: int
     delivery: Quarantined
@@ -72,7 +72,7 @@ class QuarantineEntry:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineSize:
-    """How many deliveries of a source are in quarantine, and how many bytes they take."""
+    """The number of deliveries of a source in quarantine, and the bytes that they take."""
 
     deliveries: int
     bytes: int

@@ -1,4 +1,4 @@
-"""Receipts: what a provider reports of outgoing messages."""
+"""Receipts: reports by providers on outgoing messages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A provider's word on what became of an outgoing message: sent, delivered, read, failed, or newer ones.
+    """A provider's report on what became of an outgoing message: sent, delivered, read, failed, or a newer status.
 
-    ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC; ``error`` is the provider's own.
-    ``source`` is None where it is that of the delivery.
+    ``ts`` is the provider's time and ``received_at`` ours, both aware, in UTC; ``error`` is in the provider's words.
+    ``source`` is None for the source of the delivery.
     """
 
     message_id: str

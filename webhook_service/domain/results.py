@@ -1,10 +1,10 @@
-"""The closed sets of words for what became of a delivery and of its items, and why."""
+"""The closed sets of words for the results of deliveries and of their items, and for the reasons."""
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a delivery or an item was refused or not understood: one word in the log, the metrics and the database."""
+    """The reason why a delivery or an item was refused or not understood, as it is in log, metrics and database."""
 
     MISSING_SIGNATURE = "missing_signature"
     MALFORMED_SIGNATURE = "malformed_signature"
@@ -46,13 +46,13 @@ class Outcome(StrEnum):
 
 
 class Result(StrEnum):
-    """The result of a delivery as a whole; the label of ``webhook_requests_total``."""
+    """The result of a delivery as a whole, which is also a label of ``webhook_requests_total``."""
 
     CREATED = "created"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     EMPTY = "empty"
-    """Nothing in it to store: a check of the address, or a delivery without items."""
+    """There was nothing to store: a check of the address, or a delivery without items."""
     INVALID_SIGNATURE = "invalid_signature"
     VALIDATION_ERROR = "validation_error"
     UNAVAILABLE = "unavailable"

@@ -1,4 +1,4 @@
-"""Secrets, and which of them made a signature."""
+"""Secrets, each with the label by which it is known."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class SecretAge(StrEnum):
-    """The labels of secrets that are given none."""
+    """The labels of secrets that are given no label of their own."""
 
     CURRENT = "current"
     PREVIOUS = "previous"
@@ -16,7 +16,7 @@ class SecretAge(StrEnum):
 class Secret:
     """One secret of a source, with the label that stands for it in the log and the metrics.
 
-    From ``until`` on (aware, in UTC), what it signs is refused.
+    What it signs is refused from ``until`` on (aware, in UTC).
     """
 
     value: str = field(repr=False)
@@ -26,9 +26,9 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Secrets:
-    """The secrets that may sign, the likelier one first: the current one, and those that are being rotated out.
+    """The secrets that may sign, the likelier ones first: the current one, then those that are being rotated out.
 
-    One that is given as a text is labelled by its place.
+    A secret that is given as a text is labelled by its place.
     """
 
     listed: tuple[Secret, ...]
@@ -43,20 +43,20 @@ class Secrets:
 
     @property
     def current(self) -> str:
-        """The secret that signs."""
+        """Returns the secret that signs."""
         return self.listed[0].value
 
     def by_age(self) -> list[tuple[str, str]]:
-        """Returns the secrets with their labels, the likelier one first."""
+        """Returns (label, secret) pairs, the likelier ones first."""
         return [(secret.label, secret.value) for secret in self.listed]
 
     def has_expired(self, label: str, at: datetime) -> bool:
-        """Tells if the secret with this label is past its time."""
+        """Tells whether the secret with this label is past its time."""
         return any(secret.until is not None and at >= secret.until for secret in self.listed if secret.label == label)
 
 
 def label_of(place: int) -> str:
-    """Returns the label of the secret at a place in the list, from 0, which has none of its own."""
+    """Returns the label of a secret that has none of its own, by its place in the list, from 0."""
     if place == 0:
         return SecretAge.CURRENT
     return SecretAge.PREVIOUS if place == 1 else f"{SecretAge.PREVIOUS}-{place}"

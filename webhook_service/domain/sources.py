@@ -7,7 +7,7 @@ from datetime import datetime
 from webhook_service.domain.activity import DeliveryOutcome
 
 NATIVE = "native"
-"""The source at the bare address, of the service's own scheme."""
+"""The name of the source at the bare address, which uses the service's own scheme."""
 
 ADDRESS = "/webhook"
 
@@ -18,7 +18,7 @@ def address(source: str) -> str:
 
 
 def source_at(path: str) -> str | None:
-    """Returns the name of the source whose deliveries come to a path; None when no source's do."""
+    """Returns the name of the source whose deliveries come to a path; None if the path is no source's."""
     if path == ADDRESS:
         return NATIVE
     name = path.removeprefix(f"{ADDRESS}/")
@@ -29,7 +29,7 @@ def source_at(path: str) -> str | None:
 class SecretState:
     """A secret of a source by its label: until when it is valid, and when it last signed a delivery.
 
-    ``may_go`` says that the source can do without it. Of a source with one secret, nothing is written down.
+    ``may_go`` says that the source can do without it. For a source with one secret, its use is not recorded.
     """
 
     label: str
@@ -40,7 +40,7 @@ class SecretState:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Where to enter a source's address at its provider, and what else goes into which field there."""
+    """A guide to setting up a source at its provider: where its address goes, and the values of other fields there."""
 
     place: str
     address_field: str

@@ -19,14 +19,14 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """The most seconds that a replica's answer may be behind the primary; None when that can't be known."""
+    """The most seconds by which a replica's answer may be behind the primary; None when that can't be known."""
 
     seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The bytes that the database takes, and those free on its disk; None where that is another machine's."""
+    """The bytes that the database takes, and those free on its disk; None if the disk is another machine's."""
 
     used: int
     free: int | None
@@ -40,7 +40,7 @@ class Interval(StrEnum):
 
     @property
     def length(self) -> timedelta:
-        """The length of the interval."""
+        """Returns the length of the interval."""
         return timedelta(hours=1) if self is Interval.HOUR else timedelta(days=1)
 
     def start_of(self, moment: datetime) -> datetime:
@@ -53,7 +53,7 @@ class Interval(StrEnum):
         return -((self.start_of(since) - until) // self.length) if since < until else 0
 
     def starts(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """Yields the start of each of those intervals."""
+        """Returns the start of each interval that the time from ``since`` to ``until`` (exclusive) touches."""
         first = self.start_of(since)
         return (first + self.length * at for at in range(self.number(since, until)))
 

@@ -12,7 +12,7 @@ from webhook_service.domain.results import Outcome, Reason, Result
 class Outcomes:
     """The outcome of each item of a delivery, in the order of its messages and of its receipts.
 
-    ``quarantine_is_full`` says that the delivery was to be kept as well, and there was no room for it.
+    ``quarantine_is_full`` says that the delivery should also have been kept, but there was no room for it.
     """
 
     messages: tuple[Outcome, ...] = ()
@@ -28,11 +28,11 @@ class Outcomes:
 class Verdict:
     """The service's conclusion on a delivery: plain data for its answer, the log and the metrics.
 
-    ``accepted`` deliveries get their provider's acknowledgement. ``reason`` and ``errors`` (by field) say what is wrong
-    with a delivery, also with one that is accepted although it was not understood, since it is in quarantine.
-    ``failure`` is what the database said, for the log alone, and ``detail`` is what the caller is told when the service
-    is unavailable. ``message_id`` is that of the first item, ``secret`` the label of the one that signed. ``answer``
-    takes the place of the acknowledgement. ``routed_to`` are the other sources that items of it belong to.
+    ``accepted`` deliveries get their provider's acknowledgement, or the ``answer`` in its place. ``reason`` and
+    ``errors`` (by field) say what is wrong with a delivery, even with one that is accepted although it was not
+    understood, since it is in quarantine. ``failure`` is what the database said, for the log alone, and ``detail`` is
+    what the caller is told when the service is unavailable. ``message_id`` is that of the first item, ``secret`` the
+    label of the secret that signed. ``routed_to`` names the other sources that items of the delivery belong to.
     """
 
     source: str
@@ -52,7 +52,7 @@ class Verdict:
 
     @classmethod
     def refused(cls, source: str, provider: str, refusal: DeliveryRefused) -> "Verdict":
-        """Makes the verdict on a delivery with an invalid signature or a body that is too large."""
+        """Makes the verdict on a delivery with an invalid signature, or with a body that is too large."""
         return cls(source, provider, refusal.result, reason=refusal.reason)
 
     @classmethod

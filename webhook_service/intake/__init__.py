@@ -1,1 +1,1 @@
-"""From a round of deliveries to verdicts. A round is the deliveries that are taken in together, by one transaction."""
+"""The way in: from a round of deliveries, which are taken in together by one transaction, to their verdicts."""

@@ -26,23 +26,23 @@ from webhook_service.storage.queries.receipts import encode_receipt, insert_rece
 from webhook_service.storage.queries.replication import await_replicas
 from webhook_service.storage.writing import Executor, Transaction
 
-# Seconds that a commit waits for other writers. A delivery waits for at most two commits, the one under way when it
-# arrives and its own, and is answered within 5 seconds.
+# Seconds that a commit waits for other writers. A delivery waits for at most two commits, its own and the one that is
+# under way when it arrives, and is answered within 5 seconds.
 PATIENCE = 2.0
 
 
 class Amplified(Exception):
-    """The items of a delivery would take far more room than the delivery itself."""
+    """Storing the items of a delivery would take far more room than the delivery itself."""
 
 
 @dataclass(slots=True)
 class _Room:
-    """What is left for the rows of a delivery, in characters."""
+    """The room that is left for the rows of a delivery, in characters."""
 
     left: float
 
     def take(self, row: Row) -> Row:
-        """Returns the row that is put there; Amplified when it is too large."""
+        """Takes the room that a row needs, and returns the row; Amplified when it is too large."""
         self.left -= sum(len(value) for value in row if isinstance(value, str))
         if self.left < 0:
             raise Amplified
@@ -53,9 +53,10 @@ class _Room:
 class Writes:
     """The rows that one delivery writes, and its place in quarantine.
 
-    ``quarantined`` is the delivery itself when it is to be kept; ``released`` is the id of a kept one to remove, unless
-    an item conflicts. ``keep_for`` makes what is kept for the sake of messages in conflict, given by their IDs; with
-    ``rename`` those are stored under IDs of their own instead. With ``is_test`` the messages are marked as such.
+    ``quarantined`` is the delivery itself, if it is to be kept; ``released`` is the id of a kept delivery that is to be
+    removed unless a message conflicts. ``keep_for`` makes the delivery that is kept if messages are in conflict, from
+    their IDs; with ``rename`` they are stored under IDs of their own instead. With ``is_test`` the messages are marked
+    as test messages.
     """
 
     messages: list[Row]
@@ -81,7 +82,7 @@ class Writes:
     ) -> "Writes":
         """Encodes the items of a source's delivery, which needs no transaction.
 
-        Amplified when they have more than ``most_characters``.
+        Raises Amplified when they have more than ``most_characters``.
         """
         room = _Room(most_characters)
         messages = [room.take(encode_message(message, source)) for message in contents.messages]
@@ -101,22 +102,22 @@ class Writes:
         return [row for row, outcome in became if outcome is Outcome.CREATED]
 
     def has_only_messages(self) -> bool:
-        """Tells if one statement can store all of it."""
+        """Tells whether there are only messages to store, for which one statement will do."""
         return not self.receipts and self.quarantined is None and self.released is None and not self.is_test
 
 
 WriteResult = Outcomes | RowRefused
-"""The result for an writes: the outcome of each item, or the refusal of the database, which then stored none of it."""
+"""The result of one ``Writes``: each item's outcome, or the database's refusal, after which none of it is stored."""
 
 Stored = TypeVar("Stored")
 
 
 def commit(database: Database, batch: Sequence[Writes], patience: float = PATIENCE) -> list[WriteResult]:
-    """Stores a batch in one transaction, and returns what became of each when it is on disk.
+    """Stores a batch in one transaction, and returns the result of each delivery once it is on disk.
 
     Waits for other writers for at most ``patience`` seconds.
 
-    Raises StorageUnavailable when it is not known that they are stored.
+    Raises StorageUnavailable when it is not certain that all of it is stored.
     """
     deadline = monotonic() + patience
     try:
@@ -131,7 +132,7 @@ def commit(database: Database, batch: Sequence[Writes], patience: float = PATIEN
 
 
 def _retried(deadline: float, attempt: Callable[[], Stored]) -> Stored:
-    """Attempts to store something until other writers leave room for it, and once more on a new connection."""
+    """Attempts to store something until other writers make way, and once more if the connection breaks."""
     is_lost = False
     while True:
         try:
@@ -141,8 +142,8 @@ def _retried(deadline: float, attempt: Callable[[], Stored]) -> Stored:
             if monotonic() > deadline:
                 raise
         except ConnectionLost:
-            # The database may have been restarted since the connection was made. What that transaction may have stored
-            # after all is a duplicate now.
+            # The database may have been restarted since the connection was made. If the lost transaction did store
+            # something, that will be a duplicate now.
             if is_lost or monotonic() > deadline:
                 raise
             is_lost = True
@@ -166,7 +167,7 @@ def _store_in_transaction(database: Database, batch: Sequence[Writes], deadline:
 
 
 def _store_apart(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
-    """Stores each delivery in a savepoint of its own, so that a refused row takes no other delivery along."""
+    """Stores each delivery in a savepoint of its own, so that a refused row undoes no other delivery."""
     with database.transaction(_left(deadline)) as transaction:
         return [_store_alone(database, transaction, writes) for writes in batch]
 
@@ -207,7 +208,7 @@ def _store(database: Database, transaction: Transaction, batch: Sequence[Writes]
 
 
 def _confirm(executor: Executor, outcomes: Sequence[Outcomes]) -> None:
-    """Has what was there already confirmed by the replicas, as a commit does that stores something."""
+    """Makes a commit that stores nothing new wait for the replicas, as one that stores something does anyway."""
     if not any(Outcome.CREATED in each.all() for each in outcomes):
         await_replicas(executor)
 
@@ -215,7 +216,7 @@ def _confirm(executor: Executor, outcomes: Sequence[Outcomes]) -> None:
 def _settle(
     database: Database, transaction: Transaction, batch: Sequence[Writes], outcomes: Sequence[Outcomes]
 ) -> list[WriteResult]:
-    """Does for each delivery what follows from the outcomes of its items."""
+    """Does for each delivery what follows from its outcomes: marking, renaming, keeping, releasing."""
     most_bytes = database.quarantine_max_bytes
     return [
         _settle_one(transaction, writes, became, most_bytes) for writes, became in zip(batch, outcomes, strict=True)

@@ -1,4 +1,4 @@
-"""Counting what becomes of deliveries, apart from them and at little cost."""
+"""Counts what becomes of deliveries, apart from taking them in, and at little cost."""
 
 import atexit
 import logging
@@ -15,26 +15,26 @@ from webhook_service.domain.verdicts import Verdict
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.activity import add_activity
 
-PAUSE = 1.0  # seconds between two times that the counts are written down
-PAUSE_WHILE_AWAY = 5.0  # seconds, when they could not be
+PAUSE = 1.0  # seconds between two writes of the counts
+PAUSE_WHILE_AWAY = 5.0  # seconds, after a write that failed
 PATIENCE = 0.5  # seconds to wait for the turn to write
 
 _log = logging.getLogger(__name__)
 
 
 class Counting:
-    """Counts deliveries by source, hour and outcome in memory, and adds that to the table of activity now and then.
+    """Counts deliveries by source, hour and outcome in memory, and adds the counts to the table of activity.
 
-    A thread of its own, which starts with the first delivery, writes at most once a second and only when there is
-    something. What it can't write it keeps and tries again; nothing of it is ever reported to a delivery. A process
-    that is killed takes with it what it counted in its last second.
+    A thread of its own, which starts with the first delivery, writes at most once a second, and only when there is
+    something to write. What it can't write it keeps and tries again; no delivery is ever told of a failure. A process
+    that is killed loses what it counted in its last second.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counted: dict[tuple[str, DeliveryOutcome, datetime], Activity] = {}
-        self._lock = Lock()  # of what is counted
-        self._writing = Lock()  # of whoever writes it down
+        self._lock = Lock()  # guards what is counted
+        self._writing = Lock()  # held by the thread that writes
         self._is_due, self._is_stopped = Event(), Event()
         self._thread: Thread | None = None
 
@@ -46,7 +46,7 @@ class Counting:
             for verdict in verdicts:
                 key = (verdict.source, outcome_of(verdict), hour)
                 known = self._counted.get(key)
-                if known is not None and verdict.reason is None:  # as most are, in a third of the time of the other way
+                if known is not None and verdict.reason is None:  # as most are; takes a third of the time of _add
                     known.count += 1
                     known.last_at = now
                 else:
@@ -58,14 +58,14 @@ class Counting:
             self._wake()
 
     def note_hint(self, source: str, reason: Reason | None, hint: str, at: datetime) -> None:
-        """Notes what would have made the signature right of a refused delivery, which was counted at ``at``."""
+        """Notes the hint for a refused delivery that came at ``at``: what would have made its signature right."""
         hour = Interval.HOUR.start_of(at)
         with self._lock:
             self._add(Activity(source, DeliveryOutcome.REFUSED, hour, 0, at, reason, hint[:WORD_MAX]))
         self._wake()
 
     def stop(self) -> None:
-        """Writes down what is left, in the one attempt that an orderly end has time for; from now on only this does."""
+        """Ends the thread, and writes what is left in one attempt, which is all that an orderly end has time for."""
         self._is_stopped.set()
         self._is_due.set()
         self._write()
@@ -95,7 +95,7 @@ class Counting:
             self._is_stopped.wait(PAUSE if is_written else PAUSE_WHILE_AWAY)
 
     def _write(self) -> bool:
-        """Writes down what is counted; False when it has to be tried again."""
+        """Writes the counts to the database; False when that has to be tried again."""
         with self._writing:
             counted = self._take()
             if not counted:

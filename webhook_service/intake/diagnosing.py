@@ -1,4 +1,4 @@
-"""Looking for what would have made a refused signature match, apart from the deliveries and for little time."""
+"""Looks for what would have made a refused signature match, apart from taking deliveries in and in little time."""
 
 import logging
 from collections.abc import Callable
@@ -12,26 +12,27 @@ from webhook_service.domain.results import Reason
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.providers.source import Source, Sources
 
-SHARE = 0.005  # of the time of a processor that a source's refused deliveries may take
-LEAST_PAUSE = 0.05  # seconds between two of a source
+SHARE = 0.005  # the part of a processor's time that diagnosing a source's refused deliveries may take
+LEAST_PAUSE = 0.05  # seconds between two diagnoses for a source
 
 NoteHint = Callable[[str, Reason | None, str, datetime], None]
-"""Takes the hint for a refused delivery: the name of its source, the reason, the hint, and when it came."""
+"""Receives the hint for a refused delivery: the name of its source, the reason, the hint, and when it came."""
 
 _log = logging.getLogger(__name__)
 
 
 class Diagnosing:
-    """Diagnoses refused deliveries in a thread of its own, which starts with the first, and tells the hints.
+    """Diagnoses refused deliveries in a thread of its own, which starts with the first, and reports the hints.
 
-    Whoever floods a source's address with wrong signatures gets a few of them diagnosed, and delays nobody.
+    When somebody floods a source's address with wrong signatures, only a few of them are diagnosed, and nobody else is
+    delayed.
     """
 
     def __init__(self, sources: Sources, note_hint: NoteHint) -> None:
         self._sources = sources
         self._note_hint = note_hint
         self._refused: SimpleQueue[tuple[Delivery, Reason | None, str]] = SimpleQueue()
-        self._next: dict[str, float] = {}  # of monotonic, by source; infinite while one of its deliveries is in work
+        self._next: dict[str, float] = {}  # times of monotonic, by source; infinite during a diagnosis
         self._start = Lock()
         self._thread: Thread | None = None
 

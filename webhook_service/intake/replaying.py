@@ -1,4 +1,4 @@
-"""Deliveries out of quarantine: tried again, or dropped."""
+"""Takes deliveries out of quarantine, by trying them again or by dropping them."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from webhook_service.storage.queries.quarantine import find_quarantined, list_qu
 
 @dataclass(slots=True)
 class Replayed:
-    """Numbers of a replay of many: deliveries released and still in quarantine, and items by their outcome."""
+    """The results of replaying many deliveries: those released, those still in quarantine, and items by outcome."""
 
     released: int = 0
     quarantined: int = 0
@@ -26,11 +26,11 @@ class Replayed:
 
 
 def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> Verdict:
-    """Takes a quarantined delivery of a configured source in again; its signature was verified when it arrived.
+    """Takes in a quarantined delivery of a configured source again; its signature was verified when it arrived.
 
-    What is understood is stored, with ``rename`` also a message whose ID is taken by another one, under an ID of its
-    own. The delivery leaves the quarantine in the same transaction when all of it is stored; else the verdict says that
-    it is ``quarantined``, and why. Raises StorageUnavailable.
+    What is understood is stored; with ``rename``, a message whose ID is taken by another one is stored under an ID of
+    its own. The delivery leaves the quarantine in the same transaction if all of it is stored; otherwise the verdict
+    says that it is ``quarantined``, and why. Raises StorageUnavailable.
     """
     kept = entry.delivery
     delivery = Delivery(
@@ -53,7 +53,7 @@ def replay_page(
 ) -> tuple[Replayed, Page[QuarantineSummary, int]]:
     """Replays each delivery of a page of the quarantine; those of a source that is not configured stay there.
 
-    Raises StorageUnavailable; what was replayed before that is done.
+    Raises StorageUnavailable; the results for the deliveries before that stay in effect.
     """
     with database.primary_snapshot() as snapshot:
         page = list_quarantined(snapshot, after=after, limit=limit, reason=reason, source=source)

@@ -1,4 +1,4 @@
-"""Writing down which secrets sign, so that one that is being rotated out is taken away when nobody needs it."""
+"""Records which secrets sign, so that the operator can see when one that is being rotated out is no longer needed."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -11,15 +11,15 @@ from webhook_service.providers.source import Sources
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.secrets import write_secret_uses
 
-PAUSE = timedelta(minutes=1)  # between two times that the use of a secret is written down
+PAUSE = timedelta(minutes=1)  # between two records of the use of a secret
 PATIENCE = 0.2  # seconds to wait for the turn to write
 
 
 class SecretUses:
-    """Notes the secrets of the sources that have several; for any other source, nothing is to be decided.
+    """Records when secrets sign, for the sources that have several; for any other source there is nothing to decide.
 
-    A use is written down at once unless that was done within the last minute, by this process. What can't be written
-    is noted again with the next use.
+    A use is stored at once, unless this process has stored one within the last minute. A use that can't be stored is
+    made up for by the next one.
     """
 
     def __init__(self, sources: Sources, database: Database) -> None:

@@ -1,4 +1,4 @@
-"""A round of deliveries becomes verdicts: verify and parse each, store all of them in one transaction."""
+"""Turns a round of deliveries into verdicts: verifies and parses each, and stores all of them in one transaction."""
 
 import logging
 import traceback
@@ -24,10 +24,10 @@ from webhook_service.storage.queries.replication import replication_warnings
 INTAKE = "webhook_service.intake"
 """The key of an application's ``extensions`` under which the gunicorn worker finds its intake."""
 
-# What a provider says once about all items of a delivery is stored with each of them, so a delivery may be made to take
+# What a provider says once about all items of a delivery is stored with each of them, so a crafted delivery could take
 # a thousand times its own size. A batch of thousands of WhatsApp's texts takes twice its size.
-MOST_STORED = 16  # characters for each byte of the delivery
-STORED_ANYWAY = 64 * 2**10  # characters
+MOST_STORED = 16  # characters that may be stored for each byte of the delivery
+STORED_ANYWAY = 64 * 2**10  # characters that may be stored on top of that
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Intake:
     """Takes in the deliveries of the configured sources.
 
-    ``max_body_bytes`` is the limit that whoever reads a body holds it to. ``counting`` counts what becomes of
+    ``max_body_bytes`` is a limit for those who read bodies; it is not checked here. ``counting`` counts what becomes of
     deliveries.
     """
 
@@ -47,10 +47,10 @@ class Intake:
         self._secret_uses = SecretUses(sources, database)
 
     def take_in(self, deliveries: Sequence[Delivery], patience: float = PATIENCE) -> list[Verdict]:
-        """Returns the verdict on each delivery of a round, in order; what is accepted is on disk.
+        """Returns the verdict on each delivery of a round, in order; those that are accepted are on disk.
 
-        Every delivery is one of a configured source. Failures are reported in the verdict, not raised. The commit
-        waits for other writers for at most ``patience`` seconds.
+        Every delivery has to be one of a configured source. Failures are reported in the verdict, not raised. The
+        commit waits for other writers for at most ``patience`` seconds.
         """
         examined = [_examine(self.sources[delivery.source], delivery) for delivery in deliveries]
         stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
@@ -61,7 +61,7 @@ class Intake:
         return verdicts
 
     def warnings(self) -> list[str]:
-        """Says what makes an acknowledged message less safe than is required. Raises StorageUnavailable."""
+        """Lists what makes an acknowledged message less safe than the settings require. Raises StorageUnavailable."""
         return replication_warnings(self._database)
 
     def is_slow(self, delivery: Delivery) -> bool:
@@ -90,7 +90,7 @@ class Intake:
         ]
 
     def _keep(self, refused: "list[_Authentic]") -> list[Verdict]:
-        """Puts whole deliveries into quarantine of which the database refuses a row."""
+        """Puts deliveries of which the database has refused a row into quarantine, whole."""
         if not refused:
             return []
         try:
@@ -107,7 +107,7 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class _Authentic:
-    """A verified delivery and what it writes; ``invalid`` says what of it was not understood."""
+    """A verified delivery and what it writes; ``invalid`` says which parts of it were not understood."""
 
     source: Source
     delivery: Delivery
@@ -118,7 +118,7 @@ class _Authentic:
     routed_to: frozenset[str] = frozenset()
 
     def concluded(self, outcomes: Outcomes) -> Verdict:
-        """Returns the verdict on a delivery whose writes are on disk, but for what the quarantine has no room for."""
+        """Returns the verdict on a delivery that is on disk, except for what the quarantine had no room for."""
         if outcomes.quarantine_is_full:
             full = StorageUnavailable(f"the quarantine of {self.source.name} is full")
             return replace(self.unavailable(full, Reason.QUARANTINE_FULL), outcomes=outcomes)
@@ -141,7 +141,7 @@ class _Authentic:
         )
 
     def unavailable(self, unavailable: StorageUnavailable, reason: Reason = Reason.STORAGE_UNAVAILABLE) -> Verdict:
-        """Returns the verdict on a delivery of which it is not known that all of it is stored."""
+        """Returns the verdict on a delivery that may not be stored, wholly or in part."""
         return Verdict.unavailable(
             self.source.name,
             self.source.provider.name,
@@ -152,13 +152,13 @@ class _Authentic:
         )
 
     def refused_by_database(self) -> "_Authentic":
-        """Returns the delivery as one that goes to quarantine whole."""
+        """Returns the delivery as one that goes to quarantine whole, since the database has refused a row of it."""
         invalid = PayloadInvalid(Reason.REFUSED_BY_DATABASE, {"body": ["Can't be stored."]})
         return _authentic(self.source, self.delivery, self.secret, Contents(), invalid)
 
 
 def _examine(source: Source, delivery: Delivery) -> _Authentic | Verdict:
-    """Verifies and parses a delivery. A bug of its provider's code costs this delivery alone."""
+    """Verifies and parses a delivery. A bug in its provider's code affects this delivery alone."""
     try:
         secret = None if delivery.quarantine_id is not None else source.verify(delivery)
     except SignatureInvalid as refusal:
@@ -175,7 +175,7 @@ def _examine(source: Source, delivery: Delivery) -> _Authentic | Verdict:
     except Amplified:
         return _authentic(source, delivery, secret, Contents(), _amplified())
     except Exception as bug:
-        # A payload that no one foresaw must not be lost to a bug of ours.
+        # A payload that nobody foresaw must not be lost to a bug of ours.
         _report("parser failed", source, bug)
         failed = PayloadInvalid(Reason.PARSER_FAILED, {"body": ["The parser failed."]})
         return _authentic(source, delivery, secret, Contents(), failed)
@@ -191,7 +191,7 @@ def _parse(source: Source, delivery: Delivery, secret: str | None) -> _Authentic
 
 
 def _first(problems: Iterable[tuple[str, list[str]]], number: int) -> dict[str, list[str]]:
-    """Returns so many of the problems as are named, and how many more there are: a body has room for a million."""
+    """Returns the first PROBLEMS_MAX problems, and how many more there are: a body may have a million of them."""
     named = dict(islice(problems, PROBLEMS_MAX))
     return named if number <= PROBLEMS_MAX else {**named, "…": [f"{number - PROBLEMS_MAX:,} more"]}
 
@@ -226,7 +226,7 @@ def _routed_to(source: Source, contents: Contents) -> frozenset[str]:
 
 
 def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:
-    """Adds the messages in conflict, by their IDs, to what of a delivery was not understood."""
+    """Adds the messages in conflict, by their IDs, to the problems of a delivery."""
     problems = ((message_id, [Reason.ID_CONFLICT.value]) for message_id in conflicting)
     errors = _first(problems, len(conflicting))
     if invalid is None:
@@ -237,7 +237,7 @@ def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> Pay
 def _quarantined_for(
     source: Source, delivery: Delivery, invalid: PayloadInvalid | None, conflicting: Sequence[str]
 ) -> Quarantined:
-    """Returns a delivery as it is kept for the sake of messages in conflict."""
+    """Returns a delivery as it is kept in quarantine for its messages in conflict."""
     return _quarantined(source, delivery, _conflict(invalid, conflicting))
 
 
@@ -268,7 +268,7 @@ def _result(outcomes: Outcomes, invalid: PayloadInvalid | None) -> Result:
 
 
 def _report(what: str, source: Source, bug: Exception) -> None:
-    # What an exception says may quote the payload, so only where it was raised is logged.
+    # The text of an exception may quote the payload, so only its class and where it was raised are logged.
     where = "".join(traceback.format_tb(bug.__traceback__))
     fields = {"source": source.name, "provider": source.provider.name, "error": type(bug).__name__, "where": where}
     _log.error(what, extra={"fields": fields})

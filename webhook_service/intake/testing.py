@@ -1,6 +1,6 @@
-"""Test messages: the operator tries out the whole way of a delivery, and no program is given what comes of it.
+"""Test messages, with which the operator tries out the whole path of a delivery; no program is given them.
 
-The mark is ``is_test`` of the message, which only this sets. A word in an ID or a type could be sent by anybody.
+They are marked by ``is_test``, which is set only here. A word in an ID or a type could be sent by anybody.
 """
 
 from datetime import UTC, datetime
@@ -13,14 +13,14 @@ from webhook_service.intake.take_in import Intake
 from webhook_service.providers.declared import CannotSign
 from webhook_service.providers.source import Source
 
-# Numbers that are kept for fiction: https://en.wikipedia.org/wiki/555_(telephone_number)
+# Numbers that are reserved for fiction: https://en.wikipedia.org/wiki/555_(telephone_number)
 SENDER = "+12025550143"
 RECIPIENT = "+12025550100"
 TEXT = "Test message from the dashboard"
 
 
 def can_be_tested(source: Source) -> bool:
-    """Tells whether a message can be signed as the source would: some providers sign with a key that only they have."""
+    """Tells whether a message can be signed as the source would sign it: some keys only the provider has."""
     try:
         source.sample(_message(source))
     except CannotSign:
@@ -38,7 +38,7 @@ def send_test_message(intake: Intake, source: Source) -> tuple[str, Verdict]:
     headers = _Headers({name.lower(): value for name, value in sample.headers.items()})
     delivery = Delivery(source.name, sample.body, headers, sample.path, message.received_at, is_test=True)
     (verdict,) = intake.take_in([delivery])
-    return verdict.message_id or message.message_id, verdict  # not every provider gives messages such an ID
+    return verdict.message_id or message.message_id, verdict  # some providers' messages get another ID
 
 
 def _message(source: Source) -> Message:

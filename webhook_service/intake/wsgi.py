@@ -31,9 +31,9 @@ class EnvironHeaders:
 
 
 def delivery_in(environ: Environ, raw: bytes, intake: Intake) -> Delivery | None:
-    """Returns the delivery that a POST is; None for one that no configured source sends, or that is too large.
+    """Returns the delivery that a POST holds; None if it is too large, or not at the address of a configured source.
 
-    None as well where no host is named, so that nothing is stored of a request that may be refused for that.
+    None as well if the request names no host, since the view may refuse it for that, and then none of it may be stored.
     """
     if "HTTP_HOST" not in environ:
         return None
@@ -44,7 +44,7 @@ def delivery_in(environ: Environ, raw: bytes, intake: Intake) -> Delivery | None
 
 
 def read_delivery(environ: Environ, source: str, raw: bytes) -> Delivery:
-    """Returns the delivery that a request is, with its body as it was sent."""
+    """Returns the delivery in a request to the address of a source, whose body is given as it was sent."""
     return Delivery(source, raw, EnvironHeaders(environ), _target(environ), datetime.now(UTC))
 
 

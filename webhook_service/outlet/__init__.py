@@ -1,1 +1,1 @@
-"""The way out: consumers, what they are given of the feed, and what they could not take."""
+"""The way out: leases for consumers, pushes to destinations, dead letters, and waiting for messages."""

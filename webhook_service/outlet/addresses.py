@@ -1,7 +1,7 @@
-"""Which addresses may be pushed to: public ones, and those of networks that are allowed by name.
+"""The check of addresses to push to: public ones pass, and those in a destination's allowed networks.
 
-A destination's name may resolve to anything, the services beside the forwarder and the metadata of a cloud included, so
-each connection is made to an address that was checked, and no name is resolved twice for it.
+A destination's host name may resolve to anything, including services beside the forwarder and the metadata service of
+a cloud. So each connection is made to an address that was checked, and the name is not resolved again for it.
 """
 
 import socket
@@ -19,13 +19,13 @@ Resolved = tuple[socket.AddressFamily, tuple[str, int]]
 
 
 class AddressRefused(OSError):
-    """A name resolves to addresses that may not be pushed to, and to no other."""
+    """A host name resolves only to addresses that may not be pushed to."""
 
 
 def resolve(host: str, port: int, allowed: Sequence[Network]) -> list[Resolved]:
-    """Resolves a name to the addresses that may be connected to, in the resolver's order.
+    """Resolves a host name to those of its addresses that may be connected to, in the resolver's order.
 
-    Raises ``socket.gaierror`` where there are none, AddressRefused where none of them is allowed.
+    Raises ``socket.gaierror`` when the name has no address, AddressRefused when none of its addresses is allowed.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses: list[Resolved] = [(family, (str(address[0]), port)) for family, _, _, _, address in found]
@@ -36,7 +36,7 @@ def resolve(host: str, port: int, allowed: Sequence[Network]) -> list[Resolved]:
 
 
 def is_allowed(text: str, allowed: Iterable[Network]) -> bool:
-    """Tells whether an address is public, or in one of the networks."""
+    """Tells whether an address is public, or in one of the ``allowed`` networks."""
     address = _unwrapped(ip_address(text))
     if any(address in network for network in allowed if network.version == address.version):
         return True
@@ -44,7 +44,7 @@ def is_allowed(text: str, allowed: Iterable[Network]) -> bool:
 
 
 def _unwrapped(address: Address) -> Address:
-    """Returns the IPv4 address that an IPv6 address stands for, since the kernel or a gateway connects to that."""
+    """Returns the IPv4 address that an IPv6 address stands for, if any: the kernel or a gateway connects to that."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:

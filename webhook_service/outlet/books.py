@@ -1,7 +1,7 @@
-"""What a forwarder writes down, and takes, of one destination in a transaction.
+"""The books of one destination: what a forwarder records, and takes next, in a transaction.
 
-A message of a stretch ends as pushed, or as a row that waits for another attempt, so a stretch is soon complete
-whatever the receiver does.
+Each message of a stretch is either pushed or becomes a row that waits for another attempt, so a stretch is soon
+complete whatever the receiver does.
 """
 
 import time
@@ -30,7 +30,7 @@ from webhook_service.storage.queries.retries import (
 from webhook_service.storage.queries.stretches import change_stretch, delete_stretch, find_free, find_lease
 
 CLAIMED_AHEAD = timedelta(seconds=1)
-ATTEMPTS_KEPT = 100  # of a message: the latest
+ATTEMPTS_KEPT = 100  # the latest attempts at a message
 
 
 @dataclass(slots=True)
@@ -43,11 +43,11 @@ class Books:
 
     @classmethod
     def open(cls, locked: Locked, desk: Desk) -> "Books":
-        """Reads how the destination is doing."""
+        """Opens the books, which reads how the destination is doing."""
         return cls(locked, desk, read_standing(locked.transaction, locked.consumer.id))
 
     def keep(self, *, takes: bool) -> Taken:
-        """Records what was done, and takes what comes next if wanted."""
+        """Records what was done, and with ``takes`` takes what comes next."""
         before = self.standing
         self.desk.extending.clear()
         self._lose_expired()
@@ -61,7 +61,7 @@ class Books:
         return taken
 
     def _lose_expired(self) -> None:
-        """Lets go of stretches that another forwarder has taken over, as this one was too slow for its lease."""
+        """Drops stretches whose lease this forwarder let expire, and that another one has taken over."""
         for held in list(self.desk.held.values()):
             is_expired = time.monotonic() >= held.deadline
             if is_expired and find_lease(self.locked.transaction, self.locked.consumer, held.token) is None:
@@ -69,7 +69,7 @@ class Books:
 
     def _record(self) -> None:
         waiting: list[tuple[Job, Attempt | None]] = []
-        accepted: list[Attempt] = []  # in a row
+        accepted: list[Attempt] = []  # since the last failure
         for outcome in self.desk.outcomes:
             job, attempt = outcome.job, outcome.attempt
             if attempt is not None and attempt.accepted:
@@ -100,7 +100,7 @@ class Books:
             change_retry(transaction, failed, now + timedelta(seconds=delay))
 
     def _add_waiting(self, waiting: list[tuple[Job, Attempt | None]]) -> None:
-        """Adds messages of stretches that have to wait; those behind another of their sender wait for that one."""
+        """Stores messages that have to wait; one behind a waiting message of the same sender waits for that message."""
         transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
         senders = {job.message.sender for job, _ in waiting}
         is_ordered = self.desk.destination.order is PushOrder.SENDER
@@ -130,7 +130,7 @@ class Books:
         add_retries(transaction, consumer.id, rows)
 
     def _is_final(self, attempt: Attempt, first_at: datetime) -> bool:
-        """Tells whether a failed attempt was the last."""
+        """Tells whether a failed attempt was the last one, so that the message becomes a dead letter."""
         destination = self.desk.destination
         if attempt.status == GONE and destination.on_410 is On410.DEAD:
             return True
@@ -142,7 +142,7 @@ class Books:
         keep_dead_letters(self.locked.transaction, self.locked.consumer, [death], self.locked.now)
 
     def _renew(self) -> None:
-        """Ends the leases of stretches that are complete, and shortens and extends the others."""
+        """Deletes stretches that are complete; cuts off what is done from the others, and extends their leases."""
         for held in list(self.desk.held.values()):
             age = time.monotonic() - held.extended
             if held.left and held.after == held.recorded and age < self.desk.lease_seconds * RENEWED_AFTER:
@@ -177,7 +177,7 @@ class Books:
         return Taken(stretch, retries, self._claim(len(retries), stretch))
 
     def _take_earlier(self) -> Taken:
-        """Takes a stretch that another forwarder has left, for what is pending may wait for it."""
+        """Takes a stretch that another forwarder has left behind, since pending jobs may be waiting for it."""
         room = self.desk.room_for_earlier if self.desk.pending else 0
         transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
         if room <= 0 or find_free(transaction, consumer, now) is None:
@@ -185,7 +185,7 @@ class Books:
         return Taken(self._give(room))
 
     def _take_probe(self) -> Taken:
-        """Takes one message to find out whether the destination is back; meanwhile nobody else does."""
+        """Takes one message to find out whether the destination is back; meanwhile no forwarder takes another."""
         now = self.locked.now
         until = now + timedelta(seconds=self.desk.lease_seconds)
         self.standing = replace(self.standing, held_until=until)
@@ -196,7 +196,7 @@ class Books:
         return give(self.locked, limit, timedelta(seconds=self.desk.lease_seconds)) if limit > 0 else None
 
     def _limit(self) -> int:
-        """Returns how many messages may be taken; with a rate, those of a second, unless that is claimed already."""
+        """Returns how many messages may be taken; with a rate, one second's worth, or 0 if that is claimed already."""
         rate, next_slot = self.desk.destination.rate, self.standing.next_slot
         if rate is None:
             return self.desk.room
@@ -204,7 +204,7 @@ class Books:
         return 0 if is_claimed else min(self.desk.room, max(1, int(rate)))
 
     def _claim(self, retries: int, stretch: Stretch | None) -> Pace:
-        """Claims the time of pushes, where the destination has a rate, from what all forwarders share."""
+        """Claims time for the pushes, where the destination has a rate, which all forwarders share."""
         rate, now = self.desk.destination.rate, self.locked.now
         if rate is None:
             return Pace()
@@ -218,6 +218,6 @@ class Books:
 
 
 def _with(retry: Retry, attempt: Attempt) -> Retry:
-    """Returns a retry with one more attempt that failed."""
+    """Returns a retry with one more failed attempt."""
     attempts = (*retry.attempts, attempt.summary())[-ATTEMPTS_KEPT:]
     return replace(retry, attempts=attempts, first_at=retry.first_at or attempt.at)

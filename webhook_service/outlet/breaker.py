@@ -1,4 +1,4 @@
-"""Whether a destination is pushed to: what each push says about it."""
+"""The circuit breaker: decides, by the result of each push, whether a destination goes on being pushed to."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,11 +9,11 @@ from webhook_service.outlet.backoff import probe_delay
 from webhook_service.outlet.lanes import FAILURES_TO_PAUSE
 
 GONE = 410
-_OVERLOADED = frozenset({429, 503})  # where Retry-After speaks of the receiver as a whole
+_OVERLOADED = frozenset({429, 503})  # with these, Retry-After is about the receiver as a whole
 
 
 def succeed(standing: Standing, accepted: Sequence[Attempt]) -> Standing:
-    """Returns how a destination is doing after pushes that it accepted, in order."""
+    """Returns the standing of a destination after pushes that it accepted, which are given in order."""
     if not accepted:
         return standing
     pushed, last = standing.pushed + len(accepted), accepted[-1].at
@@ -22,7 +22,7 @@ def succeed(standing: Standing, accepted: Sequence[Attempt]) -> Standing:
 
 
 def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> Standing:
-    """Returns how a destination is doing after a push that failed."""
+    """Returns the standing of a destination after a push that failed."""
     failed = replace(
         standing,
         failures=standing.failures + 1,
@@ -37,7 +37,7 @@ def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> 
         held = now + timedelta(seconds=probe_delay(0))
         failed = replace(failed, state=DestinationState.PAUSED, paused_at=now, probes=0, held_until=held)
     elif failed.state is DestinationState.PAUSED and failed.paused_at and attempt.at >= failed.paused_at:
-        # Not one of those that were under way when it was paused.
+        # A push that was under way already when the destination was paused is no probe.
         held = now + timedelta(seconds=probe_delay(failed.probes + 1))
         failed = replace(failed, probes=failed.probes + 1, held_until=held)
     if attempt.status in _OVERLOADED and attempt.retry_after:
@@ -46,7 +46,7 @@ def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> 
 
 
 def resume(standing: Standing) -> Standing:
-    """Returns how a destination is doing once somebody has resumed it."""
+    """Returns the standing of a destination once it is resumed."""
     return replace(standing, state=DestinationState.ACTIVE, failures=0, probes=0, held_until=None, paused_at=None)
 
 

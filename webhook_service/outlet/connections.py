@@ -1,4 +1,4 @@
-"""Connections to receivers that nobody trusts: to a checked address, and never for longer than they are given."""
+"""Connections to untrusted receivers: only to a checked address, and with a limit on every wait."""
 
 import socket
 import ssl
@@ -24,20 +24,20 @@ class UnknownHost(OSError):
 
 
 class TimedSocket(socket.socket):
-    """A socket of which nothing waits past ``deadline``, on the monotonic clock.
+    """A socket on which nothing waits past ``deadline``, a time of the monotonic clock.
 
-    A timeout of the standard library begins anew with every byte that arrives.
+    The standard library's own timeout begins anew with every byte that arrives.
     """
 
     deadline: float = inf
 
     def recv_into(self, *arguments: Any) -> int:
-        """Receives what is there, or waits for it."""
+        """Receives what has arrived, or waits for it until the deadline."""
         self._limit()
         return super().recv_into(*arguments)
 
     def sendall(self, *arguments: Any) -> None:
-        """Sends all of it."""
+        """Sends all bytes before the deadline."""
         self._limit()
         super().sendall(*arguments)
 
@@ -49,11 +49,11 @@ class TimedSocket(socket.socket):
 
 
 class TimedTlsSocket(TimedSocket, ssl.SSLSocket):
-    """The same over TLS."""
+    """A ``TimedSocket`` over TLS."""
 
 
 class CheckedConnection(HTTPConnection):
-    """A connection to an address that may be pushed to; the ``Host`` header names the host all the same."""
+    """A connection to an address that may be pushed to; its ``Host`` header still names the host."""
 
     limits = Timeouts()
     allowed: Sequence[Network] = ()
@@ -63,11 +63,11 @@ class CheckedConnection(HTTPConnection):
 
 
 class CheckedTlsConnection(CheckedConnection, HTTPSConnection):
-    """The same over TLS; the certificate has to be the host's."""
+    """A ``CheckedConnection`` over TLS; the certificate has to be valid for the host's name."""
 
 
 def tls_context() -> ssl.SSLContext:
-    """Makes what verifies certificates, by those that the system trusts."""
+    """Makes a TLS context that verifies certificates against those that the system trusts."""
     context = ssl.create_default_context()
     context.sslsocket_class = TimedTlsSocket
     return context
@@ -76,7 +76,7 @@ def tls_context() -> ssl.SSLContext:
 def new_connection(
     url: str, context: ssl.SSLContext, limits: Timeouts, allowed: Sequence[Network]
 ) -> CheckedConnection:
-    """Makes a connection to a URL's host that connects with its first request."""
+    """Makes a connection to a URL's host, without connecting it yet."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     connection: CheckedConnection
@@ -89,7 +89,7 @@ def new_connection(
 
 
 def set_deadline(connection: CheckedConnection, deadline: float) -> None:
-    """Ends whatever a connection waits for at a time of the monotonic clock."""
+    """Sets the time of the monotonic clock at which any wait of a connection ends."""
     if isinstance(connection.sock, TimedSocket):
         connection.sock.deadline = deadline
 
@@ -112,6 +112,6 @@ def _connect(host: str, port: int, allowed: Sequence[Network], limits: Timeouts)
             failure = error
         else:
             sys.audit("http.client.connect", connecting, host, port)
-            connecting.settimeout(limits.connect)  # a TLS handshake gets as much again
+            connecting.settimeout(limits.connect)  # a TLS handshake may take as long again
             return connecting
     raise NotConnected(str(failure)) from failure

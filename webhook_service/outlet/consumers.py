@@ -37,7 +37,7 @@ from webhook_service.storage.writing import Transaction
 
 
 def find_start(snapshot: Transaction, start: Start) -> int:
-    """Finds the id after which a reader begins. Raises MessageNotFound when it can't."""
+    """Finds the id after which a reader begins. Raises MessageNotFound when no message has the ID in ``start``."""
     match start:
         case datetime():
             first = find_id_at(snapshot, start)
@@ -61,9 +61,9 @@ class Consumers:
         self._read_now = read_clock
 
     def put(self, name: str, options: ConsumerOptions, start: Start = BEGINNING) -> bool:
-        """Makes a consumer that begins at ``start``, or changes the options of the one that is there; tells which.
+        """Makes a consumer that begins at ``start``, or changes the options of an existing one; True when it is new.
 
-        Raises TooManyConsumers, and MessageNotFound when it can't start where it should.
+        Raises TooManyConsumers, and MessageNotFound when no message has the ID in ``start``.
         """
         begins_after = self._find_start(start)
         with self._database.transaction() as transaction:

@@ -1,4 +1,4 @@
-"""Dead letters: giving them again."""
+"""Dead letters: giving them to their consumers again, and dropping them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from webhook_service.storage.queries.dead_letters import delete_dead_letter, fin
 from webhook_service.storage.queries.stretches import insert_stretches
 from webhook_service.storage.writing import Transaction
 
-AT_ONCE = 1_000  # dead letters of a transaction
+AT_ONCE = 1_000  # dead letters in one transaction
 
 
 class DeadLetters:
@@ -22,13 +22,13 @@ class DeadLetters:
         self._read_now = read_clock
 
     def retry(self, dead_letter_id: int) -> bool:
-        """Has a dead letter given to its consumer again, which begins to count its attempts anew; False for none."""
+        """Has a dead letter given to its consumer again, with attempts counted anew; False when it is not there."""
         with self._database.primary_snapshot() as snapshot:
             found = find_dead_letter(snapshot, dead_letter_id)
         return found is not None and self._retry(found.kind, found.consumer, only=dead_letter_id) > 0
 
     def retry_all(self, wanted: DeadLetterFilter) -> int:
-        """Has all dead letters that pass a filter given again, and returns how many they are."""
+        """Has all dead letters that pass a filter given again, and returns how many there are."""
         with self._database.primary_snapshot() as snapshot:
             consumers = [each for each in list_consumers(snapshot, wanted.kind) if wanted.consumer in {None, each.name}]
         return sum(self._retry_all_of(each, wanted.since) for each in consumers)
@@ -57,7 +57,7 @@ class DeadLetters:
 
 
 def runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yields the stretches that have these ids and no other, each as the id before it and its last."""
+    """Yields stretches that cover exactly these ids, each as the id before its first one and its last id."""
     first = last = None
     for each in ids:
         if first is not None and last is not None and each == last + 1 and each - first < LEASE_MAX:

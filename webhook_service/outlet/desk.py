@@ -1,4 +1,4 @@
-"""One destination in this process: what it has taken, what it pushes, and what is left to be recorded."""
+"""One destination in this process: what was taken for it, what is being pushed, and what is still to be recorded."""
 
 import logging
 import time
@@ -14,15 +14,15 @@ from webhook_service.storage.queries.consumers import read_stretch
 from webhook_service.storage.queries.retries import find_senders_elsewhere, find_waiting, read_messages
 from webhook_service.storage.writing import Transaction
 
-RENEWED_AFTER = 1 / 6  # of the time of a lease; well before the time until which a push may begin
-AHEAD = 200  # jobs that wait for a thread, so that none is idle between two looks at the database
+RENEWED_AFTER = 1 / 6  # of a lease's duration; well before pushes may no longer begin
+AHEAD = 200  # jobs that are taken ahead, so that no thread is idle between two looks at the database
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When the pushes of what was taken begin, on the monotonic clock, and the seconds between two."""
+    """The pace of pushes: when the first may begin, on the monotonic clock, and the seconds between two."""
 
     begin: float = 0.0
     interval: float = 0.0
@@ -30,7 +30,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one transaction took for a destination: a stretch, and messages to be tried again."""
+    """The messages that one transaction took for a destination: a stretch, and some to be tried again."""
 
     stretch: Stretch | None = None
     retries: Sequence[Retry] = ()
@@ -39,10 +39,11 @@ class Taken:
 
 @dataclass(eq=False, slots=True)
 class Desk:
-    """What this process has in hand of one destination.
+    """The work that this process has in hand for one destination.
 
-    ``lease_seconds`` is for how long it takes stretches. ``pending`` are jobs that may have to wait for another
-    forwarder's, in stored order. ``outcomes`` are not recorded yet, nor are the leases ``extending`` since a time.
+    ``lease_seconds`` is how long it leases stretches for. ``pending`` are jobs, in stored order, that may have to wait
+    for another forwarder's. ``outcomes`` are not recorded yet. ``extending`` are the stretches whose leases are being
+    extended, each with the time from which the extension counts. ``flows`` is false while nothing may be pushed.
     """
 
     destination: Destination
@@ -62,33 +63,33 @@ class Desk:
 
     @property
     def name(self) -> str:
-        """The destination's."""
+        """The destination's name."""
         return self.destination.name
 
     @property
     def room(self) -> int:
-        """How many jobs more may be taken."""
+        """Returns the number of jobs that may still be taken."""
         return self._most - self.lanes.jobs - len(self.pending)
 
     @property
     def room_for_earlier(self) -> int:
-        """How many jobs more may be taken of stretches that a forwarder which died has left.
+        """Returns the number of jobs that may still be taken from stretches left behind by a forwarder that died.
 
-        What is pending may wait for just these, so it takes no room of theirs.
+        Pending jobs may be waiting for just those, so pending jobs don't count here.
         """
         return self._most - self.lanes.jobs
 
     @property
     def is_empty(self) -> bool:
-        """Tells whether nothing is in hand."""
+        """Tells whether no work is in hand."""
         return not (self.held or self.pending or self.outcomes or self.lanes.jobs)
 
     def collect(self) -> None:
-        """Takes over what the lanes have done since the last time."""
+        """Takes over the outcomes of the lanes since the last call."""
         self._conclude(self.lanes.take_outcomes())
 
     def forget_recorded(self) -> None:
-        """Forgets the outcomes, and the stretches of which nothing is left, as the database has them."""
+        """Forgets the outcomes, and the stretches of which nothing is left, now that the database has recorded them."""
         self.outcomes.clear()
         self.lanes.forget_failures()
         for held, extended in self.extending:
@@ -100,13 +101,13 @@ class Desk:
                 del self.held[held.token]
 
     def give_back(self) -> None:
-        """Lets everything that has not begun wait for another time."""
+        """Puts off every job that has not begun."""
         self.lanes.give_back()
         pending, self.pending = self.pending, []
         self._conclude(Outcome(job, None) for job in pending)
 
     def heed(self, standing: Standing, now: datetime) -> None:
-        """Lets what has not begun wait for another time, once the destination is paused, disabled or held."""
+        """Puts off every job that has not begun once the destination is paused, disabled or held; logs each change."""
         flows = standing.state is DestinationState.ACTIVE and not standing.is_held(now)
         if self.flows and not flows:
             why = standing.state if standing.state is not DestinationState.ACTIVE else "waiting as it was asked to"
@@ -118,7 +119,7 @@ class Desk:
         self.flows = flows
 
     def receive(self, snapshot: Transaction, consumer: Consumer, taken: Taken) -> None:
-        """Begins to push what was taken. The snapshot is of a time after that."""
+        """Begins to push what was taken. The snapshot has to be from after the transaction that took it."""
         now = time.monotonic()
         deadline = now + self._good_for()
         by_id = {retry.feed_id: retry for retry in taken.retries}
@@ -136,9 +137,9 @@ class Desk:
         self.pending = sorted(self.pending + new, key=lambda job: job.message.id)
 
     def admit(self, snapshot: Transaction, consumer: Consumer) -> None:
-        """Hands to the lanes what doesn't have to wait for another forwarder's messages of the same sender.
+        """Hands to the lanes the jobs that don't have to wait for another forwarder's messages of the same sender.
 
-        What has to wait for another attempt at an earlier message becomes an outcome.
+        A job that has to wait for another attempt at an earlier message becomes an outcome.
         """
         is_ordered = self.destination.order is PushOrder.SENDER
         ids = [job.message.id for job in self.pending]
@@ -160,14 +161,14 @@ class Desk:
         self.lanes.add(go)
 
     def lose(self, held: Held) -> None:
-        """Stops pushing a stretch that another forwarder has by now."""
+        """Stops pushing a stretch that another forwarder has taken over."""
         held.deadline = 0.0
         del self.held[held.token]
         self.pending = [job for job in self.pending if job.held is not held]
         self.outcomes = [each for each in self.outcomes if each.job.held is not held or each.attempt is not None]
 
     def drop(self) -> None:
-        """Lets go of everything, as the destination has no place in the feed any more."""
+        """Drops all work in hand, as the destination no longer has a place in the feed."""
         self.lanes.give_back()
         self.collect()
         self.pending.clear()
@@ -176,7 +177,7 @@ class Desk:
         self.lanes.forget_failures()
 
     def _find_blocked(self, snapshot: Transaction, consumer: Consumer) -> Callable[[Job], bool]:
-        """Finds which jobs have an earlier message of their sender in a stretch that another forwarder has."""
+        """Returns a test for jobs that have an earlier message of their sender in another forwarder's stretch."""
         elsewhere = {
             after: find_senders_elsewhere(snapshot, consumer.id, after, self.held)
             for after in {job.held.recorded for job in self.pending if job.held}
@@ -194,5 +195,5 @@ class Desk:
         return max(AHEAD, 2 * self.destination.concurrency)
 
     def _good_for(self) -> float:
-        """Returns the seconds in which a push may begin so that it is over before the lease is."""
+        """Returns the seconds for which pushes may begin, so that they are over before the lease is."""
         return max(self.lease_seconds - self.destination.target.timeouts.total, self.lease_seconds / 3)

@@ -1,4 +1,4 @@
-"""Destinations: how each is doing, resuming one, and forgetting one that is declared no more."""
+"""Destinations: how each is doing, resuming one, and forgetting one that is no longer declared."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,14 +29,14 @@ from webhook_service.storage.queries.retries import count_retries, list_retries,
 
 
 class Destinations:
-    """The destinations that are declared, and those that were and are not forgotten yet."""
+    """The destinations that are declared, and those that no longer are but have not been forgotten yet."""
 
     def __init__(self, database: Database, declared: Mapping[str, Destination]) -> None:
         self._database = database
         self._declared = declared
 
     def read_all(self) -> list[DestinationStatus]:
-        """Reads how each is doing, by name."""
+        """Reads how each destination is doing, in the order of their names."""
         with self._database.primary_snapshot() as snapshot:
             now = read_now(snapshot)
             standings, retries, dead = read_standings(snapshot), count_retries(snapshot), count_dead_letters(snapshot)
@@ -56,7 +56,7 @@ class Destinations:
         return [status for _, status in sorted({**new, **known}.items())]
 
     def read(self, name: str) -> DestinationStatus:
-        """Reads how one is doing. Raises DestinationNotFound."""
+        """Reads how one destination is doing. Raises DestinationNotFound."""
         found = next((status for status in self.read_all() if status.name == name), None)
         if found is None:
             raise DestinationNotFound
@@ -71,16 +71,16 @@ class Destinations:
             return list_retries(snapshot, consumer.id, limit)
 
     def resume(self, name: str) -> None:
-        """Has a destination pushed to again, and what waits for its time at once. Raises DestinationNotFound."""
+        """Has a destination pushed to again, waiting messages at once. Raises DestinationNotFound."""
         with self._locked(name) as locked:
             transaction, consumer = locked.transaction, locked.consumer
             save_standing(transaction, consumer.id, resume(read_standing(transaction, consumer.id)))
             wake_retries(transaction, consumer.id, locked.now)
 
     def forget(self, name: str) -> None:
-        """Deletes the place, the retries and the dead letters of a destination that is declared no more.
+        """Deletes the place, the retries and the dead letters of a destination that is no longer declared.
 
-        Raises DestinationNotFound, and DestinationDeclared.
+        Raises DestinationNotFound and DestinationDeclared.
         """
         if name in self._declared:
             raise DestinationDeclared

@@ -1,8 +1,8 @@
-"""The forwarder: it looks at the feed, takes stretches of it for each destination, and writes down what came of them.
+"""The forwarder: it looks at the feed, takes stretches of it for each destination, and records what came of them.
 
-One thread does all that touches the database, in turns: everything that the threads of the destinations have done since
-the last turn, and everything that is taken next, is one transaction. So what a forwarder costs the writers of messages
-does not grow with the messages, nor with the destinations.
+One thread does all the work on the database, in turns. A turn is one transaction: it records all that the threads of
+the destinations have done since the last turn, and takes what comes next. So what a forwarder costs the writers of
+messages grows neither with the number of messages nor with that of destinations.
 """
 
 import logging
@@ -28,20 +28,20 @@ from webhook_service.storage.queries.messages import newest_place
 from webhook_service.storage.queries.retries import has_due
 from webhook_service.storage.writing import Transaction
 
-TURN = 0.02  # seconds between two turns, where they are short
-SHARE = 4  # times as long as a turn took is what follows it where there is much to push, as it holds that up
+TURN = 0.02  # seconds between two turns
+SHARE = 4  # with much to push, the pause after a turn is this many times its length, as turns hold up pushes
 LONGEST_TURN = 0.25
-CLOSER_LOOK = 0.5  # seconds between two looks for what no new message announces: retries, leases that have expired
+CLOSER_LOOK = 0.5  # seconds between two looks for what no new message announces: due retries, expired leases
 FIRST_PAUSE, LONGEST_PAUSE = 0.3, 2.0  # seconds between two turns while the database is away
 LEASE_SECONDS = 30.0
-STOP_PATIENCE = 5.0  # seconds to write down what was under way, beyond the time that a push may take
+STOP_PATIENCE = 5.0  # seconds to record what was under way, on top of the time that a push may take
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a snapshot shows of all destinations: the newest id of the feed, where each is, and how it is doing."""
+    """All destinations as a snapshot shows them: the newest id of the feed, and each one's place and standing."""
 
     snapshot: Transaction
     newest: int
@@ -51,7 +51,7 @@ class View:
 
     @classmethod
     def read(cls, snapshot: Transaction) -> "View":
-        """Reads it."""
+        """Reads the view."""
         return cls(
             snapshot,
             newest_place(snapshot),
@@ -63,7 +63,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do for a destination: whether to take something, and up to where nothing passes its filter."""
+    """The plan for a destination: whether to take something, and the id up to which nothing passes its filter."""
 
     desk: Desk
     takes: bool
@@ -74,7 +74,7 @@ class Plan:
 class Forwarder:
     """Pushes the messages of the feed to destinations, beside any number of other forwarders.
 
-    ``lease_seconds`` is the time after which the others take over from one that died.
+    ``lease_seconds`` is the time after which the others take over from a forwarder that died.
     """
 
     database: Database
@@ -89,7 +89,7 @@ class Forwarder:
         self._desks = [Desk(destination, self.lease_seconds) for destination in by_name]
 
     def declare(self) -> list[str]:
-        """Gives each new destination its place in the feed; returns the names of those that are declared no more."""
+        """Gives each new destination its place in the feed; returns the names of those that are no longer declared."""
         consumers = Consumers(self.database, ConsumerKind.DESTINATION)
         for destination in self.destinations:
             options = ConsumerOptions(destination.filter, max_leases=LEASES_MAX, max_attempts=ATTEMPTS_MAX)
@@ -99,7 +99,7 @@ class Forwarder:
         return sorted(set(known) - {destination.name for destination in self.destinations})
 
     def run(self, stop: Event) -> None:
-        """Pushes until it is told to stop, and then until what is under way is over and recorded."""
+        """Pushes until ``stop`` is set, and then finishes and records what is under way, as far as its time allows."""
         pause = TURN
         try:
             while not self._is_over():
@@ -133,7 +133,7 @@ class Forwarder:
                     desk.admit(snapshot, consumer)
 
     def _turn_or_pause(self, pause: float) -> float:
-        """Takes a turn and returns the time until the next, which grows while the database is away."""
+        """Takes a turn and returns the seconds until the next, which grow while the database is away."""
         began = time.monotonic()
         try:
             self.turn()
@@ -191,7 +191,7 @@ class Forwarder:
                 kept.append(books)
                 if given.stretch is not None or given.retries:
                     taken[plan.desk.name] = given
-        for books in kept:  # now that it is committed
+        for books in kept:  # now that the transaction is committed
             books.desk.forget_recorded()
             books.desk.heed(books.standing, books.locked.now)
         return taken
@@ -203,7 +203,7 @@ def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool
     if not may_take or standing.state is DestinationState.DISABLED or standing.is_held(view.now):
         return Plan(desk, takes=False)
     if desk.outcomes:
-        return Plan(desk, takes=True)  # there is something to write anyway, and it may be what others wait for
+        return Plan(desk, takes=True)  # there is something to write anyway, and other messages may be waiting for that
     if view.newest <= consumer.handed and not looks_closer:
         return Plan(desk, takes=False)
     outlook = look(view.snapshot, consumer, view.now)

@@ -1,4 +1,4 @@
-"""The pushes of one destination in this process: many at once, and of each sender one after the other."""
+"""The pushes of one destination in this process: many at once but, where order matters, one at a time per sender."""
 
 import threading
 import time
@@ -10,18 +10,18 @@ from math import inf
 from webhook_service.domain.destinations import Attempt, PushOrder, Retry
 from webhook_service.domain.messages import StoredMessage
 
-FAILURES_TO_PAUSE = 10  # in a row, after which nothing more is pushed before somebody has looked at them
+FAILURES_TO_PAUSE = 10  # in a row, after which nothing more is pushed until they are recorded
 
 Push = Callable[[StoredMessage], Attempt]
 
 
 @dataclass(eq=False, slots=True)
 class Held:
-    """A stretch of the feed that this process has; what is in it may begin to be pushed until ``deadline``.
+    """A stretch of the feed that this process holds; pushes of its messages may begin until ``deadline``.
 
-    ``left`` says of each message from the first that is not done, by id and in stored order, whether it is. The rows of
-    the database say that the stretch begins after ``recorded``, and that the lease was extended at ``extended``. Times
-    are of the monotonic clock.
+    Everything up to ``after`` is done. ``left`` says whether each message beyond it is done, by id and in stored order.
+    In the database the stretch begins after ``recorded``, and its lease was last extended at ``extended``. Times are
+    those of the monotonic clock.
     """
 
     token: str
@@ -32,7 +32,7 @@ class Held:
     left: dict[int, bool]
 
     def finish(self, feed_id: int) -> None:
-        """Notes that a message is pushed, or waits for another attempt."""
+        """Notes that a message is done: it was pushed, or waits for another attempt."""
         self.left[feed_id] = True
         for first, done in list(self.left.items()):
             if not done:
@@ -45,7 +45,7 @@ class Held:
 class Job:
     """A message to push, from a stretch or for another attempt.
 
-    It may begin from ``not_before`` on, and a retry before ``until``, both on the monotonic clock.
+    Its push may begin from ``not_before`` on, and that of a retry only before ``until``, both on the monotonic clock.
     """
 
     message: StoredMessage
@@ -55,13 +55,13 @@ class Job:
     until: float = inf
 
     def may_begin(self) -> bool:
-        """Tells whether nobody else may have the message by now."""
+        """Tells whether the message is still this forwarder's alone, so that its push may begin."""
         return time.monotonic() < (self.held.deadline if self.held else self.until)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a job; ``attempt`` is None where the message was not pushed and has to wait."""
+    """The outcome of a job; ``attempt`` is None where the message was not pushed and has to wait."""
 
     job: Job
     attempt: Attempt | None
@@ -76,23 +76,23 @@ class Lanes:
         self._by_sender = order is PushOrder.SENDER
         self._changed = threading.Condition()
         self._ready: deque[Job] = deque()
-        self._behind: dict[str, deque[Job]] = {}  # jobs behind the one of their sender that is ready or under way
+        self._behind: dict[str, deque[Job]] = {}  # jobs behind a job of the same sender that is ready or under way
         self._failed: set[str] = set()  # senders with a failure that is not recorded yet
         self._outcomes: list[Outcome] = []
         self._threads: list[threading.Thread] = []
-        self._failures = 0  # in a row, since somebody last looked at them
-        self._jobs = 0  # that have no outcome yet
+        self._failures = 0  # in a row, since the last ones were recorded
+        self._jobs = 0  # without an outcome yet
         self._under_way = 0
         self._stopped = False
 
     @property
     def jobs(self) -> int:
-        """How many jobs have no outcome yet."""
+        """Returns the number of jobs that have no outcome yet."""
         return self._jobs
 
     @property
     def is_idle(self) -> bool:
-        """Tells whether nothing is being pushed and no outcome is left to be taken."""
+        """Tells whether nothing is being pushed and all outcomes have been taken."""
         with self._changed:
             return not (self._under_way or self._outcomes)
 
@@ -110,31 +110,31 @@ class Lanes:
             thread.start()
 
     def take_outcomes(self) -> list[Outcome]:
-        """Returns what came of jobs since the last time."""
+        """Returns the outcomes of jobs since the last call."""
         with self._changed:
             outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
     def forget_failures(self) -> None:
-        """Goes on after failures: all that was taken is recorded, and decides from now on."""
+        """Forgets the failures that are recorded by now, since from now on the record decides."""
         with self._changed:
             self._failures = 0
             self._failed = {outcome.job.message.sender for outcome in self._outcomes if not _succeeded(outcome)}
 
     def give_back(self) -> None:
-        """Lets all jobs that have not begun wait for another time."""
+        """Puts off all jobs that have not begun."""
         with self._changed:
             given_back = [*self._ready, *(job for queue in self._behind.values() for job in queue)]
             for job in self._ready:
                 self._behind.pop(job.message.sender, None)
-            for queue in self._behind.values():  # of senders with a push under way
+            for queue in self._behind.values():  # those left are of senders with a push under way
                 queue.clear()
             self._ready.clear()
             for job in given_back:
                 self._conclude(job, None)
 
     def stop(self) -> None:
-        """Ends the threads once they have finished what they push."""
+        """Ends the threads once they have finished their pushes."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -172,7 +172,7 @@ class Lanes:
             return self._ready.popleft()
 
     def _wait_for(self, job: Job) -> bool:
-        """Waits for the time of a job; tells whether it may be pushed then."""
+        """Waits until a job may begin; tells whether it may still be pushed then."""
         pause = job.not_before - time.monotonic()
         if pause > 0:
             time.sleep(pause)
@@ -186,7 +186,7 @@ class Lanes:
             self._failed.add(job.message.sender)
 
     def _go_on(self, sender: str, *, succeeded: bool) -> None:
-        """Lets the next job of a sender begin, or all of them wait after a failure."""
+        """Lets the next job of a sender begin or, after a failure, puts off all of them."""
         behind = self._behind[sender]
         if succeeded and behind:
             self._ready.append(behind.popleft())

@@ -1,8 +1,8 @@
 """Leases: stretches of the feed that consumers are given until they acknowledge them.
 
-What a lease costs does not depend on how many messages it has. A consumer's row says up to where the feed was given to
-it; each stretch that was given and not acknowledged is a row, which goes when it is acknowledged. So the place of a
-consumer is the beginning of its oldest stretch, or where it has none, the end of what it was given.
+The cost of a lease does not depend on how many messages it has. A consumer's row says up to where the feed was given
+to it; each stretch that was given and not acknowledged is a row, which is deleted when it is acknowledged. So the place
+of a consumer is the beginning of its oldest stretch or, if it has none, the end of what it was given.
 
 Whoever changes a consumer or its stretches holds the lock on the consumer's row.
 """
@@ -46,15 +46,15 @@ from webhook_service.storage.queries.stretches import (
 )
 from webhook_service.storage.writing import Transaction
 
-LOOKS = 100  # at the feed for one lease; where a filter passes over more, the next call goes on from there
-ENDED_AT_ONCE = 50  # stretches of which nothing is left to give, in one transaction
+LOOKS = 100  # looks at the feed for one lease; if a filter passes over all of them, the next call goes on from there
+ENDED_AT_ONCE = 50  # stretches with nothing left to give that one transaction deletes
 
 ReadNow = Callable[[Transaction], datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A consumer whose row a transaction has locked, and the time."""
+    """A transaction that has locked a consumer's row, the consumer, and the time."""
 
     transaction: Transaction
     consumer: Consumer
@@ -70,9 +70,9 @@ class Leases:
         self._read_now = read_clock
 
     def lease(self, name: str, *, limit: int, seconds: float) -> Lease | None:
-        """Gives a consumer at most ``limit`` messages for so many seconds; None when there is nothing for it now.
+        """Gives a consumer at most ``limit`` messages for ``seconds``; None when there is nothing for it now.
 
-        What was refused or has expired comes first. Raises ConsumerNotFound.
+        Messages that were refused, or whose lease expired, come first. Raises ConsumerNotFound.
         """
         for _ in range(LOOKS):
             with self._database.primary_snapshot() as snapshot:
@@ -89,7 +89,7 @@ class Leases:
         return None
 
     def ack(self, name: str, token: str, dead: Mapping[str, str] | None = None) -> None:
-        """Ends a lease whose messages were taken, except those whose IDs are in ``dead``, which gives reasons.
+        """Ends a lease whose messages were taken, except those whose IDs are in ``dead``, each with a reason.
 
         Those become dead letters. A lease that has expired can be acknowledged until its messages are given again.
 
@@ -102,7 +102,7 @@ class Leases:
             delete_stretch(locked.transaction, stretch)
 
     def nack(self, name: str, token: str, *, seconds: float = 0, reason: str | None = None) -> None:
-        """Ends a lease whose messages could not be taken; they are given again, after so many seconds at the soonest.
+        """Ends a lease whose messages could not be taken; they are given again after ``seconds`` at the earliest.
 
         Raises ConsumerNotFound and LeaseEnded.
         """
@@ -113,9 +113,9 @@ class Leases:
             change_stretch(locked.transaction, locked.consumer, refused)
 
     def extend(self, name: str, token: str, *, seconds: float) -> datetime:
-        """Has a lease expire so many seconds from now, and returns when that is.
+        """Has a lease expire ``seconds`` from now, and returns that time.
 
-        Raises ConsumerNotFound, and LeaseEnded even for one that has only expired.
+        Raises ConsumerNotFound, and LeaseEnded even for a lease that has merely expired.
         """
         with self._locked(name) as locked:
             stretch = _found_lease(locked, token)
@@ -157,7 +157,7 @@ def pass_over(locked: Locked, passed_over: int) -> Locked:
 
 
 def give(locked: Locked, limit: int, duration: timedelta) -> Stretch | None:
-    """Gives the oldest free stretch, or else the next of the feed; None when there is neither, or no lease is left."""
+    """Gives the oldest free stretch, or else the feed's next; None when there is neither, or all leases are taken."""
     if len(_still_held(locked)) >= locked.consumer.options.max_leases:
         return None
     lent = Stretch(0, 0, 0, 0, token_urlsafe(16), locked.now, locked.now + duration, None)
@@ -172,9 +172,9 @@ def give(locked: Locked, limit: int, duration: timedelta) -> Stretch | None:
 
 
 def _still_held(locked: Locked) -> list[Stretch]:
-    """Reads what may not be given yet.
+    """Reads the stretches that may not be given yet.
 
-    Where the clock was set back, a lease would last longer by as much. So one that was given in what is now the future
+    If the clock was set back, a lease would last longer by as much. So a lease that was given in what is now the future
     begins anew.
     """
     held = list_held(locked.transaction, locked.consumer, locked.now)
@@ -188,8 +188,8 @@ def _still_held(locked: Locked) -> list[Stretch]:
 def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Stretch | None:
     """Gives a stretch again, or the first part of it; None when nothing of it is left to give.
 
-    One that was given too often is halved, so that in the end the message that can't be taken stands alone; then it is
-    set aside as a dead letter.
+    A stretch that was given too often is halved, so that in the end the message that can't be taken stands alone; then
+    it is set aside as a dead letter.
     """
     transaction, consumer = locked.transaction, locked.consumer
     wanted = consumer.options.filter
@@ -200,7 +200,7 @@ def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Str
             reason = free.reason or f"not acknowledged in {free.attempt} attempts"
             keep_dead_letters(transaction, consumer, [Death(last, reason)], locked.now)
         number = min(limit, left // 2)
-        free = replace(free, attempt=consumer.options.max_attempts - 1)  # one more for each half
+        free = replace(free, attempt=consumer.options.max_attempts - 1)  # one more attempt for each half
     if not number:
         delete_stretch(transaction, free)
         return None
@@ -214,7 +214,7 @@ def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Str
 
 
 def _give_next(locked: Locked, limit: int, lent: Stretch) -> Stretch | None:
-    """Gives the messages of the feed that come next; None when there are none nearby."""
+    """Gives the next messages of the feed; None when no message in the window ahead passes the filter."""
     transaction, consumer = locked.transaction, locked.consumer
     wanted = consumer.options.filter
     end = end_of_window(transaction, consumer.handed) if wanted.conditions() else ROW_ID_MAX

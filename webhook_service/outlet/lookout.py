@@ -1,4 +1,4 @@
-"""Waiting for messages: what those who wait want to know, and whether there is an answer."""
+"""Waiting for messages: the questions that waiting requests depend on, and whether these have an answer yet."""
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
@@ -12,36 +12,36 @@ from webhook_service.storage.queries.consumers import find_consumer, read_now
 from webhook_service.storage.queries.messages import newest_place
 
 LOOKOUT = "webhook_service.lookout"
-"""The key of an application's extensions for its lookout."""
+"""The key of an application's ``extensions`` under which its lookout stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class AfterMessage:
-    """Whether the feed has a message after the one with the id ``after``."""
+    """The question whether the feed has a message after the one with the id ``after``."""
 
     after: int
 
 
 @dataclass(frozen=True, slots=True)
 class ForConsumer:
-    """Whether there may be something to give to a consumer."""
+    """The question whether there may be something to give to a consumer."""
 
     kind: ConsumerKind
     name: str
 
 
 Question = AfterMessage | ForConsumer
-"""What one who waits wants to know; where many wait for the same, it is looked up once."""
+"""A question that a waiting request depends on; where many ask the same, it is looked up once."""
 
 
 class Lookout:
-    """Looks whether there is something for those who wait."""
+    """Finds out whether there is something for the requests that wait."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def watching(self) -> AbstractContextManager[Changes]:
-        """Notices what is stored from now on. Raises StorageUnavailable."""
+        """Opens what notices that something is stored, from now on. Raises StorageUnavailable."""
         return self._database.watching()
 
     def find_answered(self, questions: Collection[Question]) -> set[Question]:

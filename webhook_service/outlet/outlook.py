@@ -1,4 +1,4 @@
-"""What there is for a consumer, found out by reading alone, so that those who ask for nothing cost no transaction."""
+"""Finds out by reading alone whether there is anything for a consumer, so that asking in vain costs no transaction."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,15 +9,15 @@ from webhook_service.storage.queries.messages import end_of_window, newest_place
 from webhook_service.storage.queries.stretches import find_free, list_held
 from webhook_service.storage.writing import Transaction
 
-WINDOWS = 10  # of messages that are looked at for one that passes a filter
-WORTH_NOTING = 1_000  # ids that a filter passes over; fewer are looked at again the next time, which writes nothing
+WINDOWS = 10  # windows of the feed that are searched for a message that passes a filter
+WORTH_NOTING = 1_000  # ids that a filter passes over; fewer are not written down, but looked at again the next time
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """Whether to try and give a consumer something.
+    """The prospect of giving a consumer something: whether to try.
 
-    ``passed_over`` is the id up to which nothing passes its filter, if that is worth noting.
+    ``passed_over`` is the id up to which nothing passes the consumer's filter, if that is worth noting.
     """
 
     is_worth_a_try: bool
@@ -25,7 +25,7 @@ class Outlook:
 
 
 def look(snapshot: Transaction, consumer: Consumer, now: datetime) -> Outlook:
-    """Tells what there is for a consumer."""
+    """Returns the outlook for a consumer."""
     held = list_held(snapshot, consumer, now)
     if any(stretch.given_at > now for stretch in held):  # the clock was set back
         return Outlook(is_worth_a_try=True)
@@ -40,7 +40,7 @@ def look(snapshot: Transaction, consumer: Consumer, now: datetime) -> Outlook:
 
 
 def _look_ahead(snapshot: Transaction, consumer: Consumer, newest: int) -> Outlook:
-    """Looks for a message that passes the filter, as far as is reasonable at once."""
+    """Looks for a message that passes the filter in the next ``WINDOWS`` windows of the feed."""
     passed_over = consumer.handed
     for _ in range(WINDOWS):
         if passed_over >= newest:

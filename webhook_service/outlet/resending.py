@@ -12,7 +12,7 @@ from webhook_service.storage.queries.stretches import insert_stretches
 def resend(database: Database, kind: ConsumerKind, name: str, feed_ids: Collection[int]) -> None:
     """Has messages given again, by their ids in the feed. Raises ConsumerNotFound.
 
-    What the consumer has not reached yet is left out, since it is still to come.
+    Messages that the consumer has not reached yet are left out, since they are still to come.
     """
     with database.keeping() as transaction:
         consumer = find_consumer(transaction, kind, name, lock=True)

@@ -1,4 +1,4 @@
-"""Pushing: one signed request, and what came of it. A receiver can do what it likes; nothing of it is raised."""
+"""Pushing: one signed request, and what came of it. Whatever the receiver does, no exception is raised."""
 
 import ssl
 import time
@@ -25,7 +25,7 @@ from webhook_service.outlet.connections import (
 )
 from webhook_service.outlet.signing import Signer, body_of
 
-RETRY_AFTER_MOST = 3600.0  # seconds that a receiver may ask for
+RETRY_AFTER_MOST = 3600.0  # the longest wait that a receiver may ask for, in seconds
 
 _FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
     (AddressRefused, Failure.ADDRESS_REFUSED),
@@ -59,7 +59,7 @@ class Sender:
         return self.send(message.message_id, body_of(message))
 
     def send(self, message_id: str, body: bytes) -> Attempt:
-        """Pushes once what a message is as bytes."""
+        """Pushes the bytes of a message once."""
         now, began = datetime.now(UTC), time.monotonic()
         headers = self._signer.headers(message_id, body, now)
         try:
@@ -86,11 +86,11 @@ class Sender:
             try:
                 return self._ask(connection, body, headers, deadline)
             except ConnectionError:
-                pass  # the receiver may have closed it just before the request came, so that is no failure of a push
+                pass  # the receiver may have closed it just before the request came: this is no failure of the push
         return self._ask(self._new(), body, headers, deadline)
 
     def _ask(self, connection: CheckedConnection, body: bytes, headers: dict[str, str], deadline: float) -> _Answer:
-        """Sends a request and reads the beginning of its answer; keeps the connection if that was all of it."""
+        """Sends a request and reads the beginning of the answer; keeps the connection if the answer has no more."""
         is_whole = False
         try:
             if connection.sock is None:
@@ -112,7 +112,7 @@ class Sender:
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            # Bytes that nobody asked for would be taken for the answer to what is sent next.
+            # Bytes that nobody asked for would be taken for the answer to the next request.
             if connection.is_connected:
                 return connection
             connection.close()
@@ -123,7 +123,7 @@ class Sender:
 
 
 def read_retry_after(value: str | None, now: datetime) -> float | None:
-    """Reads a ``Retry-After`` (RFC 9110, section 10.2.3) as seconds, at most an hour; None for what is not one."""
+    """Reads a ``Retry-After`` (RFC 9110, section 10.2.3) as seconds, at most an hour; None for any other text."""
     if value is None:
         return None
     if value.strip().isascii() and value.strip().isdigit():
@@ -138,7 +138,7 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _read_beginning(response: BaseHTTPResponse) -> tuple[bytes, bool]:
-    """Reads what is kept of an answer, and tells whether that is all of it. It may end early: the status is there."""
+    """Reads what is kept of an answer, and tells whether that is all of it. It may break off: the status is there."""
     beginning = b""
     try:
         while len(beginning) < ANSWER_KEPT:

@@ -15,18 +15,18 @@ from webhook_service.schemas.messages import present_message
 
 USER_AGENT = "webhook_service"
 
-# What a header's value may hold beside letters and digits; a percent sign itself is encoded, so no two IDs meet.
+# What a header's value may hold beside letters and digits; a percent sign itself is encoded, so no two IDs look alike.
 _SAFE_IN_HEADER = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
 class Signer:
-    """Signs requests with each secret of a destination, so that a receiver may have either while one is replaced."""
+    """Signs requests with each secret of a destination, so that a receiver may use either while one is replaced."""
 
     def __init__(self, secrets: Secrets) -> None:
         self._keys = [decode_secret(secret) for _, secret in secrets.by_age()]
 
     def headers(self, message_id: str, body: bytes, now: datetime) -> dict[str, str]:
-        """Returns the headers of a request; the ID is the message's, for the receiver to know a repetition by."""
+        """Returns the headers of a request; its ID is the message's, by which the receiver recognizes a repetition."""
         webhook_id, timestamp = header_id(message_id), str(int(now.timestamp()))
         content = webhook_id.encode(), timestamp.encode(), body
         return {
@@ -45,5 +45,5 @@ def header_id(message_id: str) -> str:
 
 
 def body_of(message: StoredMessage) -> bytes:
-    """Writes a message as the feed shows it."""
+    """Writes a message as JSON, the way the feed shows it."""
     return encode_json(present_message(message))

@@ -1,7 +1,7 @@
 """Answers that are held back until there is something to say.
 
-A server that can do without a thread meanwhile is told what the answer depends on, and calls the application again when
-there is something. Under any other server a thread waits.
+A server that can hold a request without a thread is told what the answer depends on, and calls the application again
+when there is something. Under any other server a thread waits.
 """
 
 import threading
@@ -16,19 +16,22 @@ PAUSE = 0.05  # seconds between two looks of a thread that waits
 
 Found = TypeVar("Found")
 Ask = Callable[[], Question]
-"""Makes the question that the last read left open."""
+"""Returns the question that the last read left open."""
 
 _this_thread = threading.local()
 
 
 @dataclass(slots=True)
 class Hold:
-    """That the server can hold back the answer to a request, which it has until the time ``until`` of ``monotonic``."""
+    """The server's offer to hold back the answer to a request; ``until`` is the end of a wait that has begun.
+
+    It is a time of ``monotonic``, and None before the first wait.
+    """
 
     until: float | None = None
 
 
-class HeldBack(BaseException):  # no error, so nothing between the view and the server takes it for one
+class HeldBack(BaseException):  # not an Exception, so that nothing between the view and the server handles it
     """Tells the server to call the application again when there is an answer to ``question``, or at ``until``."""
 
     def __init__(self, question: Question, until: float) -> None:
@@ -38,19 +41,22 @@ class HeldBack(BaseException):  # no error, so nothing between the view and the 
 
 
 def let_hold_back(hold: Hold | None) -> None:
-    """Has HeldBack raised for the request that this thread is about to serve, where there is nothing to say yet."""
+    """Has HeldBack raised for the request that this thread is about to serve, if there is nothing to say yet.
+
+    With None, the thread itself waits.
+    """
     _this_thread.hold = hold
 
 
 class Waiting:
-    """Waits for what views want to read; ``most_threads`` may wait at once where the server can't."""
+    """Waits for what views want to read; at most ``most_threads`` threads wait at once, where the server can't."""
 
     def __init__(self, lookout: Lookout, most_threads: int) -> None:
         self._lookout = lookout
         self._room = threading.BoundedSemaphore(most_threads)
 
     def for_some(self, read: Callable[[], Found | None], ask: Ask, seconds: float) -> Found | None:
-        """Reads until there is something, for so many seconds at most; None when there is nothing.
+        """Reads until there is something, for at most ``seconds``; None when there is nothing.
 
         Raises HeldBack, which the server expects.
         """

@@ -25,7 +25,7 @@ class Sample:
 
 
 class Problem(NamedTuple):
-    """What is wrong with a secret, given by its label, or with an option, given by its setting; it shows neither."""
+    """A problem with a secret, named by its label, or with an option, named by its setting; it shows no value."""
 
     of: str
     text: str
@@ -34,11 +34,11 @@ class Problem(NamedTuple):
 class Provider(ABC):
     """A kind of sender.
 
-    An instance has the ``secrets`` of one source, its ``options`` by their settings' names, and the ``route`` by which
-    its items belong to other sources, if there is one.
+    An instance has the ``secrets`` of one source, its ``options`` by their settings' names, and the ``route``, if any,
+    by which its items belong to other sources.
 
-    It is configured when the setting named ``secret_setting`` has a value; ``option_settings`` are then needed as well.
-    Those of them that are ``secret_options`` are not written into a file of configuration.
+    A provider is configured when the setting named ``secret_setting`` has a value; ``option_settings`` are then needed
+    as well. Those of them that are in ``secret_options`` are secrets, which a file of configuration must not hold.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Provider(ABC):
     secret_options: ClassVar[tuple[str, ...]] = ()
     acknowledgement: Acknowledgement = STATUS_OK
     accepts_unreadable: bool = False
-    """Acknowledges a delivery that can't be understood, since it is kept and sending it again can't help."""
+    """True if a delivery that can't be understood is acknowledged: it is kept, and sending it again would not help."""
     verifies_slowly: bool = False
-    """Verifies by a public key, which takes as long as twenty HMACs."""
+    """True if deliveries are verified by a public key, which takes as long as twenty HMACs."""
     kept_headers: tuple[str, ...] = ("Content-Type", "User-Agent")
-    """The headers that are kept with a quarantined delivery, for the operator; none that helps to forge a delivery."""
+    """The headers that are kept with a quarantined delivery, for the operator; none may help to forge a delivery."""
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
         self.secrets = secrets
@@ -60,7 +60,7 @@ class Provider(ABC):
 
     @classmethod
     def problems(cls, _secrets: Secrets, _options: Mapping[str, str]) -> list[Problem]:
-        """Lists what is wrong with these settings."""
+        """Returns what is wrong with these settings."""
         return []
 
     @classmethod
@@ -72,24 +72,24 @@ class Provider(ABC):
     def verify(self, delivery: Delivery) -> str:
         """Returns the label of the secret that signed the delivery; SignatureInvalid if none did.
 
-        Takes the same time whichever it is.
+        It has to take the same time whichever secret it was.
         """
 
     def kept_target(self, target: str) -> str:
-        """Returns the path and query of a delivery as they are kept in quarantine, with no secret in them."""
+        """Returns the path and query of a delivery as they are kept in quarantine, without any secret in them."""
         return target
 
     @abstractmethod
     def parse(self, delivery: Delivery) -> Contents:
-        """Returns the items of a delivery; PayloadInvalid when it can't be understood, and nothing else for any bytes.
+        """Returns the items of a delivery; raises PayloadInvalid, and nothing else, when it can't be understood.
 
-        Reads the body, ``received_at`` and the ``kept_headers`` alone, so that a delivery in quarantine can be parsed
-        again. An item that can't be read or stored is named in ``unreadable`` and takes no other along. A delivery that
-        checks the address has an ``answer`` and no items.
+        It may read only the body, ``received_at`` and the ``kept_headers``, so that a delivery in quarantine can be
+        parsed again. An item that can't be read or stored is named in ``unreadable`` and does not affect the others. A
+        delivery that checks the address has an ``answer`` and no items.
         """
 
     def source_of(self, item: Any, delivery: Delivery) -> str | None:
-        """Returns the source that the route gives an item of a delivery; None for that of the delivery."""
+        """Returns the source that the route assigns to an item of a delivery; None without a route."""
         return self.route.source_of(item, delivery.source) if self.route else None
 
     def has_handshake(self) -> bool:
@@ -103,8 +103,8 @@ class Provider(ABC):
     def diagnose(self, _delivery: Delivery) -> str | None:
         """Finds what would have made a refused signature match, as a hint in the operator's log.
 
-        None when nothing that was tried does. Computed only from what the service holds, in bounded work, and never
-        shown to the caller.
+        None when nothing that was tried matches. The work is bounded and uses only what the service holds; the caller
+        is never shown the hint.
         """
         return None
 
@@ -112,5 +112,5 @@ class Provider(ABC):
     def sample(self, message: Message, path: str | None = None) -> Sample:
         """Makes a delivery of this message, signed with the current secret as of the message's ``received_at``.
 
-        It goes to ``path``, or to the source that is named like the provider.
+        It goes to ``path``, or else to the source that is named like the provider.
         """

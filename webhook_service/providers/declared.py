@@ -1,4 +1,4 @@
-"""Providers that are declared in a file: the tables of a source become a provider, without a line of code."""
+"""Providers that are declared in a file: a source's tables are turned into a provider, without a line of code."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -68,15 +68,15 @@ class Declaration:
     accepts_unreadable: bool = True
 
     def scheme(self, secrets: Secrets) -> Scheme:
-        """Returns what verifies deliveries with these secrets; SecretUnusable, which shows none, for one that can't."""
+        """Returns the scheme that verifies deliveries with these secrets; SecretUnusable for an unusable secret."""
         return _SCHEMES[self.rules.scheme](self.rules, secrets)
 
 
 def load_declaration(table: Mapping[str, Any]) -> Declaration:
-    """Reads the tables of a source: those of its preset, if ``provider`` names one, and its own over them.
+    """Reads the tables of a source: its own, laid over those of its preset, if ``provider`` names one.
 
-    Secrets that stand in a table, such as a handshake's token, stand there as texts. Raises DeclarationInvalid with
-    every problem at once.
+    Secrets within the tables, such as a handshake's token, have to be there as texts already. Raises
+    DeclarationInvalid with every problem at once.
     """
     name = table.get("provider", CUSTOM)
     preset = PRESETS.get(name) if isinstance(name, str) else None
@@ -121,22 +121,22 @@ def _public_url(table: Table) -> str | None:
 
 
 def _check_headers(table: Table | None, rules: Rules, payload: Payload) -> None:
-    """Notes a mapping that would have the header kept that lets a delivery in."""
+    """Reports a mapping that reads the header with the signature, since headers that are read are also kept."""
     secret = (rules.signature.header or "").lower()
     if table is not None and any(name.lower() == secret for name in payload.headers()):
         table.report("", "reads the header of the signature, which is never kept")
 
 
 def _sent_secret(rules: Rules) -> str | None:
-    """Returns the field in which a provider sends the secret itself, which no message may keep."""
+    """Returns the field in which the provider sends the secret itself, if it does: no message may keep that."""
     return rules.signature.field[0] if rules.scheme == "token" and rules.signature.field else None
 
 
 class Declared(Provider):
-    """A provider by its declaration.
+    """A provider made from its declaration.
 
-    ``signing_key`` is a private key, in PEM, for samples of providers that sign with one. Making an instance raises
-    SecretUnusable for a secret that is none for the scheme.
+    ``signing_key`` is a private key, in PEM, to sign samples with where the provider signs with one. Making an instance
+    raises SecretUnusable for a secret that the scheme can't use.
     """
 
     def __init__(self, declaration: Declaration, secrets: Secrets, *, signing_key: str | None = None) -> None:
@@ -178,7 +178,7 @@ class Declared(Provider):
         return diagnose(self._scheme, delivery)
 
     def sample(self, message: Message, path: str | None = None) -> Sample:
-        """Makes a delivery of this message; CannotSign where the provider's private key would be needed."""
+        """Makes a delivery of this message; CannotSign when that would need the provider's private key."""
         example, headers = EXAMPLES.get(self.name), EXAMPLE_HEADERS.get(self.name, {})
         draft = draft_of(message, self.declaration.payload, path or address(self.name), example, headers)
         draft.private_key = self._signing_key

@@ -1,7 +1,7 @@
-"""Diagnosis of refused signatures, in one of a few words for the operator's log.
+"""Diagnosis of refused signatures: the result is one of a few hints for the operator's log.
 
-Each is found by trying what commonly goes wrong between a sender and a service and seeing whether it gives the
-signature that was claimed. Nothing of it reaches the caller.
+A hint is found by trying what commonly goes wrong between a sender and a service, and seeing whether that gives the
+claimed signature. The caller is told nothing of it.
 """
 
 import hmac
@@ -16,7 +16,7 @@ from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.signatures import from_base64, from_hex
 from webhook_service.providers.strict_json import loads
 
-LARGEST_BODY = 8 * 1024  # bytes; trying variants of a larger one costs more than the answer is worth
+LARGEST_BODY = 8 * 1024  # bytes; trying variants of a larger body costs more than the hint is worth
 
 
 class Hint(StrEnum):
@@ -41,7 +41,7 @@ Attempt = tuple[Hint, bytes, bytes]
 
 
 def body_attempts(keys: Iterable[bytes], raw: bytes, content: Callable[[bytes], bytes]) -> Iterator[Attempt]:
-    """Yields the usual mistakes of schemes that sign bodies; ``content`` makes the signed bytes from a body."""
+    """Yields attempts for the usual mistakes with signed bodies; ``content`` makes the signed bytes from a body."""
     keys = tuple(keys)
     for key in keys:
         yield Hint.SECRET_WITH_NEWLINE, key + b"\n", content(raw)
@@ -51,7 +51,7 @@ def body_attempts(keys: Iterable[bytes], raw: bytes, content: Callable[[bytes], 
 
 
 def first_match(attempts: Iterable[Attempt], claimed: Collection[bytes], algorithm: str = "sha256") -> Hint | None:
-    """The hint of the first attempt whose HMAC was claimed."""
+    """Returns the hint of the first attempt whose HMAC is among the claimed ones; None when there is none."""
     for hint, key, content in attempts:
         signature = hmac.digest(key, content, algorithm)
         if any(hmac.compare_digest(signature, claim) for claim in claimed):
@@ -88,5 +88,5 @@ def _other_bodies(raw: bytes) -> Iterator[tuple[Hint, bytes]]:
 def _serialize(value: object, *, spaced: bool, ascii_only: bool, escaped: bool) -> bytes:
     separators = (", ", ": ") if spaced else (",", ":")
     text = json.dumps(value, separators=separators, ensure_ascii=ascii_only)
-    # PHP, and so Meta, writes a slash with a backslash before it.
+    # PHP writes a slash with a backslash before it, and so does Meta.
     return (text.replace("/", "\\/") if escaped else text).encode()

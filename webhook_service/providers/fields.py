@@ -1,4 +1,4 @@
-"""Checks of the fields that have a column of their own, for any provider."""
+"""Checks of the fields that have columns of their own, for all providers."""
 
 from datetime import UTC, datetime
 
@@ -15,14 +15,14 @@ class FieldInvalid(Exception):
 
 
 def short_text(value: object, field: str, longest: int) -> str:
-    """A text of 1 to ``longest`` characters without NUL, which no database takes."""
+    """Returns a text of 1 to ``longest`` characters, without NUL, which databases don't take; else FieldInvalid."""
     if isinstance(value, str) and 0 < len(value) <= longest and "\x00" not in value:
         return value
     raise FieldInvalid(field)
 
 
 def long_text(value: object, field: str) -> str:
-    """A text of any length without NUL."""
+    """Returns a text of any length, without NUL; FieldInvalid for anything else."""
     if isinstance(value, str) and "\x00" not in value:
         return value
     raise FieldInvalid(field)
@@ -38,6 +38,6 @@ def unix_time(value: object, field: str) -> datetime:
 
 
 def phone_number(address: str) -> str:
-    """A phone number in the form that it has over all providers, ``+`` and digits; any other address as it is."""
+    """Returns a phone number in the form that is common to all providers, ``+`` and digits; other addresses as is."""
     digits = address.translate(_PUNCTUATION).removeprefix("+")
     return f"+{digits}" if digits.isascii() and digits.isdigit() else address

@@ -4,14 +4,14 @@ from urllib.parse import parse_qsl
 
 from webhook_service.domain.results import Reason
 
-_MOST_FIELDS = 1000  # providers send some dozens
+_MOST_FIELDS = 1000  # providers send a few dozen
 
 Form = dict[str, str | list[str]]
-"""A form's values by name; a list where a name stands more than once."""
+"""A form's values by name; a list where a name occurs more than once."""
 
 
 class FormInvalid(Exception):
-    """A body that is not a form that a provider would send."""
+    """A body is not a form, or not one that a provider would send."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)

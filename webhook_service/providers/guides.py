@@ -1,4 +1,4 @@
-"""What to enter at each provider, in the words of its own pages: docs/providers.md has their addresses."""
+"""Guides to setting up each provider, in the words of its own pages, whose addresses docs/providers.md has."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,7 +43,7 @@ _OTHER = Setup("The provider's webhook settings", "URL", {})
 
 
 def setup_of(provider: Provider) -> Setup:
-    """Returns what to enter at a provider."""
+    """Returns the guide to setting up a provider."""
     page = PAGES.get(provider.name)
     return _GUIDES.get(provider.name, _OTHER) if page is None else _setup_on(page)
 

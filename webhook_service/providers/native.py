@@ -1,4 +1,4 @@
-"""The service's own scheme: one message a delivery, signed with the hex HMAC-SHA256 of its bytes."""
+"""The service's own scheme: one message in each delivery, signed with the hex HMAC-SHA256 of its bytes."""
 
 import hmac
 import re
@@ -20,7 +20,7 @@ _SIGNATURE = re.compile(r"(?:sha256=)?([0-9a-f]{64})")
 
 
 def sign(secret: str, raw: bytes) -> str:
-    """The signature of a body: HMAC-SHA256 (RFC 2104) in lower-case hex."""
+    """Returns the signature of a body: HMAC-SHA256 (RFC 2104) in lower-case hex."""
     return hmac.digest(secret.encode(), raw, "sha256").hex()
 
 

@@ -1,4 +1,4 @@
-"""Presets: providers that are declared in files of the package, one a file in ``preset_data/``.
+"""Presets: providers that are declared in files of the package, each in a file of ``preset_data/``.
 
 Such a file has the tables of a source under ``[source]``, and what the documentation says of the provider.
 """
@@ -20,17 +20,17 @@ def _load() -> dict[str, Mapping[str, Any]]:
 _FILES = _load()
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType({name: file["source"] for name, file in _FILES.items()})
-"""The tables of each preset, by its name; a source lays its own over them."""
+"""The tables of each preset, by its name; a source's own tables are laid over them."""
 
 EXAMPLES: Mapping[str, Any] = MappingProxyType({name: json.loads(file["example"]) for name, file in _FILES.items()})
-"""A body as the provider sends it, of each preset."""
+"""An example of a body for each preset, as the provider sends it."""
 
 EXAMPLE_HEADERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {name: file.get("example_headers", {}) for name, file in _FILES.items()}
 )
-"""The headers that go with it and say something."""
+"""The headers of each preset's example that matter to the messages in it."""
 
 PAGES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {name: {key: value for key, value in file.items() if key != "source"} for name, file in _FILES.items()}
 )
-"""What the documentation says of each preset, by its name."""
+"""The content of each preset's page in the documentation, by the preset's name."""

@@ -1,4 +1,4 @@
-"""Routing: one address whose items belong to several sources."""
+"""Routing: assigns the items that come to one address to several sources."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from jmespath.exceptions import JMESPathError
 
 
 class Route:
-    """Tells the source of an item by a value in it.
+    """Finds the source of an item by a value in it.
 
-    ``by`` is a JMESPath (https://jmespath.org/specification.html) to that value, ``to`` names the source for each value
-    that is known. Raises ValueError for an expression that is none.
+    ``by`` is a JMESPath (https://jmespath.org/specification.html) to that value, ``to`` names the source for each known
+    value. Raises ValueError when ``by`` is not a JMESPath.
     """
 
     def __init__(self, by: str, to: Mapping[str, str]) -> None:
@@ -22,10 +22,10 @@ class Route:
         self._to = dict(to)
 
     def source_of(self, item: Any, otherwise: str) -> str:
-        """Returns the source that an item belongs to, ``otherwise`` when its value is unknown or missing."""
+        """Returns the source that an item belongs to, or ``otherwise`` when its value is unknown or missing."""
         try:
             value = self._find.search(item)
-        except JMESPathError:  # a function of the expression does not take what it found
+        except JMESPathError:  # a function in the expression can't take the value that was found
             return otherwise
         if isinstance(value, str):
             return self._to.get(value, otherwise)

@@ -1,4 +1,4 @@
-"""Comparing a claimed signature with those that a provider's secrets make."""
+"""Compares a claimed signature with those that a source's secrets make."""
 
 import base64
 import binascii
@@ -10,9 +10,9 @@ from webhook_service.domain.results import Reason
 
 
 def signing_secret(expected: Iterable[tuple[str, bytes]], claimed: Collection[bytes]) -> str:
-    """The label of the secret whose signature is among the claimed ones; SignatureInvalid when none is.
+    """Returns the label of the secret whose signature is among the claimed ones; SignatureInvalid when none is.
 
-    Every pair is compared, each in constant time, so that the time taken says nothing about which one matched.
+    Every pair is compared, each in constant time, so that the time taken does not tell which one matched.
     """
     matched = [label for label, signature in expected for claim in claimed if hmac.compare_digest(signature, claim)]
     if not matched:
@@ -21,12 +21,12 @@ def signing_secret(expected: Iterable[tuple[str, bytes]], claimed: Collection[by
 
 
 def header_bytes(value: str) -> bytes:
-    """A header's value as it was sent: WSGI (PEP 3333) hands bytes over as if they were Latin-1."""
+    """Returns a header's value as it was sent: WSGI (PEP 3333) hands bytes over as if they were Latin-1."""
     return value.encode("latin-1", "replace")
 
 
 def from_base64(text: str, length: int) -> bytes | None:
-    """Decodes a padded base64 text (RFC 4648, section 4) of exactly ``length`` bytes."""
+    """Decodes a padded base64 text (RFC 4648, section 4) of exactly ``length`` bytes; None for any other text."""
     if len(text) != 4 * -(-length // 3):
         return None
     try:
@@ -37,7 +37,7 @@ def from_base64(text: str, length: int) -> bytes | None:
 
 
 def from_hex(text: str, length: int) -> bytes | None:
-    """Decodes a hexadecimal text of exactly ``length`` bytes."""
+    """Decodes a hexadecimal text of exactly ``length`` bytes; None for any other text."""
     if len(text) != 2 * length:
         return None
     try:

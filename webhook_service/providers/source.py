@@ -22,18 +22,18 @@ class Source:
 
     @property
     def path(self) -> str:
-        """The path that its deliveries come to, below the service's base URL."""
+        """Returns the path that the source's deliveries come to, below the service's base URL."""
         return address(self.name)
 
     def verify(self, delivery: Delivery) -> str:
-        """Returns the label of the secret that signed the delivery; SignatureInvalid when no valid one did."""
+        """Returns the label of the secret that signed the delivery; SignatureInvalid when no valid secret did."""
         label = self.provider.verify(delivery)
         if self.provider.secrets.has_expired(label, delivery.received_at):
             raise SignatureInvalid(Reason.EXPIRED_SECRET)
         return label
 
     def sample(self, message: Message) -> Sample:
-        """Makes a delivery of this message as the source would send it."""
+        """Makes a delivery of this message, as the source would send it."""
         return self.provider.sample(message, self.path)
 
 
@@ -46,7 +46,7 @@ def sources_of_environment(
     options: Mapping[str, Mapping[str, str]],
     known: Iterable[type[Provider]] = PROVIDERS,
 ) -> dict[str, Source]:
-    """Makes a source of each provider that has secrets, named like it."""
+    """Makes a source of each provider that has secrets; it is named like the provider."""
     return {
         provider.name: Source(provider.name, provider(secrets[provider.name], options[provider.name]))
         for provider in known

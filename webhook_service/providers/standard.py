@@ -1,4 +1,4 @@
-"""Any sender of Standard Webhooks: the native payload or the specification's own, signed with an ID and a time.
+"""Senders of Standard Webhooks: the native payload or the specification's own, signed with an ID and a time.
 
 Specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -31,7 +31,7 @@ TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
 TOLERANCE = 300  # seconds between the sender's clock and ours, either way
 
-_SECRET_PREFIX = "whsec_"  # noqa: S105  # what secrets start with
+_SECRET_PREFIX = "whsec_"  # noqa: S105  # how secrets begin
 _SIGNATURES_EXAMINED = 16  # a rotation needs two
 _DIGEST_BYTES = 32
 _VERSION = "v1"  # symmetric; v1a is not HMAC
@@ -40,7 +40,7 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 def decode_secret(secret: str) -> bytes:
-    """The key that ``whsec_<base64>`` stands for; prefix and padding may be missing. ValueError when it is no key."""
+    """Returns the key in ``whsec_<base64>``; prefix and padding may be missing. ValueError when it is no key."""
     encoded = secret.removeprefix(_SECRET_PREFIX).rstrip("=")
     try:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
@@ -52,7 +52,7 @@ def decode_secret(secret: str) -> bytes:
 
 
 def sign(key: bytes, webhook_id: bytes, timestamp: bytes, raw: bytes) -> bytes:
-    """The HMAC-SHA256 of ``id.timestamp.body``."""
+    """Returns the HMAC-SHA256 of ``id.timestamp.body``."""
     return hmac.digest(key, signed_content(webhook_id, timestamp, raw), "sha256")
 
 
@@ -92,7 +92,7 @@ class Standard(Provider):
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
         content = signed_content(header_bytes(webhook_id), timestamp.encode(), delivery.raw)
         label = signing_secret(((label, hmac.digest(key, content, "sha256")) for label, key in self._keys), claimed)
-        # Only now: 'stale' is said of what is authentic, so that it means a replay or a wrong clock and nothing else.
+        # The time is checked last, so that 'stale' means a replay or a wrong clock and nothing else.
         if abs(_skew(timestamp, delivery.received_at)) > TOLERANCE:
             raise SignatureInvalid(Reason.STALE_TIMESTAMP)
         return label
@@ -148,7 +148,7 @@ class Standard(Provider):
 
 
 def _event(payload: dict[str, Any], delivery: Delivery, source: str | None) -> Message:
-    """Reads the payload that the specification recommends, ``{"type", "timestamp", "data"}``, which names nobody."""
+    """Reads the payload that the specification recommends, ``{"type", "timestamp", "data"}``; it has no addresses."""
     try:
         return Message(
             message_id=short_text(delivery.headers.get(ID_HEADER), ID_HEADER, MESSAGE_ID_MAX),
@@ -175,7 +175,7 @@ def _header(delivery: Delivery, name: str, missing: Reason) -> str:
 
 
 def _claimed_signatures(header: str, decode: Callable[[str, int], bytes | None] = from_base64) -> list[bytes]:
-    """The well-formed ``v1`` signatures among the first of a header; what else stands there is for others."""
+    """Returns the well-formed ``v1`` signatures among the first ones in a header; other versions are ignored."""
     claimed = []
     for part in header.split(" ", _SIGNATURES_EXAMINED)[:_SIGNATURES_EXAMINED]:
         version, _, signature = part.partition(",")
@@ -186,5 +186,5 @@ def _claimed_signatures(header: str, decode: Callable[[str, int], bytes | None] 
 
 
 def _skew(timestamp: str, received_at: datetime) -> int:
-    """Seconds by which the sender's clock is ahead of ours."""
+    """Returns the seconds by which the sender's clock is ahead of ours."""
     return int(timestamp) - int(received_at.timestamp())

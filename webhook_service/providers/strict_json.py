@@ -1,6 +1,6 @@
-"""JSON as RFC 8259 means it, with nothing left to a parser's taste.
+"""JSON as RFC 8259 defines it, with nothing left to a parser's discretion.
 
-Two readers of one body must never see two different messages, so what parsers disagree about is refused:
+Two readers of one body must never see two different messages, so everything that parsers disagree about is refused:
 duplicate names (RFC 8259, section 4), NaN and infinities, other encodings than UTF-8 (section 8.1), lone
 surrogates (section 8.2), and nesting or numbers beyond any sane size (section 9).
 """
@@ -16,7 +16,7 @@ from webhook_service.domain.results import Reason
 
 BODY = "body"
 MAX_DEPTH = 64
-"""Objects and arrays within each other: far more than any provider sends, far less than what ends in recursion."""
+"""The deepest nesting of objects and arrays: far more than any provider sends, far from the limit on recursion."""
 
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 
@@ -26,7 +26,7 @@ _NAME_SHOWN = 64  # characters
 
 
 class _NotStrict(ValueError):
-    """A text that some parser would take and this one does not; the message ends a sentence that tells the sender."""
+    """A text that some parser would accept and this one refuses; the message ends the sentence that the sender sees."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ _decoder = json.JSONDecoder(
 
 
 def loads(raw: bytes) -> Any:
-    """The value that ``raw`` holds; PayloadInvalid, which says why, when it is not exactly one strict JSON text."""
+    """Returns the value in ``raw``; PayloadInvalid, which says why, when that is not exactly one strict JSON text."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -90,7 +90,7 @@ def _decode(text: str) -> Any:
 
 
 def loads_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object that ``raw`` holds; PayloadInvalid when it holds anything else."""
+    """Returns the JSON object in ``raw``; PayloadInvalid for anything else."""
     value = loads(raw)
     if not isinstance(value, dict):
         raise PayloadInvalid(Reason.NOT_AN_OBJECT, {BODY: ["Not a JSON object."]})
@@ -98,7 +98,7 @@ def loads_object(raw: bytes) -> dict[str, Any]:
 
 
 def _refuse_deep_nesting(value: Any) -> None:
-    # What is read here is written again elsewhere, by encoders that recurse on a fuller stack than this one.
+    # What is read here is written again elsewhere, by encoders that recurse with less of the stack left than here.
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [inner for outer in level for inner in _contents(outer)]

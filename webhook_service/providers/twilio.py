@@ -1,4 +1,4 @@
-"""Twilio Programmable Messaging: one incoming message, or one status of an outgoing one, a delivery.
+"""Twilio Programmable Messaging: each delivery is one incoming message, or one status of an outgoing one.
 
 Signature: https://www.twilio.com/docs/usage/webhooks/webhooks-security
 Parameters: https://www.twilio.com/docs/messaging/guides/webhook-request
@@ -41,7 +41,7 @@ _MEDIA = ("image", "audio", "video")
 
 
 def sign(token: str, url: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """The HMAC-SHA1 of a URL and the form's fields, sorted by name and value, each once."""
+    """Returns the HMAC-SHA1 of a URL and the form's fields, sorted by name and value, each once."""
     signed = url + "".join(name + value for name, value in sorted(set(fields)))
     return hmac.digest(token.encode(), signed.encode("utf-8", "surrogatepass"), "sha1")
 
@@ -162,14 +162,14 @@ def _receipt(form: Form, received_at: datetime, source: str | None) -> Receipt:
 
 
 def _address(form: Form, field: str) -> tuple[str | None, str]:
-    """An address as (channel, number), so that a person has one number over all channels; no channel for any other."""
+    """Returns an address as (channel, number), so that a number is the same in all channels; None if it names none."""
     address = short_text(form.get(field), field, ADDRESS_MAX)
     split = _CHANNEL_AND_NUMBER.fullmatch(address)
     return (split[1], split[2]) if split else (None, address)
 
 
 def _type(form: Form) -> str:
-    """The type that Twilio names, or else that of the first medium, in the words of WhatsApp."""
+    """Returns the type that Twilio names, or else that of the first medium, in WhatsApp's words."""
     if form.get("MessageType"):
         return short_text(form["MessageType"], "MessageType", WORD_MAX)
     if form.get("NumMedia", "0") == "0":
@@ -179,7 +179,7 @@ def _type(form: Form) -> str:
 
 
 def _extra(form: Form, *columns: str) -> dict[str, Any]:
-    """Collects the fields without a column, and the channel that was cut off an address."""
+    """Returns the fields that have no column, and the channel that was cut off the address."""
     rest = {name: value for name, value in form.items() if name not in columns}
     channel = _address(form, "To")[0]
     return {**rest, "channel": channel} if channel else rest
@@ -196,7 +196,7 @@ def _claimed_signature(delivery: Delivery) -> bytes:
 
 
 def _signed_fields(delivery: Delivery) -> list[tuple[str, str]]:
-    """The fields that the signature covers: none of a JSON body, of which the signed URL holds the hash."""
+    """Returns the fields that the signature covers: none for a JSON body, whose hash is in the signed URL."""
     claimed_hash = _BODY_HASH.search(delivery.target)
     if claimed_hash and (delivery.headers.get("Content-Type") or "").startswith("application/json"):
         if not hmac.compare_digest(hashlib.sha256(delivery.raw).hexdigest(), claimed_hash[1].lower()):

@@ -1,4 +1,4 @@
-"""The URLs that a sender may have signed, of which a service behind a proxy knows only what it is told."""
+"""URLs that a sender may have signed: behind a proxy, the service knows its own URL only by its settings."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _HOST_MAX = 255  # characters
 
 
 def is_base_url(url: str) -> bool:
-    """Tells whether a text is a URL that others can be made of by adding a path."""
+    """Tells whether a text is a URL to which a path can be added."""
     try:
         parts = urlsplit(url)
         port_is_sane = parts.port != 0
@@ -25,7 +25,7 @@ def is_base_url(url: str) -> bool:
 
 
 def with_and_without_port(base_url: str) -> tuple[str, str]:
-    """A base URL in the two forms of which Twilio may have signed either, without a slash at its end.
+    """Returns a base URL with and without a port, either of which Twilio may have signed; neither ends in a slash.
 
     https://github.com/twilio/twilio-python/blob/main/twilio/request_validator.py tries the same two.
     """
@@ -36,7 +36,7 @@ def with_and_without_port(base_url: str) -> tuple[str, str]:
 
 
 def other_urls(public_url: str, delivery: Delivery) -> Iterator[str]:
-    """URLs that the delivery may have been sent to if PUBLIC_URL is not what is set at Twilio."""
+    """Yields URLs that the delivery may have been sent to, if ``public_url`` is not what is set at the provider."""
     parts = urlsplit(public_url.rstrip("/"))
     hosts = {parts.netloc, delivery.headers.get("Host"), delivery.headers.get("X-Forwarded-Host")}
     path, question_mark, query = delivery.target.partition("?")

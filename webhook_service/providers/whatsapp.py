@@ -38,7 +38,7 @@ _SENDER_FIELDS = ("from", "from_user_id")
 _RECIPIENT_FIELDS = ("recipient_participant_id", "recipient_id", "recipient_user_id")
 _CONTACT_FIELDS = ("wa_id", "user_id")
 
-# Where the words of a message stand, by its type; of an interactive one they are the title of what was chosen.
+# The field with the words of a message, by its type; for an interactive one they are the title of what was chosen.
 _TEXT_FIELDS = {
     "text": "body",
     "image": "caption",
@@ -51,7 +51,7 @@ _TEXT_FIELDS = {
 
 
 def sign(secret: str, raw: bytes) -> bytes:
-    """The HMAC-SHA256 of a body with the app secret."""
+    """Returns the HMAC-SHA256 of a body with the app secret."""
     return hmac.digest(secret.encode(), raw, "sha256")
 
 
@@ -103,7 +103,7 @@ class WhatsApp(Provider):
 
 
 class _Reading:
-    """One pass over a payload: everything in it ends in a message, in a receipt, or is named as unreadable."""
+    """One pass over a payload: everything in it becomes a message or a receipt, or is named as unreadable."""
 
     def __init__(self, received_at: datetime, source_of: Callable[[dict[str, Any]], str | None]) -> None:
         self._received_at = received_at
@@ -160,7 +160,7 @@ class _Reading:
     def _objects(
         self, parent: dict[str, Any], name: str, at: str = "", *, optional: bool = False
     ) -> list[tuple[str, dict[str, Any]]]:
-        """The objects of a list with their paths; what is no list or no object, or empty but needed, is reported."""
+        """Returns the objects in a list with their paths; reports what is no list or no object, or empty but needed."""
         where = f"{at}.{name}" if at else name
         items = parent.get(name, [] if optional else None)
         if not isinstance(items, list):
@@ -188,7 +188,7 @@ class _Reading:
 
 
 class _Contacts:
-    """The contacts of a change, of which each belongs to the items that name it."""
+    """The contacts of a change; each belongs to the items that name it."""
 
     def __init__(self, contacts: list[tuple[str, dict[str, Any]]]) -> None:
         self._contacts = contacts
@@ -201,9 +201,10 @@ class _Contacts:
         self._claimed: set[int] = set()
 
     def add_to(self, around: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
-        """Adds the contact of an item, if it has one, to what is around the item.
+        """Adds the contact of an item, if it has one, to the fields around the item.
 
-        That is the contact whose ID it names, or else the only one: a person's WhatsApp ID may differ from the number.
+        That is the contact whose ID the item names, or else the only one: a person's WhatsApp ID may differ from the
+        number.
         """
         ids = (item.get(name) for name in (*_SENDER_FIELDS, *_RECIPIENT_FIELDS))
         only = 0 if len(self._contacts) == 1 else None
@@ -214,7 +215,7 @@ class _Contacts:
         return {**around, "contact": self._contacts[index][1]}
 
     def unclaimed(self) -> list[str]:
-        """The paths of the contacts that no item named."""
+        """Returns the paths of the contacts that no item named."""
         return [where for index, (where, _) in enumerate(self._contacts) if index not in self._claimed]
 
 
@@ -265,7 +266,7 @@ def _business_number(value: dict[str, Any]) -> str:
 
 
 def _text(kind: str, message: dict[str, Any]) -> str | None:
-    """The words of a message: its body, caption, title or emoji; None where it has none."""
+    """Returns the words of a message: its body, caption, title or emoji; None when it has none."""
     if kind == "interactive":
         chosen = _member(message, kind)
         reply = short_text(chosen.get("type"), "interactive.type", WORD_MAX)
@@ -287,7 +288,7 @@ def _member(parent: dict[str, Any], name: str, path: str | None = None) -> dict[
 
 
 def _error(status: dict[str, Any]) -> str | None:
-    """The provider's errors as ``code: title``, such as ``131026: Message undeliverable``."""
+    """Returns the provider's errors as ``code: title``, such as ``131026: Message undeliverable``."""
     errors = status.get("errors", [])
     if not isinstance(errors, list) or not all(isinstance(error, dict) for error in errors):
         raise FieldInvalid("errors")
@@ -306,13 +307,13 @@ def _first_given(item: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _rest(level: str, parent: dict[str, Any], *known: str) -> dict[str, Any]:
-    """Returns the unknown fields of a level of the payload, under the level's name."""
+    """Returns the fields of a level of the payload that are not among ``known``, under the level's name."""
     rest = {name: value for name, value in parent.items() if name not in known}
     return {level: rest} if rest else {}
 
 
 def _extra(item: dict[str, Any], columns: set[str], around: dict[str, Any]) -> dict[str, Any]:
-    """Joins the fields of an item that have no column with what was around it; no name may be in both."""
+    """Joins the fields of an item that have no column with those around it; no name may be in both."""
     rest = {name: value for name, value in item.items() if name not in columns}
     if taken := rest.keys() & around.keys():
         raise FieldInvalid(min(taken))

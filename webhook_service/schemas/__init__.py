@@ -1,4 +1,4 @@
-"""JSON and query strings to domain values and back, one file a subject.
+"""Converts JSON and query strings to domain values and back, one file for each subject.
 
-Limits stand in ``limits``, formats in ``formats``.
+Limits are in ``domain.limits``, formats in ``domain.formats``.
 """

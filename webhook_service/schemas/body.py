@@ -18,14 +18,14 @@ class BodyInvalid(Exception):
 
 
 class BodySchema(Schema):
-    """The body of a call; a field that it does not have is refused, so that a misspelt one is not left out."""
+    """The body of a call; an unknown field is refused, so that a misspelt one is not ignored."""
 
     class Meta:
         unknown = RAISE
 
 
 def load_body(schema: Schema, raw: bytes) -> dict[str, Any]:
-    """Loads a body by a schema; none is an empty object. BodyInvalid when something is wrong with it."""
+    """Loads a body by a schema; no body counts as an empty object. BodyInvalid when something is wrong with it."""
     try:
         content = orjson.loads(raw) if raw else {}
     except ValueError:
@@ -40,7 +40,7 @@ def load_body(schema: Schema, raw: bytes) -> dict[str, Any]:
 
 
 def _flat(errors: Mapping[str, Any], prefix: str = "") -> dict[str, list[str]]:
-    """Names fields of inner objects by their path, as errors everywhere are lists by field."""
+    """Flattens errors: fields of inner objects are named by their path, as errors are lists by field everywhere."""
     flat: dict[str, list[str]] = {}
     for name, found in errors.items():
         if isinstance(found, Mapping):

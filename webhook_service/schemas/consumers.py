@@ -1,4 +1,4 @@
-"""Consumers and leases: the bodies and queries of their calls, and both as JSON."""
+"""Consumers and leases: the bodies and queries of their calls, and their JSON."""
 
 import re
 from collections.abc import Callable
@@ -44,7 +44,7 @@ _lease_seconds = validate.Range(1, LEASE_SECONDS_MAX)
 
 
 class FilterSchema(BodySchema):
-    """Which messages a consumer gets; without a field, any."""
+    """The filter of the messages that a consumer gets; a field that is missing allows any value."""
 
     sender = fields.String(data_key="from", validate=no_nul, metadata={"example": "+4915112345678"})
     recipient = fields.String(data_key="to", validate=no_nul, metadata={"example": "+4930123456"})
@@ -54,7 +54,7 @@ class FilterSchema(BodySchema):
 
 
 class StartSchema(BodySchema):
-    """A place in the feed: one of the three."""
+    """A place in the feed, given by exactly one of the three fields."""
 
     to = fields.Enum(Edge, by_value=True, metadata={"description": "The beginning of the feed, or its end now."})
     since = Timestamp(
@@ -165,7 +165,7 @@ class ExtendSchema(TokenSchema):
 
 @dataclass(frozen=True, slots=True)
 class LeaseQuery:
-    """A request for at most ``limit`` messages, for so many ``seconds``.
+    """A request to lease at most ``limit`` messages for ``seconds``.
 
     It may ``wait`` for so many seconds until there are any.
     """
@@ -180,26 +180,26 @@ ACK, NACK, EXTEND = AckSchema(), NackSchema(), ExtendSchema()
 
 
 def check_name(name: str) -> None:
-    """Refuses a name that no consumer may have; BodyInvalid."""
+    """Raises BodyInvalid for a name that no consumer may have."""
     if not _NAME.fullmatch(name):
         raise BodyInvalid({"name": [_BAD_NAME]})
 
 
 def load_consumer(raw: bytes) -> tuple[ConsumerOptions, Start]:
-    """Loads the options of a consumer, and where it begins if it is new; BodyInvalid when something is wrong."""
+    """Loads the options of a consumer, and its start if it is new; BodyInvalid when something is wrong."""
     loaded = load_body(_consumer_body, raw)
     options = ConsumerOptions(FeedFilter(**loaded["filter"]), loaded["max_leases"], loaded["max_attempts"])
     return options, BEGINNING if loaded["start"] is None else _only_value(loaded["start"])
 
 
 def load_start(raw: bytes) -> Start:
-    """Loads a place in the feed; BodyInvalid when it is none."""
+    """Loads a place in the feed; BodyInvalid when something is wrong."""
     return _only_value(load_body(_start, raw))
 
 
 def _only_value(loaded: dict[str, Any]) -> Start:
     (start,) = loaded.values()
-    assert isinstance(start, Edge | datetime | str)  # noqa: S101  # by the schema
+    assert isinstance(start, Edge | datetime | str)  # noqa: S101  # the schema makes sure
     return start
 
 

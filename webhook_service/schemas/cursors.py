@@ -1,9 +1,9 @@
 """Cursors: places in a list, as opaque text.
 
 A cursor is the base64url form (RFC 4648, section 5, without padding) of a short digest and of the place as compact
-JSON. The digest is over the place and the list that it is a place in, so that a cursor from a list with other filters
-is refused instead of giving a page that nobody asked for. It keeps no secret and needs none, since a place in a list
-opens nothing that the list itself does not; anyone can compute it, so the place is checked as any input is.
+JSON. The digest is over the place and the list that it belongs to, so that a cursor from a list with other filters is
+refused instead of giving a page that nobody asked for. The digest involves no secret and needs none, since a place in a
+list reveals nothing that the list itself does not; anyone can compute it, so the place is checked like any input.
 """
 
 from abc import ABC, abstractmethod
@@ -18,17 +18,17 @@ from webhook_service.domain.limits import MESSAGE_ID_MAX, ROW_ID_MAX
 from webhook_service.domain.messages import Position
 from webhook_service.domain.paging import Page
 
-DIGEST_SIZE = 8  # bytes: a cursor of another list passes for one of this once in 2**64
+DIGEST_SIZE = 8  # bytes: a cursor of another list passes for one of this list once in 2**64
 
 Place = TypeVar("Place")
 
 
 class CursorInvalid(Exception):
-    """A text is not a cursor of this list."""
+    """The text is not a cursor of this list."""
 
 
 class Cursors(ABC, Generic[Place]):
-    """Cursors of one list, which ``scope`` identifies by its name, order and filters."""
+    """The cursors of one list, which ``scope`` identifies by its name, order and filters."""
 
     def __init__(self, *scope: str | None) -> None:
         self._scope = orjson.dumps(scope)
@@ -64,7 +64,7 @@ class Cursors(ABC, Generic[Place]):
 
 
 class RowCursors(Cursors[int]):
-    """Cursors of a list in stored order. A place is the id of a row; 0 is before the first."""
+    """The cursors of a list in stored order. A place is the id of a row; 0 is before the first."""
 
     def _pack(self, place: int) -> list[str | int]:
         return [place]
@@ -77,7 +77,7 @@ class RowCursors(Cursors[int]):
 
 
 class PositionCursors(Cursors[Position]):
-    """Cursors of a list of messages in the order of their time."""
+    """The cursors of a list of messages in the order of their time."""
 
     def _pack(self, place: Position) -> list[str | int]:
         return [format_timestamp(place.ts), place.message_id]

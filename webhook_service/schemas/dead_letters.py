@@ -1,4 +1,4 @@
-"""Dead letters: the queries of their calls, their cursors, and one as JSON."""
+"""Dead letters: the queries of their calls, their cursors, and a dead letter as JSON."""
 
 from dataclasses import dataclass
 from typing import Any

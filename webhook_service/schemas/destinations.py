@@ -7,7 +7,7 @@ from webhook_service.domain.destinations import DestinationStatus, Target
 from webhook_service.schemas.feed import FEED_CURSORS
 
 NEW = "new"
-"""What the state of a destination is that no forwarder knows yet."""
+"""The state that is shown for a destination that no forwarder knows yet."""
 
 
 def present_destination(status: DestinationStatus) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Exports: the query that asks for one, and the messages that are imported from one."""
+"""Exports: the query for one, and the messages in one, as an import reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class ExportQuerySchema(MessageQuerySchema):
 
 @dataclass(frozen=True, slots=True)
 class ExportQuery:
-    """A request for an export: of the messages that pass ``filter``, after a place, in a format."""
+    """A request for an export of the messages that pass ``filter`` and come after a place, in a format."""
 
     filter: MessageFilter
     format: str
@@ -41,8 +41,8 @@ class ExportQuery:
 class ExportedMessageSchema(Schema):
     """A message in an export's NDJSON, as an import reads it.
 
-    An ID or a number may be longer than a delivery's, as those of the FastAPI original are; where the database has no
-    room for it, the database says so.
+    An ID or a number may be longer than in a delivery, as in those of the FastAPI original; if it is too long for the
+    database, the database refuses it.
     """
 
     message_id = fields.String(required=True, validate=[validate.Length(min=1), no_nul])
@@ -67,7 +67,7 @@ def load_export_query(query_string: bytes) -> ExportQuery:
 
 
 def load_export_parameters(parameters: Mapping[str, str]) -> ExportQuery:
-    """Loads parameters by name, as ``load_export_query`` does those of a query string."""
+    """Loads parameters by name, as ``load_export_query`` loads those of a query string."""
     loaded = load_parameters(_export_query, parameters)
     format_, cursor = loaded.pop("format"), loaded.pop("cursor")
     wanted = MessageFilter(**loaded)

@@ -24,7 +24,7 @@ class ExportFormat(StrEnum):
 
     @property
     def content_type(self) -> str:
-        """The media type (RFC 4180 for CSV; none is registered for NDJSON)."""
+        """Returns the media type (RFC 4180 for CSV; none is registered for NDJSON)."""
         return "text/csv; charset=utf-8; header=present" if self is ExportFormat.CSV else "application/x-ndjson"
 
     @property
@@ -33,12 +33,12 @@ class ExportFormat(StrEnum):
         return _csv([CSV_HEADER]) if self is ExportFormat.CSV else b""
 
     def lines(self, messages: Sequence[StoredMessage]) -> bytes:
-        """Encodes messages, each with its line's end."""
+        """Encodes messages as lines, each with its end."""
         return _ENCODERS[self](messages)
 
 
 def defuse(cell: str | None) -> str | None:
-    """Prefixes a cell that a spreadsheet would take for a formula; phone numbers are harmless and stay as they are."""
+    """Prefixes a cell that a spreadsheet would take for a formula; phone numbers are harmless and stay unchanged."""
     if cell is None or not cell.startswith(_BEGINS_A_FORMULA) or (cell[0] == "+" and cell[1:].isdecimal()):
         return cell
     return _DEFUSED + cell

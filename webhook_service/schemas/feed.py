@@ -1,4 +1,4 @@
-"""The feed: its query and its places."""
+"""The feed: its query and its cursors."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,8 +74,8 @@ class FeedQuerySchema(Schema):
 class FeedQuery:
     """A request for at most ``limit`` messages stored after the one with the id ``after``; 0 is before the first.
 
-    It begins at ``start`` instead, where that is given.
-    With ``source``, only for those of it. It may ``wait`` for so many seconds until there is one.
+    If ``start`` is given, it begins there instead. With ``source``, only that source's messages are wanted. It may
+    ``wait`` for so many seconds until there is a message.
     """
 
     after: int

@@ -16,7 +16,7 @@ phone_number = validate.Regexp(PHONE_NUMBER, error="Not an E.164 number: a plus 
 
 
 def no_nul(text: str) -> None:
-    """Refuses NUL, which no database takes in a text."""
+    """Refuses NUL, which databases don't take in a text."""
     if "\x00" in text:
         raise ValidationError("Must not contain NUL.")
 
@@ -31,7 +31,7 @@ class AsciiInteger(fields.Field[int]):
 
 
 class Timestamp(fields.Field[datetime]):
-    """An ISO 8601 string with a zone, read to an aware datetime in UTC; fractions are cut at microseconds."""
+    """An ISO 8601 string with a zone, read as an aware datetime in UTC; fractions are cut at microseconds."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:  # noqa: ARG002
         try:
@@ -41,6 +41,6 @@ class Timestamp(fields.Field[datetime]):
 
 
 def errors_by_field(invalid: ValidationError) -> dict[str, list[str]]:
-    """Lists what a schema found wrong, by the name of the field."""
+    """Returns what a schema found wrong, by the name of the field."""
     assert isinstance(invalid.messages, dict)  # noqa: S101  # a schema's messages are by field
     return invalid.messages

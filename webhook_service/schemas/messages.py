@@ -13,7 +13,7 @@ from webhook_service.schemas.cursors import PositionCursors
 from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
 from webhook_service.schemas.query import PageSchema, QueryInvalid, load_parameters, read_cursor, read_query_string
 
-FIRST_CURSOR = "*"  # the first page, without its total
+FIRST_CURSOR = "*"  # asks for the first page, without the total
 OFFSET_MAX = ROW_ID_MAX - PAGE_MAX
 
 
@@ -73,7 +73,7 @@ def load_message_query(query_string: bytes) -> MessageQuery:
 
 
 def load_message_parameters(parameters: Mapping[str, str]) -> MessageQuery:
-    """Loads parameters by name, as ``load_message_query`` does those of a query string."""
+    """Loads parameters by name, as ``load_message_query`` loads those of a query string."""
     loaded = load_parameters(_message_query, parameters)
     limit, offset, order, cursor = (loaded.pop(name) for name in ("limit", "offset", "order", "cursor"))
     wanted = MessageFilter(**loaded)
@@ -101,7 +101,7 @@ def message_cursors(wanted: MessageFilter, order: Order) -> PositionCursors:
 
 
 def present_message(message: StoredMessage) -> dict[str, Any]:
-    """Converts a message to its JSON object, for ``encode_json``; ``extra`` and ``test`` stand only where there are."""
+    """Converts a message to its JSON object, for ``encode_json``; ``extra`` and ``test`` are there only if set."""
     presented: dict[str, Any] = {
         "message_id": message.message_id,
         "from": message.sender,

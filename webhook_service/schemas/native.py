@@ -28,7 +28,7 @@ _NATIVE_NAMES = frozenset(field.data_key or name for name, field in _native_payl
 
 
 def load_native_payload(payload: dict[str, Any]) -> dict[str, Any]:
-    """Loads a native payload to the fields of a Message by name; PayloadInvalid when one is bad."""
+    """Loads a native payload as the fields of a Message, by name; PayloadInvalid when one is bad."""
     try:
         loaded: dict[str, Any] = _at_a_glance(payload) or _native_payload.load(payload)
     except ValidationError as invalid:
@@ -52,7 +52,8 @@ def dump_native_payload(message: Message) -> bytes:
 def _at_a_glance(payload: dict[str, Any]) -> dict[str, Any] | None:
     """Loads a valid payload as the schema does; None for an invalid one, whose errors only the schema reports.
 
-    Every native delivery passes here, and the schema takes five times as long: docs/performance.md has the figures.
+    Every native delivery comes through here, and the schema takes five times as long: docs/performance.md has the
+    figures.
     """
     try:
         message_id, text = payload["message_id"], payload.get("text")

@@ -23,7 +23,7 @@ class QuarantineQuerySchema(PageSchema):
 class QuarantineQuery:
     """A request for at most ``limit`` entries after the one with the id ``after``; 0 is before the first.
 
-    With ``reason``, only those that were not understood for it; with ``source``, only those that came to it.
+    With ``reason``, only those that are kept for that reason; with ``source``, only those that came to it.
     """
 
     after: int
@@ -51,14 +51,14 @@ def load_quarantine_query(query_string: bytes) -> QuarantineQuery:
 
 
 def quarantine_cursors(reason: str | None, source: str | None = None) -> RowCursors:
-    """Returns the cursors of the list of quarantined deliveries, or of those of a reason or of a source."""
+    """Returns the cursors of the list of quarantined deliveries, or of those with a reason or of a source."""
     if source is not None:
         return RowCursors("quarantine", reason, source)
     return RowCursors("quarantine") if reason is None else RowCursors("quarantine", reason)
 
 
 def load_replay_query(query_string: bytes) -> bool:
-    """Loads whether messages in conflict are to be stored under IDs of their own; QueryInvalid for anything else."""
+    """Returns whether messages in conflict are to be stored under IDs of their own; QueryInvalid for a bad query."""
     rename: bool = load_query(_replay_query, query_string)["rename"]
     return rename
 
@@ -79,7 +79,7 @@ def present_quarantined(summary: QuarantineSummary) -> dict[str, Any]:
 
 
 def present_quarantined_whole(entry: QuarantineEntry) -> dict[str, Any]:
-    """Converts a whole quarantined delivery to its JSON object; ``body`` is null where it is not UTF-8."""
+    """Converts a whole quarantined delivery to its JSON object; ``body`` is null if it is not UTF-8."""
     raw = entry.delivery.raw
     try:
         body = raw.decode()

@@ -1,4 +1,4 @@
-"""Query strings and the parameters that several lists share."""
+"""Query strings, and the parameters that several lists share."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -12,7 +12,7 @@ from webhook_service.domain.spelling import nearest
 from webhook_service.schemas.cursors import CursorInvalid, Cursors
 from webhook_service.schemas.fields import AsciiInteger, errors_by_field
 
-# A raw plus in these is a phone number's or a time zone's, hardly ever an encoded space.
+# A raw plus in these belongs to a phone number or a time zone, and is hardly ever an encoded space.
 _PLUS_IS_PLUS = frozenset({"from", "to", "since", "until"})
 EMPTY_IS_ABSENT = frozenset(
     {
@@ -21,7 +21,7 @@ EMPTY_IS_ABSENT = frozenset(
     }
 )
 
-_MOST_UNKNOWN = 10  # parameters reported: each is compared with all that are known
+_MOST_UNKNOWN = 10  # unknown parameters that are reported: each is compared with all known ones
 
 Place = TypeVar("Place")
 
@@ -56,7 +56,7 @@ def load_query(schema: Schema, query_string: bytes) -> dict[str, Any]:
 
 
 def load_parameters(schema: Schema, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Loads parameters by name, as ``load_query`` does those of a query string."""
+    """Loads parameters by name, as ``load_query`` loads those of a query string."""
     unknown = _unknown_parameters(parameters, {field.data_key or name for name, field in schema.fields.items()})
     try:
         loaded: dict[str, Any] = schema.load(parameters)
@@ -68,12 +68,12 @@ def load_parameters(schema: Schema, parameters: Mapping[str, str]) -> dict[str, 
 
 
 def refuse_parameters(query_string: bytes) -> None:
-    """Refuses any parameter, for a call that takes none; QueryInvalid names it."""
+    """Refuses every parameter, for a call that takes none; QueryInvalid names them."""
     load_query(_no_parameters, query_string)
 
 
 def _unknown_parameters(parameters: Iterable[str], known: set[str]) -> dict[str, list[str]]:
-    """Says of each parameter that is not known which one may be meant: a misspelt filter must not be left out."""
+    """Reports unknown parameters, with those that may be meant: a misspelt filter must not be ignored."""
     unknown = islice((name for name in parameters if name not in known), _MOST_UNKNOWN)
     return {name: [_advice(name, sorted(known))] for name in unknown}
 
@@ -88,7 +88,7 @@ def _advice(unknown: str, known: list[str]) -> str:
 
 
 def read_query_string(query_string: bytes) -> dict[str, str]:
-    """Reads the parameters of a query string, the last of each name; QueryInvalid when one is not UTF-8."""
+    """Reads the parameters of a query string, the last one of each name; QueryInvalid when one is not UTF-8."""
     parameters: dict[str, str] = {}
     for pair in query_string.split(b"&"):
         name = pair.partition(b"=")[0].decode("latin-1")

@@ -45,7 +45,7 @@ def receipt_cursors(wanted: ReceiptFilter) -> RowCursors:
 
 
 def present_receipt(receipt: StoredReceipt) -> dict[str, Any]:
-    """Converts a receipt to its JSON object, for ``encode_json``; ``error`` and ``extra`` only where there is one."""
+    """Converts a receipt to its JSON object, for ``encode_json``; ``error`` and ``extra`` only if there are any."""
     presented: dict[str, Any] = {
         "message_id": receipt.message_id,
         "status": receipt.status,

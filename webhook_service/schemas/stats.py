@@ -59,14 +59,13 @@ _timeline_query = TimelineQuerySchema(unknown=EXCLUDE)
 def load_timeline_query(query_string: bytes, now: datetime) -> TimelineQuery:
     """Loads a query string; QueryInvalid when a parameter is bad.
 
-    ``until`` is now unless given. ``since`` is 24 hours before it by the hour, 30 days before it by the day, unless
-    given.
+    Unless given, ``until`` is now, and ``since`` is 24 hours before it by the hour, 30 days before it by the day.
     """
     return load_timeline_parameters(read_query_string(query_string), now)
 
 
 def load_timeline_parameters(parameters: Mapping[str, str], now: datetime) -> TimelineQuery:
-    """Loads parameters by name, as ``load_timeline_query`` does those of a query string."""
+    """Loads parameters by name, as ``load_timeline_query`` loads those of a query string."""
     loaded = load_parameters(_timeline_query, parameters)
     interval: Interval = loaded["interval"]
     until: datetime = loaded["until"] or now
@@ -84,7 +83,7 @@ def _intervals_before(until: datetime, interval: Interval) -> datetime:
 
 
 def present_stats(stats: Stats) -> dict[str, Any]:
-    """Converts the totals of the store to their JSON object, for ``encode_json``; times are null while it is empty."""
+    """Converts the totals of the store to their JSON object, for ``encode_json``; an empty store has null times."""
     return {
         "total_messages": stats.total_messages,
         "senders_count": stats.senders_count,

@@ -1,1 +1,1 @@
-"""Serving with gunicorn: the worker that takes deliveries in by the round, and its connections."""
+"""Serving with gunicorn: the worker that takes in deliveries in rounds, and its connections."""

@@ -12,24 +12,24 @@ from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
 from webhook_service.serving.framing import MAX_WHOLE, Arrived, Kind
 
-MAX_TRANSFER = 60.0  # seconds that a request may take to arrive, if it is small enough to wait for
-MAX_QUEUED = 10.0  # seconds that a longer one may wait for a thread
-MAX_DELAY = 10.0  # seconds that a longer one may take beyond those of LEAST_RATE
+MAX_TRANSFER = 60.0  # seconds in which a request has to arrive, if it is small enough to wait for
+MAX_QUEUED = 10.0  # seconds that a longer request may wait for a thread
+MAX_DELAY = 10.0  # seconds that a longer request may take on top of those that LEAST_RATE gives it
 LEAST_RATE = 64 * 1024  # bytes a second
-LINGER = 2.0  # seconds in which a client may take its last answer before the connection is closed for good
-# Bytes that are read and thrown away meanwhile: many clients look at their answer only when they have sent all.
+LINGER = 2.0  # seconds that a client has to read its last answer before the connection is closed for good
+# Bytes that are read and discarded meanwhile: many clients look at their answer only once they have sent everything.
 MAX_DRAINED = 8 * 2**20
 
 
 class State(Enum):
-    """What a connection does."""
+    """The state of a connection."""
 
-    READING = auto()  # it waits for a request
-    BUSY = auto()  # its request is in a round or in the pool
-    QUEUED = auto()  # its request, or the answer, is long, and it waits for a thread of the pool
-    LONG = auto()  # its request is in the pool, where the rest of it is read, or a long answer sent
+    READING = auto()  # waiting for a request
+    BUSY = auto()  # its request is in a round or in the pool of threads
+    QUEUED = auto()  # its request or the answer is long, and waits for a thread of the pool
+    LONG = auto()  # a thread of the pool reads the rest of its long request, or sends a long answer
     HELD = auto()  # its answer is held back
-    LINGERING = auto()  # its last answer is sent, and it waits for the client to close
+    LINGERING = auto()  # its last answer is sent, and the client is to close it
     CLOSED = auto()
 
 
@@ -41,7 +41,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.parser = get_parser(cfg, sock, client)
         self.initialized = True
         self.arrived = Arrived()
-        self.arrived_at = 0.0  # of perf_counter, when the request was whole
+        self.arrived_at = 0.0  # when the request was whole, by perf_counter
         self.state = State.READING
         self.is_watched = False
         self.has_been_used = False
@@ -49,11 +49,11 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.waits_since = monotonic()
         self.deadline = self.waits_since + self._keepalive
         self._drained = 0
-        self.refusal: HTTPStatus | None = None  # which it is answered with, whatever has arrived
-        self.held: Any = None  # what serving.waiting knows of a request whose answer is held back
+        self.refusal: HTTPStatus | None = None  # the status to answer with, whatever has arrived
+        self.held: Any = None  # the request whose answer is held back, as serving.waiting keeps it
 
     def receive(self) -> bool:
-        """Reads what has arrived; False when the client has closed its side. Raises OSError when all is over."""
+        """Reads what has arrived; False when the client has closed its side. Raises OSError for a broken connection."""
         try:
             data = self.sock.recv(MAX_WHOLE)
         except BlockingIOError:
@@ -67,11 +67,11 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         return bool(data)
 
     def kind(self) -> Kind:
-        """Returns what the next request is."""
+        """Returns the kind of the next request."""
         return self.arrived.kind() if self.arrived else Kind.INCOMPLETE
 
     def begin(self) -> None:
-        """Hands the bytes that have arrived to the parser, as the next request is about to be served."""
+        """Hands the bytes that have arrived to the parser, so that the next request can be served."""
         self.state = State.BUSY
         self.has_been_used = True
         self.arrived_at = perf_counter()
@@ -83,24 +83,24 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.deadline = monotonic() + MAX_QUEUED
 
     def begin_long(self, most: int) -> None:
-        """Does the same with a long request; of one that is still to come, ``most`` is the largest that is taken."""
+        """Does what ``begin`` does for a long request; where its length is unknown, ``most`` bytes are allowed for."""
         seconds = MAX_DELAY + min(self.arrived.length() or most, most) / LEAST_RATE
         self.deadline = inf if self.arrived.kind() is Kind.EXPORT else monotonic() + seconds
         self.begin()
         self.state = State.LONG
 
     def refuse(self, status: HTTPStatus) -> None:
-        """Has a thread of the pool answer the request with a status, as it won't be served."""
+        """Prepares a request that won't be served to be answered with a status, by a thread of the pool."""
         self.refusal = status
         self.begin()
 
     def end_request(self) -> None:
-        """Has the thread that reads the rest of a request see its end, as its time is up. Raises OSError."""
+        """Ends the reading of a long request whose time is up: its thread sees the end of input. Raises OSError."""
         self.deadline = inf
         self.sock.shutdown(SHUT_RD)
 
     def hold(self) -> None:
-        """Waits for an answer that is held back."""
+        """Marks the connection as one whose answer is held back."""
         self.state = State.HELD
         self.deadline = inf
 
@@ -114,7 +114,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             return True
 
     def resume(self) -> None:
-        """Makes the connection ready for its next request, of which the parser may have read a part."""
+        """Makes the connection ready for its next request, part of which the parser may have read already."""
         self.state = State.READING
         self.waits_since = monotonic()
         self.deadline = self.waits_since + self._keepalive
@@ -123,7 +123,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             self.arrived.add(read_ahead)
 
     def linger(self) -> None:
-        """Closes the sending side, so that the client sees the end (RFC 9112, section 9.6). Raises OSError."""
+        """Closes the sending side, so that the client sees the answer's end (RFC 9112, section 9.6). Raises OSError."""
         self.state = State.LINGERING
         self.deadline = monotonic() + LINGER
         self.sock.shutdown(SHUT_WR)

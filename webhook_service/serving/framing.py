@@ -1,13 +1,13 @@
-"""Where a request ends in the bytes of a connection, and what kind it is, before anything is parsed.
+"""Finds, before anything is parsed, the end of a request in the bytes of a connection, and the request's kind.
 
-It only decides who parses a request, and when. The length of a body is as RFC 9112, section 6, has it.
+This only decides which thread parses a request, and when. The length of a body is determined by RFC 9112, section 6.
 """
 
 import re
 from enum import Enum, auto
 
 MAX_WHOLE = 64 * 1024
-"""The largest request, in bytes with its head, that is waited for until it is whole."""
+"""The size in bytes, head included, of the largest request that is waited for until it is whole."""
 
 _DELIVERY = re.compile(rb"POST /webhook[/? ]")
 _EXPORT = re.compile(rb"GET /export[? ]")
@@ -18,32 +18,32 @@ _UNKNOWN_LENGTH = re.compile(rb"\r\n(transfer-encoding|expect)[ \t]*:", re.IGNOR
 
 
 class Kind(Enum):
-    """What the first request on a connection is."""
+    """The kind of the first request on a connection."""
 
     INCOMPLETE = auto()  # its rest is still to come
     DELIVERY = auto()  # a whole delivery
     OTHER = auto()  # a whole request of another kind
-    LONG = auto()  # one that is too large or too odd to wait for
+    LONG = auto()  # a request that is too large or too odd to wait for
     EXPORT = auto()  # a whole request whose answer is as long as what is stored
 
 
 class Arrived:
-    """The bytes that have arrived on a connection and that no request has used."""
+    """The bytes that have arrived on a connection and that no request has used yet."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
-        self._searched = 0  # bytes in which the head does not end
-        self._whole = 0  # bytes that the first request takes, once its head is whole
+        self._searched = 0  # the number of bytes in which the head does not end
+        self._whole = 0  # the length of the first request, once its head is whole
 
     def __len__(self) -> int:
         return len(self._bytes)
 
     def add(self, data: bytes) -> None:
-        """Adds what was received."""
+        """Adds received bytes."""
         self._bytes += data
 
     def length(self) -> int | None:
-        """Returns how many bytes the first request takes; None when that is not known."""
+        """Returns the length of the first request in bytes; None when it is not known."""
         return self._whole or None
 
     def take(self) -> bytes:
@@ -54,7 +54,7 @@ class Arrived:
         return taken
 
     def kind(self) -> Kind:
-        """Returns what the first request is. The cost over all calls is linear in the bytes that arrive."""
+        """Returns the kind of the first request. The cost over all calls is linear in the bytes that arrive."""
         if self._whole:
             return self._kind_by_length()
         end = self._bytes.find(_END_OF_HEAD, self._searched)

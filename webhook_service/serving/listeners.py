@@ -1,7 +1,7 @@
-"""A listening socket for each worker, held by the arbiter, so that a worker that ends resets nothing in its queue.
+"""A listening socket for each worker, held by the arbiter, so that queued connections survive the end of a worker.
 
-Among them the kernel spreads connections. Of one socket for all, whichever worker wakes first takes what it can: now
-and then nearly all of them, and half of the machine stands idle.
+The kernel spreads connections over these sockets. With one socket for all, the worker that wakes first takes as many
+as it can: now and then nearly all of them, while half of the machine stands idle.
 """
 
 import sys
@@ -13,36 +13,37 @@ from gunicorn.sock import close_sockets, create_sockets  # type: ignore[import-u
 
 
 def has_own_listeners(bind: str) -> bool:
-    """Tells if each worker gets a socket; those that have a name, or come from outside, are one for all workers."""
+    """Tells whether each worker gets its own socket, as on Linux; UNIX sockets and inherited ones are always shared."""
     return sys.platform == "linux" and not bind.startswith(("unix:", "fd:")) and "LISTEN_FDS" not in environ
 
 
 def open_first_listener(arbiter: Any) -> None:
-    """Opens a listener, and stops the start, with gunicorn's own message, when another server has the address.
+    """Opens the first listener; when another server has the address, the start ends with gunicorn's own message.
 
-    A socket that is shared would be so with any other program of the same user, and nobody would notice.
+    Opening only a socket with SO_REUSEPORT would share the address with any other program of the same user that does
+    so too, and nobody would notice.
     """
-    if arbiter.master_pid:  # whose listeners this server takes over
+    if arbiter.master_pid:  # this server takes over the listeners of another
         return
     close_sockets(create_sockets(arbiter.cfg, arbiter.log))
     arbiter.LISTENERS = _create_shared(arbiter)
 
 
 def open_listeners(arbiter: Any) -> None:
-    """Opens more listeners until there is one for each worker. None is closed before the server stops."""
+    """Opens more listeners until each worker has one. No listener is closed before the server stops."""
     while len(arbiter.LISTENERS) < arbiter.num_workers:
         arbiter.LISTENERS += _create_shared(arbiter)
 
 
 def assign_listeners(arbiter: Any, worker: Any) -> None:
-    """Gives a worker that is about to be started its place among those of its configuration, and their listeners."""
+    """Gives a worker that is about to start a place among those with its configuration, and that place's listeners."""
     taken = {other.place for other in arbiter.WORKERS.values() if other.cfg is arbiter.cfg}
     worker.place = next(place for place in count() if place not in taken)
     worker.sockets = arbiter.LISTENERS[worker.place :: arbiter.num_workers]
 
 
 def close_those_of_others(arbiter: Any, worker: Any) -> None:
-    """Closes a worker's copies of listeners that are not its own: the kernel would queue for them what nobody takes."""
+    """Closes a worker's copies of other workers' listeners, for which the kernel would queue what nobody takes."""
     for listener in arbiter.LISTENERS:
         if listener not in worker.sockets:
             listener.close()
@@ -54,4 +55,4 @@ def _create_shared(arbiter: Any) -> list[Any]:
         created: list[Any] = create_sockets(arbiter.cfg, arbiter.log)
         return created
     finally:
-        arbiter.cfg.set("reuse_port", False)  # or else each worker would open one of its own
+        arbiter.cfg.set("reuse_port", False)  # otherwise each worker would open a socket of its own

@@ -1,6 +1,6 @@
-"""The directory through which the workers of a server share their metrics: made by the server, and removed with it.
+"""The directory through which the workers of a server share their metrics; the server makes it and removes it.
 
-Only what a server has made itself is ever deleted, whatever ``PROMETHEUS_MULTIPROC_DIR`` names.
+Only what such a server has made is ever deleted, whatever ``PROMETHEUS_MULTIPROC_DIR`` names.
 """
 
 import atexit
@@ -24,9 +24,9 @@ _VALUES = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_[0-9]+\.db")
 
 
 class MetricsDirectory:
-    """A new directory that only this user can enter, inside the one that is set or in memory.
+    """A new directory that only this user can enter, inside the one that is set, or else in memory.
 
-    The server and its workers hold a lock on a file in it, which tells a later server whether they are gone.
+    The server and its workers hold a lock on a file in it, by which a later server can tell whether they are gone.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -41,9 +41,9 @@ class MetricsDirectory:
     @classmethod
     @cache
     def make(cls) -> "MetricsDirectory":
-        """Makes the directory, and has prometheus_client use it, which looks for it when it is imported.
+        """Makes the directory, and sets the variable in which prometheus_client looks for it on import.
 
-        One that was made is kept over a reload. Exits with a message when it can't be made.
+        A reload keeps the directory that was made. Exits with a message when it can't be made.
         """
         given = os.environ.get(SETTING)
         parent = Path(given or SHARED_MEMORY or tempfile.gettempdir())
@@ -55,13 +55,13 @@ class MetricsDirectory:
         return directory
 
     def remove(self) -> None:
-        """Removes the directory and what prometheus_client has written there; only the process that made it does."""
+        """Removes the directory and what prometheus_client has written there, in the process that made it alone."""
         if os.getpid() == self._owner:
             _remove(self.path)
 
 
 def _remove_if_abandoned(directory: Path) -> None:
-    """Removes the directory of a server that was killed, which has let go of its lock."""
+    """Removes the directory of a server that was killed, whose lock is therefore free."""
     with suppress(OSError):
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
@@ -75,7 +75,7 @@ def _remove_if_abandoned(directory: Path) -> None:
 
 
 def _remove(directory: Path) -> None:
-    with suppress(OSError):  # of a directory that holds more than we put there, which stays
+    with suppress(OSError):  # a directory that holds anything else stays
         for file in directory.iterdir():
             if _VALUES.fullmatch(file.name):
                 file.unlink()

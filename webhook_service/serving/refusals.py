@@ -1,4 +1,4 @@
-"""Refusals of what gunicorn can't read, by the status that each is answered with."""
+"""The statuses with which requests that gunicorn can't read are refused."""
 
 from http import HTTPStatus
 
@@ -12,12 +12,12 @@ _STATUSES = {
     errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
 }
 _OF_THE_APPLICATION = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
-# Raised while a body is read, and not one of gunicorn's ParseExceptions.
+# These are raised while a body is read, and are none of gunicorn's ParseExceptions.
 _OF_A_BODY = (errors.InvalidChunkSize, errors.ChunkMissingTerminator, errors.InvalidChunkExtension)
 
 
 def status_of(error: BaseException) -> HTTPStatus:
-    """Returns the status for an error that was met while a request was read or served."""
+    """Returns the status for an error that occurred while a request was read or served."""
     if isinstance(error, _OF_THE_APPLICATION) or not isinstance(error, (errors.ParseException, *_OF_A_BODY)):
         return HTTPStatus.INTERNAL_SERVER_ERROR
     return _STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)

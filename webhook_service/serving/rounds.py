@@ -1,4 +1,4 @@
-"""The thread of a worker that takes deliveries in, as many at a time as have arrived, and answers them."""
+"""The thread of a worker that takes in deliveries, as many at a time as have arrived, and answers them."""
 
 import io
 import os
@@ -24,14 +24,14 @@ from webhook_service.serving.connection import Connection
 from webhook_service.web.context import ARRIVED
 from webhook_service.web.logs import lines_in_one_write
 
-ANSWERED_WITHIN = 4.0  # seconds from its arrival in which a delivery is tried to be stored
+ANSWERED_WITHIN = 4.0  # seconds from a delivery's arrival in which the service tries to store it
 MAX_ROUND = 128  # deliveries that are taken in together
-# Of them, those that are slow to verify: 16 signatures by a public key take 2 to 3 ms, and 128 would hold up the others
-# for 20 (python -m benchmarks.verifying). A pool of threads would do no more of them, since there is a worker for each
-# processor.
+# The most deliveries of a round that are slow to verify: 16 signatures by a public key take 2 to 3 ms, and 128 would
+# hold up the others for 20 ms (python -m benchmarks.verifying). A pool of threads would not verify more of them, since
+# there is a worker for each processor.
 MAX_SLOW = 16
-# Seconds that the main thread waits for a round, so that the two don't compete for the interpreter. Most rounds take
-# less; in a longer one, such as one that waits for the database, the main thread goes back to its sockets.
+# Seconds that the main thread waits for a round, so that the two threads don't compete for the interpreter. Most rounds
+# take less; during a longer one, such as one that waits for the database, the main thread goes back to its sockets.
 PAUSE = 0.02
 
 Answered = list[tuple[Connection, bool]]
@@ -39,18 +39,18 @@ Answered = list[tuple[Connection, bool]]
 
 
 class Outbox:
-    """Stands in for the socket, and keeps the parts of an answer."""
+    """A stand-in for the socket, which keeps the parts of an answer."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
 
     def sendall(self, data: bytes) -> None:
-        """Adds a part."""
+        """Keeps a part."""
         self.parts.append(data)
 
 
 class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
-    """An answer that is sent by one call, and without waiting for the client."""
+    """An answer that is sent by one call, without waiting for the client."""
 
     def __init__(self, request: Any, _sock: object, cfg: Any) -> None:
         self._outbox = Outbox()
@@ -68,7 +68,7 @@ class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         ]
 
     def send_by(self, sock: socket) -> None:
-        """Sends the answer. Raises OSError when the client has left no room for it."""
+        """Sends the answer. Raises OSError when the client reads so slowly that there is no room for it."""
         answer = b"".join(self._outbox.parts)
         if sock.send(answer) < len(answer):
             raise BlockingIOError("the client leaves its answers unread")
@@ -82,7 +82,7 @@ def _http_date(second: int) -> str:
 
 @dataclass(slots=True)
 class Exchange:
-    """A request that was parsed, and what it is answered with."""
+    """A parsed request, the answer to it, and the delivery in it, if it is one."""
 
     connection: Connection
     request: Any
@@ -92,13 +92,13 @@ class Exchange:
 
 
 def _patience(deliveries: list[Exchange]) -> float:
-    """Returns the seconds that a commit may wait, so that deliveries which waited for other rounds are told in time."""
+    """Returns the seconds that a commit may wait; the longer a delivery has waited for other rounds, the fewer."""
     waited = perf_counter() - min((exchange.connection.arrived_at for exchange in deliveries), default=0.0)
     return max(0.0, min(PATIENCE, ANSWERED_WITHIN - waited))
 
 
 class Rounds:
-    """Hands deliveries to a thread of their own, and their connections back to the thread that owns the sockets."""
+    """Passes deliveries to a thread of their own, and their connections back to the thread that owns the sockets."""
 
     def __init__(self, worker: Any, intake: Intake, notify: Callable[[], None]) -> None:
         self._worker = worker
@@ -106,7 +106,7 @@ class Rounds:
         self._notify = notify
         self._submitted: SimpleQueue[list[Connection]] = SimpleQueue()
         self._answered: SimpleQueue[Answered] = SimpleQueue()
-        self._held: deque[Exchange] = deque()  # what is slow to verify and waits for one of the next rounds
+        self._held: deque[Exchange] = deque()  # deliveries that are slow to verify and wait for a later round
         self._is_awaited = False
         self._under_way = 0
         self._thread = Thread(target=self._run, name="rounds", daemon=True)
@@ -116,9 +116,9 @@ class Rounds:
         self._thread.start()
 
     def submit(self, connections: list[Connection]) -> Answered:
-        """Has the deliveries on these connections taken in; returns the connections that are done with.
+        """Has the deliveries on these connections taken in; returns the connections of the rounds that have ended.
 
-        Rounds that end later are announced by ``notify``, and fetched by ``answered``.
+        Rounds that end later are announced by ``notify``, and are then fetched by ``answered``.
         """
         is_idle = not self._under_way
         self._under_way += len(connections)
@@ -156,13 +156,13 @@ class Rounds:
                     if not self._is_awaited:
                         self._notify()
         except BaseException:
-            # Nobody else answers these connections. Their clients see them close with the worker, and send again.
+            # Nobody else answers these connections. Their clients see them close as the worker ends, and send again.
             self._worker.log.exception("the thread that takes deliveries in has failed")
             os.kill(os.getpid(), SIGQUIT)
             raise
 
     def _next(self) -> list[Connection]:
-        """Returns the connections with requests that nobody has served; waits for one when there is nothing to do."""
+        """Returns the connections with requests to be served; waits for one when there is nothing else to do."""
         connections = [] if self._held else self._submitted.get()
         while not self._submitted.empty():
             connections += self._submitted.get_nowait()
@@ -177,7 +177,7 @@ class Rounds:
             return unreadable + [(exchange.connection, self._answer(exchange)) for exchange in exchanges]
 
     def _without_held(self, exchanges: list[Exchange]) -> list[Exchange]:
-        """Returns what this round takes in, with the first of those that are slow to verify; the others are held."""
+        """Returns what this round takes in: all that is quick, and the first of the slow ones; the others are held."""
         quick: list[Exchange] = []
         for exchange in exchanges:
             is_slow = exchange.delivery is not None and self._intake.is_slow(exchange.delivery)
@@ -188,7 +188,7 @@ class Rounds:
         try:
             request = next(connection.parser)
             raw = request.body.read()
-            connection.parser.mesg = None  # the body is read, so there is none to skip before the next request
+            connection.parser.mesg = None  # the body is read, so the parser has none to skip before the next request
             request.body = io.BytesIO(raw)
             response, environ = wsgi.create(
                 request, connection.sock, connection.client, connection.server, self._worker.cfg, Answer
@@ -203,7 +203,7 @@ class Rounds:
             return None
 
     def _take_in(self, exchanges: list[Exchange]) -> None:
-        """Leaves its verdict with each delivery. What the round can't judge the view judges, one at a time."""
+        """Takes in deliveries and leaves each its verdict. If a round fails, the view takes them in, one at a time."""
         deliveries = [exchange for exchange in exchanges if exchange.delivery is not None]
         try:
             verdicts = self._intake.take_in(
@@ -216,7 +216,7 @@ class Rounds:
             exchange.environ[VERDICT] = verdict
 
     def _answer(self, exchange: Exchange) -> bool:
-        """Answers a request; returns whether the connection can be kept."""
+        """Answers a request; tells whether the connection can be kept."""
         response, connection = exchange.response, exchange.connection
         if self._worker.should_close_after_request():
             response.force_close()

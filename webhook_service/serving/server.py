@@ -1,4 +1,4 @@
-"""What a gunicorn server needs besides its settings: its hooks, its open files, and a log without a second line.
+"""The parts of a gunicorn server besides its settings: hooks, the limit on open files, a log without access lines.
 
 Hooks: https://gunicorn.org/reference/settings/#server-hooks
 """
@@ -19,12 +19,12 @@ from webhook_service.serving.metrics_directory import MetricsDirectory
 from webhook_service.serving.reloading import refuse_to_count, reload
 from webhook_service.settings import Settings, SettingsInvalid
 
-MOST_CONNECTIONS = 4096  # of a worker; each may hold as much as framing.MAX_WHOLE of an unfinished request
-RESERVED_FILES = 128  # of a worker, for listeners, log, metrics and modules; a thread has up to 4 for the database
+MOST_CONNECTIONS = 4096  # of a worker; each may hold up to framing.MAX_WHOLE bytes of an unfinished request
+RESERVED_FILES = 128  # of a worker, for listeners, log, metrics and modules; a thread has up to 4 more for the database
 
 
 class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's logger without its access record, which is never written: the application logs each request."""
+    """gunicorn's logger without access records: the application itself logs each request."""
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Writes nothing."""
@@ -40,16 +40,16 @@ class Server:
 
     @classmethod
     def from_env(cls) -> "Server":
-        """Reads the settings, and makes what the workers share. Exits with a message when either can't be used."""
+        """Reads the settings, and makes what the workers share. Exits with a message when either fails."""
         try:
             server = cls(Settings.from_env())
         except SettingsInvalid as invalid:
-            raise SystemExit(invalid) from None  # which shows its text
+            raise SystemExit(invalid) from None  # Python shows its text
         MetricsDirectory.make()
         return server
 
     def on_starting(self, arbiter: Any) -> None:
-        """Has SIGHUP read the settings anew, and opens the first listener, before any signal is heeded."""
+        """Makes SIGHUP read the settings anew, and opens the first listener, before any signal is heeded."""
         arbiter.handle_hup = partial(reload, arbiter)
         if self._has_own_listeners:
             arbiter.handle_ttin = arbiter.handle_ttou = partial(refuse_to_count, arbiter)
@@ -60,20 +60,20 @@ class Server:
         self._make_ready(arbiter, "starting")
 
     def on_reload(self, arbiter: Any) -> None:
-        """Does the same for new settings."""
+        """Opens the listeners that new settings need, and logs these settings."""
         self._make_ready(arbiter, "reloading")
 
     def _make_ready(self, arbiter: Any, message: str) -> None:
         if arbiter.cfg.is_ssl:
-            arbiter.worker_class = ThreadWorker  # gunicorn's own, for which the view takes in one delivery at a time
+            arbiter.worker_class = ThreadWorker  # gunicorn's own, under which the view takes in deliveries singly
         if self._has_own_listeners:
             listeners.open_listeners(arbiter)
         arbiter.log.info(message, extra={"fields": {"settings": self.settings.masked()}})
 
     def pre_fork(self, arbiter: Any, worker: Any) -> None:
-        """Gives the worker its listeners, shows it which signals it inherits, and hides what all share from the gc.
+        """Gives the worker its listeners and the arbiter's queue of signals, and hides shared objects from the gc.
 
-        It would look through that again and again: https://docs.python.org/3/library/gc.html#gc.freeze
+        The gc would look through these again and again: https://docs.python.org/3/library/gc.html#gc.freeze
         """
         if self._has_own_listeners:
             listeners.assign_listeners(arbiter, worker)
@@ -82,12 +82,12 @@ class Server:
         gc.freeze()
 
     def post_fork(self, arbiter: Any, worker: Any) -> None:
-        """Leaves the worker its own listeners alone."""
+        """Leaves the worker only its own listeners."""
         if self._has_own_listeners:
             listeners.close_those_of_others(arbiter, worker)
 
     def post_worker_init(self, worker: Any) -> None:
-        """Has the first worker say what the database lacks. It has connections, which the parent of all must not."""
+        """Has the first worker log the database's warnings. The arbiter can't: a fork must not inherit connections."""
         if self.settings.require_sync_replica and worker.age == 1:
             Thread(target=_warn, args=(worker,), daemon=True).start()
 
@@ -101,7 +101,7 @@ def _warn(worker: Any) -> None:
 
 
 def _connections_that_files_allow(threads: int) -> int:
-    """Raises the limit on open files as far as this process may, and returns how many connections a worker can have."""
+    """Raises the limit on open files as far as allowed, and returns how many connections a worker can then have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CONNECTIONS + RESERVED_FILES + 4 * threads
     if soft != resource.RLIM_INFINITY:

@@ -1,7 +1,7 @@
-"""Requests whose answers are held back: they cost a worker a connection, and no thread.
+"""Requests whose answers are held back: each costs a worker a connection, but no thread.
 
-One thread of the worker notices when something is stored, and looks for whom. The thread that owns the sockets then has
-their requests served again.
+One thread of the worker notices when something is stored, and finds out whose questions that answers. The thread that
+owns the sockets then has those requests served again.
 """
 
 import time
@@ -17,18 +17,18 @@ from webhook_service.outlet.lookout import AfterMessage, ForConsumer, Lookout, Q
 from webhook_service.outlet.waiting import HeldBack, Hold, let_hold_back
 from webhook_service.serving.connection import Connection, State
 
-TICK = 0.05  # seconds between two looks at whose time is up
-# Seconds between two looks for messages. However much is stored meanwhile, those who wait cost no more.
+TICK = 0.05  # seconds between two looks for requests whose time is up
+# Seconds between two looks for messages, however much is stored: so the cost of waiting requests is bounded.
 SHORTEST_LOOK = 0.05
-LONGEST_LOOK = 0.5  # seconds; a lease that expires is announced by nobody
-WAVE = 48  # requests that are served again at a time, so that others get their turn between them
-IDLE = 60.0  # seconds for which the connection to the database is kept with nobody waiting
+LONGEST_LOOK = 0.5  # seconds; needed since nothing announces that a lease has expired
+WAVE = 48  # requests that are served again at a time, so that other requests get their turn in between
+IDLE = 60.0  # seconds for which the connection to the database is kept while nobody waits
 RETRY = 0.5  # seconds after which the database is tried again
 
 
 @dataclass(slots=True)
 class Held:
-    """A request whose answer depends on a question, and the time of ``monotonic`` at which it is answered anyhow."""
+    """A request whose answer depends on a question; it is answered anyway at ``until``, a time of ``monotonic``."""
 
     request: Any
     question: Question
@@ -36,7 +36,7 @@ class Held:
 
 
 class HeldRequests:
-    """The connections whose answers are held back; ``release`` is given those that are to be served again."""
+    """The connections whose answers are held back; those that are to be served again are passed to ``release``."""
 
     def __init__(self, lookout: Lookout, release: Callable[[list[Connection]], None], log: Any) -> None:
         self._lookout = lookout
@@ -51,14 +51,14 @@ class HeldRequests:
         """Holds back an answer."""
         with self._changed:
             self._held[connection] = held
-            self._is_asked_anew = True  # what was stored since the application looked may have been noticed already
+            self._is_asked_anew = True  # a message that was stored just before may have been noticed already
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="lookout", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
     def discard(self, connection: Connection) -> None:
-        """Forgets a connection that is closed."""
+        """Forgets a connection that is being closed."""
         with self._changed:
             self._held.pop(connection, None)
 
@@ -78,7 +78,7 @@ class HeldRequests:
             try:
                 self._watch()
             except StorageUnavailable as unavailable:
-                # Those whose time is up hear of it from the application.
+                # Requests whose time is up are answered by the application, which reports the outage.
                 self._log.debug("nobody can wait for messages: %s", unavailable.failure)
                 self._release_answered(())
                 time.sleep(RETRY)
@@ -87,7 +87,7 @@ class HeldRequests:
                 time.sleep(RETRY)
 
     def _watch(self) -> None:
-        """Releases those for whom there is something, until nobody has waited for a while."""
+        """Releases the requests for which there is something, until nobody has waited for IDLE seconds."""
         next_look, is_next_wave = 0.0, False
         with self._lookout.watching() as changes:
             while self._is_needed():
@@ -99,7 +99,7 @@ class HeldRequests:
                     next_look = time.monotonic() + LONGEST_LOOK
                     if not is_told and any(isinstance(question, AfterMessage) for question in answered):
                         changes.note_missed()
-                is_next_wave = self._release_answered(answered) > 0  # there may be more for the others
+                is_next_wave = self._release_answered(answered) > 0  # there may be something for the others as well
                 time.sleep(SHORTEST_LOOK)
 
     def _is_needed(self) -> bool:
@@ -107,7 +107,7 @@ class HeldRequests:
             return bool(self._changed.wait_for(lambda: self._held, timeout=IDLE))
 
     def _is_asked(self) -> bool:
-        """Tells whether somebody has begun to wait since it was called last."""
+        """Tells whether another request has begun to wait since the last call."""
         with self._changed:
             is_asked, self._is_asked_anew = self._is_asked_anew, False
         return is_asked
@@ -117,7 +117,7 @@ class HeldRequests:
             return {held.question for held in self._held.values()}
 
     def _release_answered(self, answered: Collection[Question]) -> int:
-        """Releases a wave of those whose question is answered, one for each consumer, and those whose time is up."""
+        """Releases a wave of requests: those with an answer, one for each consumer, and those whose time is up."""
         now = time.monotonic()
         wave: list[Connection] = []
         served: set[Question] = set()
@@ -137,12 +137,12 @@ class HeldRequests:
 
 
 class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's threaded worker, which can hold back answers of its pool; ``held_requests`` is None where it can't."""
+    """gunicorn's threaded worker, extended to hold answers back; where it can't, ``held_requests`` is None."""
 
     held_requests: HeldRequests | None = None
 
     def handle(self, conn: Any) -> object:
-        """Serves a connection in a thread of the pool; one whose answer was held back, with the same request again."""
+        """Serves a connection in a thread of the pool; if its answer was held back, serves the same request again."""
         held: Held | None = getattr(conn, "held", None)
         if held is None:
             return super().handle(conn)
@@ -156,7 +156,7 @@ class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         return False
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """Has the application serve a request; False when the connection can't be kept, or its answer is held back."""
+        """Has the application serve a request; False when the connection can't be kept, or the answer is held back."""
         if self.held_requests is None:
             return bool(super().handle_request(req, conn))
         earlier: Held | None = conn.held
@@ -171,7 +171,7 @@ class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             let_hold_back(None)
 
     def hold(self, connection: Connection) -> None:
-        """Waits for something to say to a client, or for the client to leave; a stopping worker waits for nothing."""
+        """Lets a client wait until there is something for it or it leaves; a stopping worker answers it at once."""
         connection.hold()
         self._watch(connection)
         if self.held_requests:
@@ -180,9 +180,9 @@ class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 self.serve_again(self.held_requests.take_all())
 
     def serve_again(self, connections: list[Connection]) -> None:
-        """Has the requests of connections served again whose answers were held back."""
+        """Has the requests of connections served again whose answers were held back until now."""
         for connection in connections:
-            if connection.state is State.HELD:  # and not closed meanwhile
+            if connection.state is State.HELD:  # not if it was closed meanwhile
                 self._unwatch(connection)
                 connection.state = State.BUSY
                 self.enqueue_req(connection)

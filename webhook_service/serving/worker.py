@@ -1,8 +1,8 @@
-"""A threaded gunicorn worker that waits for no client, and takes deliveries in by the round.
+"""A threaded gunicorn worker that waits for no client, and takes in deliveries in rounds.
 
 Its main thread owns the sockets: it accepts, reads what has arrived, and closes, and none of that ever blocks. A whole
 delivery goes to the thread of the rounds, any other request to gunicorn's pool once it is whole, or too large to wait
-for. Over TLS, where bytes are not what they seem, ``server.py`` has gunicorn's own threaded worker serve instead.
+for. Over TLS, where the bytes are encrypted, ``server.py`` has gunicorn's own threaded worker serve instead.
 """
 
 import errno
@@ -29,15 +29,15 @@ from webhook_service.serving.rounds import Answered, Rounds
 from webhook_service.serving.waiting import HeldRequests, HoldingWorker
 from webhook_service.web.unreadable import answer_unreadable
 
-# Seconds that a thread of the pool waits for a client to send or to take something; nginx has the same for its clients.
+# Seconds that a thread of the pool waits for a client to send or to receive something; nginx has the same limit.
 MAX_STANDSTILL = 60.0
-INSPECTION = 1.0  # seconds between two looks for connections whose time is up, and between two signs of life
-STOP_LINGER = 1.0  # seconds in which a stopping worker still answers what kept-alive clients may have sent already
-TIME_TO_SPEAK = 1.0  # seconds in which a new connection is not closed to make room for another
+INSPECTION = 1.0  # seconds between two looks for connections whose time is up, and between two heartbeats
+STOP_LINGER = 1.0  # seconds in which a stopping worker answers what kept-alive clients may have sent already
+TIME_TO_SPEAK = 1.0  # seconds for which a new connection is not closed to make room for another
 STOP_LONG = 5.0  # seconds in which a stopping worker still reads the rest of long requests
-ACCEPTED_AT_ONCE = 64  # connections that are accepted before the others get their turn
-CLOSED_AT_ONCE = 16  # connections, when files run out: what serves a request may need some too
-WARNING_PAUSE = 60.0  # seconds between two lines that say that no more connections can be opened
+ACCEPTED_AT_ONCE = 64  # connections that are accepted before those that are open get their turn
+CLOSED_AT_ONCE = 16  # connections, when files run out: serving a request may need some files, too
+WARNING_PAUSE = 60.0  # seconds between two log lines that say that no more connections can be opened
 
 _SERVED = {State.BUSY, State.LONG}
 _LONG = {Kind.LONG, Kind.EXPORT}
@@ -49,16 +49,16 @@ class InboxWorker(HoldingWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._connections: dict[Connection, None] = {}  # those that wait in the order in which they began to
-        self._whole: list[Connection] = []  # whose deliveries have arrived since the last round
+        self._connections: dict[Connection, None] = {}  # those that wait are in the order in which they began to
+        self._whole: list[Connection] = []  # those whose deliveries have arrived since the last round
         self._long: deque[Connection] = deque()  # those whose long requests wait for a thread
         self._long_slots = max(1, self.cfg.threads // 2)
         self._max_body_bytes = 0
         self._next_inspection = 0.0
         self._next_warning = 0.0
-        self._accepts_again = 0.0  # of monotonic
+        self._accepts_again = 0.0  # a time of monotonic
         self._is_hurried = False
-        self.signals: SimpleQueue[int] | None = None  # that reach this process before it has handlers of its own
+        self.signals: SimpleQueue[int] | None = None  # those that arrive before this process has its own handlers
 
     def run(self) -> None:
         """Serves until the worker is told to stop."""
@@ -77,18 +77,18 @@ class InboxWorker(HoldingWorker):
         self._stop()
 
     def _heed_signals(self, signals: SimpleQueue[int]) -> None:
-        """Heeds the signals that came before this process had handlers of its own, to its parent's."""
+        """Heeds the signals that arrived, at the handlers of the parent, before this process had its own."""
         while not signals.empty():
             if signals.get_nowait() in {SIGINT, SIGQUIT, SIGTERM}:
                 self.handle_exit(SIGTERM, None)
 
     def init_signals(self) -> None:
-        """Has the worker ignore SIGHUP, which is the arbiter's, though a terminal that closes sends it to all."""
+        """Makes the worker ignore SIGHUP: it is meant for the arbiter, but a closing terminal sends it to all."""
         super().init_signals()
         signal(SIGHUP, SIG_IGN)
 
     def accept(self, listener: socket) -> None:
-        """Accepts connections, to read from them when something has arrived."""
+        """Accepts connections, and watches them for what arrives."""
         try:
             for _ in range(ACCEPTED_AT_ONCE):
                 sock, client = listener.accept()
@@ -105,7 +105,7 @@ class InboxWorker(HoldingWorker):
 
     def finish_request(self, conn: Any, fs: "Future[object]") -> None:
         """Takes a connection back from the pool."""
-        with suppress(OSError):  # of a connection that is closed, which is seen when it is used
+        with suppress(OSError):  # it may be closed, which is noticed when it is used
             conn.sock.setblocking(False)
         if conn.state is State.LONG:
             self._long_slots += 1
@@ -116,24 +116,24 @@ class InboxWorker(HoldingWorker):
             self.hold(conn)
 
     def handle(self, conn: Any) -> object:
-        """Serves a connection in a thread of the pool, which no client keeps by standing still."""
+        """Serves a connection in a thread of the pool, which a client that stands still can't keep."""
         if conn.refusal is not None:
             self._answer(conn.refusal, conn.refusal.name, conn.sock, conn.client)
             return False
         try:
             _end_standstill(conn.sock)
-        except OSError as error:  # some systems refuse it on a connection that is closed
+        except OSError as error:  # some systems refuse this on a closed connection
             self.log.debug("a client is gone: %s", error)
             return False
         return super().handle(conn)
 
     def handle_quit(self, _sig: int, _frame: object) -> None:
-        """Has the worker stop without waiting for long. It only notes that: a signal may come amid anything."""
+        """Makes the worker stop without waiting for long; only sets flags, since a signal may come amid anything."""
         self._is_hurried = True
         self.handle_exit(SIGTERM, None)
 
     def handle_error(self, _req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answers a request that can't be read, or that failed outside the application, and shows nothing of it."""
+        """Answers a request that can't be read, or that failed outside the application, without showing any of it."""
         status = status_of(exc)
         if status is HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.error("a request failed", exc_info=exc)
@@ -144,14 +144,14 @@ class InboxWorker(HoldingWorker):
             sock.send(answer_unreadable(self.wsgi, status, failure, client[0] if client else ""))
 
     def is_parent_alive(self) -> bool:
-        """Tells whether the arbiter is there; if not, the worker stops."""
+        """Tells whether the arbiter is alive; if not, makes the worker stop."""
         if super().is_parent_alive():
             return True
         self.handle_exit(SIGTERM, None)
         return False
 
     def should_close_after_request(self) -> bool:
-        """Counts a request; tells whether its answer ends the connection."""
+        """Counts a request; tells whether the connection is to be closed after its answer."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
@@ -185,7 +185,7 @@ class InboxWorker(HoldingWorker):
             self._close(connection)
 
     def _dispatch(self, connection: Connection, *, is_all: bool = False) -> bool:
-        """Has the request served that has arrived; False if more of it is awaited, which with ``is_all`` won't come."""
+        """Has an arrived request served; False if it is incomplete. With ``is_all`` no more of it will come."""
         kind = connection.kind()
         if kind is Kind.INCOMPLETE and not (is_all and connection.arrived):
             return False
@@ -204,7 +204,7 @@ class InboxWorker(HoldingWorker):
         return True
 
     def _begin_long(self) -> None:
-        """Has half of the pool at most serve long requests, so that clients who send or take slowly leave the rest."""
+        """Serves long requests with at most half of the pool, so that slow clients leave the other half to the rest."""
         while self._long and self._long_slots:
             connection = self._long.popleft()
             if connection.state is State.QUEUED:
@@ -220,13 +220,13 @@ class InboxWorker(HoldingWorker):
             self._release(connection, keep=can_be_kept)
 
     def _release(self, connection: Connection, *, keep: bool) -> None:
-        """Waits for the next request on a connection that was served, or for its client to close it."""
+        """Has a served connection wait for its next request or, unless ``keep``, for its client to close it."""
         try:
             if keep:
                 self._connections.pop(connection, None)
                 connection.resume()
                 self._connections[connection] = None
-                if not self.alive:  # since its answer was begun, which therefore did not end the connection
+                if not self.alive:  # the worker began to stop only after this answer, so the connection stayed open
                     connection.deadline = monotonic() + STOP_LINGER
             else:
                 connection.linger()
@@ -255,12 +255,12 @@ class InboxWorker(HoldingWorker):
         connection.close()
 
     def _make_room(self) -> None:
-        """Closes the connection that has waited longest when there is no room for another; pauses when none waits."""
+        """Closes the longest-waiting connection when there is no room for another; if none waits, accepting pauses."""
         if len(self._connections) >= self.worker_connections and not self._close_longest_waiting():
             self._accepts_again = monotonic() + INSPECTION
 
     def _close_longest_waiting(self) -> bool:
-        """Closes one connection: the first that has sent no whole request in its time, or else the first that waits."""
+        """Closes one connection: the first that has sent no whole request in time, or else the one waiting longest."""
         waiting = [one for one in self._connections if one.state not in _SERVED]
         first = next(iter(waiting), None)
         in_time = monotonic() - TIME_TO_SPEAK
@@ -271,7 +271,7 @@ class InboxWorker(HoldingWorker):
         return True
 
     def _free_files(self, error: OSError) -> None:
-        """Closes connections that wait, as no more files can be opened; without any, accepting pauses."""
+        """Closes waiting connections, since no more files can be opened; if none waits, accepting pauses."""
         now = monotonic()
         closed = [self._close_longest_waiting() for _ in range(CLOSED_AT_ONCE)]
         if not any(closed):
@@ -281,7 +281,7 @@ class InboxWorker(HoldingWorker):
             self.log.warning("no more connections can be opened: %s", error)
 
     def _inspect(self) -> None:
-        """Shows the arbiter that the worker lives, and closes the connections whose time is up."""
+        """Shows the arbiter that the worker is alive, and deals with the connections whose time is up."""
         self.notify()
         now = monotonic()
         for connection in tuple(self._connections):
@@ -297,18 +297,18 @@ class InboxWorker(HoldingWorker):
         self._next_inspection = now + INSPECTION
 
     def _refuse(self, connection: Connection) -> None:
-        """Has a request answered whose time is up, by the pool: its client was too slow, unless the server was."""
+        """Has the pool refuse a request whose time is up: 408 if the client was too slow, 503 if the server was."""
         is_late = connection.state is State.READING and self.alive
         self._unwatch(connection)
         connection.refuse(HTTPStatus.REQUEST_TIMEOUT if is_late else HTTPStatus.SERVICE_UNAVAILABLE)
         self.enqueue_req(connection)
 
     def _stop(self) -> None:
-        """Answers what is under way, and closes everything else."""
+        """Answers the requests that are under way, closes everything else, and ends the process."""
         self._accept_what_is_queued()
         self.set_accept_enabled(False)
         for listener in self.sockets:
-            listener.close()  # or else the kernel goes on accepting what nobody will serve
+            listener.close()  # otherwise the kernel goes on accepting what nobody will serve
         if self.held_requests:
             self.serve_again(self.held_requests.take_all())
         now = monotonic()
@@ -329,12 +329,12 @@ class InboxWorker(HoldingWorker):
         os._exit(0)
 
     def _patience(self) -> float:
-        """Returns how many seconds a stopping worker gives to what is under way."""
+        """Returns the seconds that a stopping worker gives to what is under way."""
         # The arbiter kills what is left after graceful_timeout.
         return STOP_LINGER if self._is_hurried else max(STOP_LINGER, self.cfg.graceful_timeout - 2.0)
 
     def _accept_what_is_queued(self) -> None:
-        """Accepts the connections that the kernel has queued, which closing the listener would reset."""
+        """Accepts the connections that the kernel has queued, since closing the listener would reset them."""
         for listener in self.sockets:
             before = -1
             while before < len(self._connections) < self.worker_connections and monotonic() >= self._accepts_again:
@@ -343,7 +343,7 @@ class InboxWorker(HoldingWorker):
 
 
 def _end_standstill(sock: socket) -> None:
-    """Has the kernel end the wait for a client that neither sends nor takes anything; gunicorn's pool would go on."""
+    """Has the kernel end the wait for a client that neither sends nor receives; gunicorn's pool sets no limit."""
     seconds, fraction = divmod(MAX_STANDSTILL, 1)
     limit = struct.pack("@ll", int(seconds), int(fraction * 1_000_000))  # a timeval: socket(7)
     sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, limit)

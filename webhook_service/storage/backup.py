@@ -1,4 +1,4 @@
-"""A copy of a SQLite database while it is in use, by the online backup API: https://www.sqlite.org/backup.html"""
+"""Copies a SQLite database while it is in use, by the online backup API: https://www.sqlite.org/backup.html"""
 
 import errno
 import os
@@ -22,10 +22,10 @@ Progress = Callable[[int, int], None]
 def back_up(url: URL, file: Path, progress: Progress) -> None:
     """Copies the database as it is at one moment into a new file; writers go on meanwhile.
 
-    The file has its name only once it is whole, checked and on disk, and only its owner may read it. ``progress`` is
-    told how many pages of how many are copied. The database may be at any migration. Raises FileExistsError when there
-    is such a file or one that is being written, and StorageUnavailable when the database can't be read or is damaged,
-    or the copy can't be written.
+    The file gets its name only once it is whole, checked and on disk, and only its owner may read it. ``progress`` is
+    called with the number of pages that are copied and the number of all. The database may be at any migration. Raises
+    FileExistsError when there is such a file, or an unfinished one, and StorageUnavailable when the database can't be
+    read or is damaged, or the copy can't be written.
     """
     with _unavailable(), _new_file(file) as unfinished:
         _copy(Path(url.database or "").absolute(), unfinished, progress)
@@ -36,8 +36,8 @@ def _copy(database: Path, file: Path, progress: Progress) -> None:
         closing(sqlite3.connect(_uri(database), uri=True, isolation_level=None, timeout=READER_TIMEOUT)) as source,
         closing(sqlite3.connect(_uri(file), uri=True, isolation_level=None)) as copy,
     ):
-        # One read transaction around all steps: without it each step would see what was written since the last, and
-        # the backup would begin anew, forever if need be.
+        # One read transaction around all steps: without it each step would see what was written since the last one, and
+        # the backup would begin anew each time, perhaps forever.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM sqlite_master")
         source.backup(
@@ -46,14 +46,14 @@ def _copy(database: Path, file: Path, progress: Progress) -> None:
             progress=lambda _status, remaining, total: progress(total - remaining, total),
         )
         source.execute("COMMIT")
-        # Pages are copied as they are, damaged ones too.
+        # Damaged pages are copied, too.
         if copy.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
             raise StorageUnavailable("the database file is damaged")
 
 
 @contextmanager
 def _new_file(file: Path) -> Iterator[Path]:
-    """A file under another name, which gets its own when the block is left well, and else is gone."""
+    """Makes a file under a temporary name, which gets its own name when the block succeeds and is deleted otherwise."""
     unfinished = file.with_name(f"{file.name}.unfinished")
     _refuse_existing(file)
     os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -82,7 +82,7 @@ def _sync(path: Path) -> None:
 
 
 def _uri(path: Path) -> str:
-    """Opens a file that is there, and never makes one."""
+    """Returns the URI that opens a file that is there, and never makes one."""
     return f"file:{quote(str(path.absolute()))}?mode=rw"
 
 

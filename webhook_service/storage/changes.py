@@ -1,30 +1,30 @@
-"""Noticing that something was stored, whoever stored it."""
+"""Notices that something was stored, by whatever process."""
 
 import sqlite3
 import time
 from typing import Any, Protocol
 
-SQLITE_PAUSE = 0.01  # seconds between two looks at a number, which takes some 10 µs
-POSTGRESQL_PAUSE = 0.05  # likewise, where the server's announcements don't come through
+SQLITE_PAUSE = 0.01  # seconds between two looks at SQLite's number, each of which takes some 10 µs
+POSTGRESQL_PAUSE = 0.05  # seconds between two looks for messages, where the server's announcements don't come through
 CHANNEL = "webhook_service_messages"
-"""On which a trigger of the migrations announces messages."""
+"""The channel on which a trigger announces messages; the migrations make the trigger."""
 
 
 class Changes(Protocol):
-    """What is stored from when it was made on."""
+    """Notices changes: what is stored from the time on at which it was made."""
 
     def wait(self, seconds: float) -> bool:
-        """Waits until something was stored, for so many seconds at most; tells whether that is why it ended."""
+        """Waits until something is stored, for at most ``seconds``; tells whether something may have been."""
 
     def note_missed(self) -> None:
-        """Learns that messages were stored of which it did not tell."""
+        """Takes note that messages were stored which ``wait`` has not reported."""
 
     def close(self) -> None:
         """Closes the connection."""
 
 
 class SqliteChanges:
-    """Watches a number of SQLite's that is another after each commit of another connection.
+    """Watches a number of SQLite's that changes with each commit of another connection.
 
     https://www.sqlite.org/pragma.html#pragma_data_version
     """
@@ -44,7 +44,7 @@ class SqliteChanges:
         return True
 
     def note_missed(self) -> None:
-        """Does nothing: the number can't be missed."""
+        """Does nothing: a change of the number can't be missed."""
 
     def close(self) -> None:
         """Closes the connection."""
@@ -56,10 +56,10 @@ class SqliteChanges:
 
 
 class PostgresqlChanges:
-    """Listens to what a trigger announces.
+    """Listens to the announcements of a trigger.
 
-    A pool between the service and the server, such as PgBouncer, may take the announcements away. Once messages came
-    without one, those who wait look for themselves.
+    A pooler between the service and the server, such as PgBouncer, may swallow the announcements. Once messages came
+    without one, ``wait`` returns after each short pause, so that its callers look for themselves.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -76,9 +76,9 @@ class PostgresqlChanges:
         return any(True for _ in self._driver.notifies(timeout=seconds, stop_after=1))
 
     def note_missed(self) -> None:
-        """Stops to rely on announcements."""
+        """Stops relying on announcements."""
         self._hears_all = False
 
     def close(self) -> None:
-        """Closes the connection, which nobody else may use, as it listens."""
+        """Closes the connection, which nobody else may use again, since it listens."""
         self._pooled.invalidate()

@@ -1,4 +1,4 @@
-"""The one way to the tables."""
+"""Access to the database: transactions, snapshots and the turn to write."""
 
 import os
 from collections.abc import Iterator
@@ -26,8 +26,9 @@ class Backend(Protocol):
     def writing(self, patience: float | None) -> AbstractContextManager[Turn]:
         """Gives the turn to write.
 
-        SQLite waits for it here, for at most ``patience`` seconds, if given, and raises StorageBusy after that. On
-        PostgreSQL the server takes it with the statement or transaction, and a timeout there is StorageUnavailable.
+        On SQLite this waits for the turn, for at most ``patience`` seconds if that is given, and raises StorageBusy
+        after that. On PostgreSQL the turn is taken by the statement or transaction itself, on the server, and a timeout
+        there is StorageUnavailable.
         """
 
     def keeping(self) -> AbstractContextManager[Transaction] | None:
@@ -49,19 +50,19 @@ class Backend(Protocol):
         """Closes every connection."""
 
     def forget(self) -> None:
-        """Lets go of what a forked child inherited, leaving the parent's connections alone."""
+        """Drops what a forked child inherited, without closing the parent's connections."""
 
 
 class Database:
     """The database: ``transaction()`` writes, ``snapshot()`` reads, and ``writing()`` gives the turn to write.
 
-    ``quarantine_max_bytes`` is what the deliveries of one provider may take in quarantine. With
-    ``require_sync_replica`` a server that waits for no synchronous replica is worth a warning.
+    ``quarantine_max_bytes`` is how many bytes the deliveries of one source may take in quarantine. With
+    ``require_sync_replica`` there is a warning if commits wait for no synchronous replica.
 
-    With a ``read_url``, of a PostgreSQL replica, ``snapshot()`` reads there, and all else stays on the primary.
+    With a ``read_url``, that of a PostgreSQL replica, ``snapshot()`` reads there, and all else stays on the primary.
 
     Nothing connects before the first use, and a forked child starts with connections and locks of its own. On SQLite
-    it must be forked before that first use: afterwards all the child gets is StorageUnavailable.
+    a child must be forked before that first use: afterwards all it gets is StorageUnavailable.
     """
 
     def __init__(
@@ -86,8 +87,8 @@ class Database:
     def writing(self, patience: float | None = None) -> Iterator[Turn]:
         """Takes the turn to write, which one thread of one process has at a time.
 
-        Raises StorageBusy when it is not to be had within ``patience`` seconds, StorageUnavailable when what is written
-        can't be committed, and RowRefused when a row is to blame.
+        Raises StorageBusy when the turn is not to be had within ``patience`` seconds, StorageUnavailable when what is
+        written can't be committed, and RowRefused when a row is to blame.
         """
         deadline = None if patience is None else monotonic() + patience
         if not self._one_thread.acquire(timeout=-1 if patience is None else patience):
@@ -101,16 +102,16 @@ class Database:
 
     @contextmanager
     def transaction(self, patience: float | None = None) -> Iterator[Transaction]:
-        """Opens a transaction in the turn to write; it is on disk when the block is left. Waits and raises like it."""
+        """Opens a transaction in the turn to write; it is on disk after the block. Waits and raises as ``writing``."""
         with self.writing(patience) as turn, turn.transaction() as transaction:
             yield transaction
 
     @contextmanager
     def keeping(self, patience: float | None = None) -> Iterator[Transaction]:
-        """Opens a transaction that stores and deletes no message; it is on disk when the block is left.
+        """Opens a transaction that may store and delete no message; it is on disk when the block ends.
 
-        On PostgreSQL nobody waits for their turn: the transaction locks the rows that it changes. On SQLite it is like
-        ``transaction``, and waits and raises like it.
+        On PostgreSQL it needs no turn to write: it locks the rows that it changes. On SQLite it is a ``transaction``,
+        which waits and raises accordingly.
         """
         without_turn = self._backend.keeping()
         with translated_errors(), without_turn or self.transaction(patience) as transaction:
@@ -118,7 +119,7 @@ class Database:
 
     @contextmanager
     def savepoint(self, transaction: Transaction) -> Iterator[None]:
-        """Opens a part of a transaction that is undone alone; RowRefused when a row of it is to blame."""
+        """Opens a part of a transaction that can be undone by itself; RowRefused when a row in it is to blame."""
         with translated_errors(), transaction.begin_nested():
             yield
 
@@ -135,24 +136,24 @@ class Database:
     def snapshot(self) -> AbstractContextManager[Connection]:
         """Gives a connection whose statements can only read; StorageUnavailable when there is none to be had.
 
-        Where there is a replica it is the replica's, and what was just written may not be there yet.
+        Where there is a replica, the connection is to the replica, and what was just written may not be there yet.
         """
         return self._replica.reading() if self._replica else self.primary_snapshot()
 
     def primary_snapshot(self) -> AbstractContextManager[Connection]:
-        """Gives a connection that reads all that is written: for what decides about a write."""
+        """Gives a connection that reads all that is written, for reads that decide about a write."""
         return self._reading(unlimited=False)
 
     def long_snapshot(self) -> AbstractContextManager[Connection]:
-        """Gives a primary snapshot for work that takes as long as it takes, such as reading the whole store."""
+        """Gives a primary snapshot without a time limit, for work such as reading the whole store."""
         return self._reading(unlimited=True)
 
     def read_age(self, snapshot: Connection) -> Age | None:
-        """Returns the most that a snapshot may lag behind, if it is asked first; None when there is no replica."""
+        """Returns the most that a snapshot may lag behind, if this is its first read; None when there is no replica."""
         return self._replica.read_age(snapshot) if self._replica else None
 
     def problems(self) -> list[str]:
-        """Says what keeps the next message from being stored or read back; empty when nothing does."""
+        """Lists what keeps the next message from being stored or read back; empty when nothing does."""
         try:
             with self.primary_snapshot() as connection:
                 connection.execute(select(literal(1)))
@@ -163,7 +164,7 @@ class Database:
         return [problem] if problem else []
 
     def read_space(self) -> Space:
-        """Measures the database and what is left on its disk; StorageUnavailable when it is away."""
+        """Measures the database and what is left on its disk; StorageUnavailable when the database is away."""
         with translated_errors():
             return self._backend.space()
 

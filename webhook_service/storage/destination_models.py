@@ -11,7 +11,7 @@ from webhook_service.storage.models import Base, MessageRow, UtcDateTime, bytewi
 
 
 class DestinationRow(Base):
-    """How a destination is doing, as all forwarders know it; the consumer's row has its name and its place."""
+    """The standing of a destination, which all forwarders share; the consumer's row has its name and its place."""
 
     __tablename__ = "destinations"
 
@@ -33,9 +33,10 @@ class DestinationRow(Base):
 
 
 class RetryRow(Base):
-    """A message that a destination did not take yet, or one behind such a message of its sender.
+    """A message that a destination has not taken yet, or one behind such a message of the same sender.
 
-    It is tried again from ``next_at`` on, by whoever takes it until ``taken_until``. It goes with its message.
+    It is tried again from ``next_at`` on, by the forwarder that has taken it until ``taken_until``. The row is deleted
+    with its message.
     """
 
     __tablename__ = "retries"

@@ -1,4 +1,4 @@
-"""The edge at which a driver's errors become the domain's."""
+"""Translates the errors of database drivers into those of the domain."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -31,16 +31,16 @@ _POSTGRESQL_DETAILS = {
 
 @contextmanager
 def translated_errors(server: str = PRIMARY) -> Iterator[None]:
-    """Raises what a block's driver raises as StorageUnavailable or RowRefused; ``server`` is named in the former."""
+    """Raises a driver's errors in the block as StorageUnavailable, which names the ``server``, or as RowRefused."""
     try:
         yield
     except (IntegrityError, DataError) as error:
-        # The driver's text and its wrapper's quote the row, which no log may show.
+        # The texts of the driver's error and of its wrapper quote the row, which no log may show.
         raise RowRefused(type(error.orig).__name__) from None
     except (sqlite3.IntegrityError, sqlite3.DataError, psycopg.IntegrityError, psycopg.DataError) as error:
         raise RowRefused(type(error).__name__) from None
     except UnicodeEncodeError as error:
-        # A lone surrogate, which no driver can send; this text quotes the row too.
+        # The row has a lone surrogate, which no driver can send. This error's text quotes the row, too.
         raise RowRefused(type(error).__name__) from None
     except DBAPIError as error:
         if error.connection_invalidated:
@@ -51,24 +51,24 @@ def translated_errors(server: str = PRIMARY) -> Iterator[None]:
 
 
 def unavailable(server: str, error: BaseException | None) -> StorageUnavailable:
-    """Says in the service's words why a server can't be used."""
+    """Returns the domain's error for a server that can't be used, which says why in the service's words."""
     kind = StorageBusy if sqlite_code(error) == sqlite3.SQLITE_BUSY else StorageUnavailable
     return kind(sqlite_detail(error) or _postgresql_detail(error) or _not_available(server), first_line(error))
 
 
 def connection_lost(server: str, error: BaseException | None) -> ConnectionLost:
-    """Says that a connection broke in use."""
+    """Returns the domain's error for a connection that broke in use."""
     return ConnectionLost(_not_available(server), first_line(error))
 
 
 def sqlite_code(error: BaseException | None) -> int | None:
-    """The primary result code of a SQLite error (https://www.sqlite.org/rescode.html); None for any other error."""
+    """Returns the primary result code of a SQLite error (https://www.sqlite.org/rescode.html); None for any other."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
 
 def sqlite_detail(error: BaseException | None) -> str | None:
-    """Says in the service's words what a SQLite error means for the database; None for any other error."""
+    """Returns what a SQLite error means for the database, in the service's words; None for any other error."""
     return _SQLITE_DETAILS.get(sqlite_code(error) or sqlite3.SQLITE_OK)
 
 

@@ -1,4 +1,4 @@
-"""The servers of a cluster behind one URL: which of them is tried first, and which one a connection is to.
+"""The servers of a cluster behind one URL: chooses which is tried first, and tells which one a connection is to.
 
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
 """
@@ -10,24 +10,24 @@ import psycopg
 from sqlalchemy import URL
 
 Parameters = Mapping[str, Any]
-"""What a connection is made with: libpq's names and their values."""
+"""The parameters of a connection, by libpq's names."""
 
 CHOICE = "target_session_attrs"
 _DEFAULT_PORT = "5432"
 
 
 class Hosts:
-    """The hosts of a URL, of which the one that took the last connection is tried first.
+    """The hosts of a URL; the one that took the last connection is tried first.
 
-    After a failover the old primary may stay silent for hours. In the order of the URL, each new connection would wait
-    for its timeout before it came to the new one.
+    After a failover the old primary may stay silent for hours. If hosts were tried in the order of the URL, each new
+    connection would wait for the old primary's timeout before it came to the new one.
     """
 
     def __init__(self) -> None:
         self._last: tuple[str, str] | None = None
 
     def in_order(self, parameters: Parameters) -> Parameters:
-        """Returns the parameters with the hosts as they are to be tried."""
+        """Returns the parameters with the hosts in the order in which they are to be tried."""
         hosts, ports = (str(parameters.get(name) or "").split(",") for name in ("host", "port"))
         if len(hosts) == 1 or "hostaddr" in parameters:
             return parameters
@@ -45,15 +45,15 @@ class Hosts:
 
 
 def only_host_of(connection: psycopg.Connection[Any], parameters: Parameters) -> Parameters:
-    """Returns the parameters for the very server that a connection is to, whatever its role is now."""
+    """Returns the parameters for the same server that a connection is to, whatever its role is now."""
     info = connection.info
     address = {"hostaddr": info.hostaddr} if info.hostaddr else {}
     return {**parameters, "host": info.host, "port": info.port, CHOICE: "any", **address}
 
 
 def for_readers(url: URL) -> URL:
-    """Returns the URL for sessions that can't write and yet belong on the primary.
+    """Returns the URL for read-only sessions on the primary.
 
-    libpq takes such a session for one on a read-only server, which `read-write` refuses.
+    libpq takes the server of such a session for a read-only one, which ``read-write`` refuses.
     """
     return url.update_query_dict({CHOICE: "primary"}) if url.query.get(CHOICE) == "read-write" else url

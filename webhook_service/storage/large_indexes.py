@@ -8,8 +8,8 @@ A migration that adds one names it in ``LARGE_INDEXES`` and calls its ``create``
         for index in LARGE_INDEXES:
             index.create()
 
-PostgreSQL builds it beforehand, beside deliveries, and ``create`` then finds it there. SQLite has no such way: there
-``create`` makes it in the turn to write, and deliveries wait.
+On PostgreSQL it is built beforehand, while deliveries go on, and ``create`` then finds it there. SQLite can't do that:
+there ``create`` makes it in the turn to write, and deliveries wait.
 """
 
 import time
@@ -22,9 +22,9 @@ from sqlalchemy import Connection, inspect, text
 
 from webhook_service.storage.postgresql import ADVISORY_LOCK
 
-_BUILDING = ADVISORY_LOCK + 1  # one process builds; it must not keep the others from writing
+_BUILDING = ADVISORY_LOCK + 1  # one process builds, and must not keep the others from writing
 _is_valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
-_PAUSE = 0.2  # seconds between two looks whether another process is done
+_PAUSE = 0.2  # seconds between two looks for whether another process is done
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class LargeIndex:
     def create(self) -> None:
         """Makes the index in the transaction of the migration, unless it is there."""
         connection = op.get_bind()
-        # IF NOT EXISTS would lock the table first, which those hold who wait for the turn that this transaction has.
+        # IF NOT EXISTS would lock the table first. Writers that wait for this transaction's turn hold a lock on it.
         if connection.dialect.name == "sqlite" or connection.scalar(_is_valid, {"name": self.name}) is None:
             op.execute(f"CREATE INDEX {self._definition()}")
 
     def build(self, connection: Connection) -> None:
-        """Makes the index beside those who write; ``connection`` is in autocommit mode.
+        """Makes the index while others write; ``connection`` has to be in autocommit mode.
 
-        An index that a build left unfinished is made anew.
+        An index that an earlier build left unfinished is made anew.
         https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
         """
         is_valid = connection.scalar(_is_valid, {"name": self.name})
@@ -59,7 +59,7 @@ class LargeIndex:
 
 
 def build_large_indexes(connection: Connection, indexes: Iterable[LargeIndex]) -> None:
-    """Builds those indexes whose tables are there, one process at a time; ``connection`` is in autocommit mode."""
+    """Builds the indexes whose tables are there, one process at a time; ``connection`` has to be in autocommit mode."""
     tables = set(inspect(connection).get_table_names())
     wanted = [index for index in indexes if index.table in tables]
     if wanted:
@@ -70,7 +70,7 @@ def build_large_indexes(connection: Connection, indexes: Iterable[LargeIndex]) -
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    # To wait in the server would be a transaction, for whose end the one who builds waits.
+    # Waiting for the lock in the server would be a transaction, and the process that builds waits for its end.
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _BUILDING}):
         time.sleep(_PAUSE)
     try:

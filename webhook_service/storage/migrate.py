@@ -1,4 +1,4 @@
-"""Brings a database to the schema that this code needs; the one thing that makes a SQLite file."""
+"""Brings a database to the schema that this code needs. Nothing else in the service makes a SQLite file."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -26,13 +26,13 @@ MIGRATIONS = shipped("migrations")
 
 
 Tell = Callable[[str], None]
-"""Says a line to whoever runs the migration."""
+"""Shows a line to whoever runs the migration."""
 
 
 def migrate(url: URL, tell: Tell = lambda _line: None) -> None:
-    """Upgrades to the newest migration; safe to run by several processes at once and on a database in use.
+    """Upgrades a database to the newest migration; several processes may do so at once, and it may be in use.
 
-    A database of the FastAPI original is first copied to a file beside it; ``tell`` is told so.
+    A database of the FastAPI original is first copied to a file beside it, which ``tell`` reports.
 
     Raises StorageUnavailable when the database can't be reached or is of a newer release.
     """
@@ -48,12 +48,12 @@ def migrate(url: URL, tell: Tell = lambda _line: None) -> None:
 
 
 def newest_migration() -> str | None:
-    """The revision that ``migrate`` brings a database to."""
+    """Returns the revision that ``migrate`` brings a database to."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Runs the migrations up to this one in the transaction of the connection."""
+    """Runs the migrations up to ``revision`` in the transaction of the connection."""
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
@@ -65,8 +65,8 @@ def _migrate_sqlite(url: URL, tell: Tell) -> None:
     if not path.exists():
         os.close(os.open(path, os.O_CREAT, 0o600))
     with WriterLock(path.with_name(path.name + ".lock")).held():
-        # Left to itself, the driver would commit each table alone, and a migration that was killed half-way would be in
-        # the way of the next.
+        # Left to itself, the driver would commit each table alone, and what a killed migration left behind would be in
+        # the way of the next one.
         engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
         with engine.connect() as connection:
             if _is_of_the_original(connection):

@@ -52,11 +52,11 @@ NAMING_CONVENTION = {
 
 
 IS_NO_TEXT = "type <> 'text'"
-"""The condition of the index of types. Texts, which most messages are, are not in it and cost nothing."""
+"""The condition of the index of types. It leaves out texts, which most messages are, so these cost nothing."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC, the same to the microsecond from SQLite (as text) and PostgreSQL (timestamptz)."""
+    """An aware datetime in UTC, exact to the microsecond on both SQLite (as text) and PostgreSQL (timestamptz)."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -71,7 +71,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def _from_text(value: str | None) -> datetime | None:
-    # An export reads two of these a message, and to replace a datetime's zone takes longer than to read it with one.
+    # An export reads two of these a message. Parsing a text with a zone is faster than replacing a datetime's zone.
     return None if value is None else datetime.fromisoformat(f"{value}+00:00")
 
 
@@ -80,7 +80,7 @@ def _in_utc(value: datetime | None) -> datetime | None:
 
 
 def bytewise(length: int) -> String:
-    """Text that both databases compare and order by its bytes, whatever the locale of the server."""
+    """Returns a type of text that both databases compare and order by bytes, whatever the locale of the server."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
@@ -106,9 +106,9 @@ def _provider() -> Mapped[str | None]:
 
 
 def read_columns(row: type[Base], names: Iterable[str]) -> list[ColumnElement[Any]]:
-    """Returns the columns with these names for a select; one of JSON is read as text instead of being parsed.
+    """Returns the columns with these names for a select; JSON columns are read as text, without parsing.
 
-    A provider that goes without saying is read as the name of the source.
+    A provider that is null is read as the name of the source.
     """
     return [_read_column(row.__table__.columns, name) for name in names]
 
@@ -121,7 +121,7 @@ def _read_column(columns: ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 
 
 class MessageRow(Base):
-    """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, which search reads.
+    """One message. ``id`` only ever grows; ``text_folded`` is the text with its case folded, for searches.
 
     docs/decisions/0009 says why ``provider`` is null where the source is named like it. ``is_test`` is null for all but
     a test message.
@@ -162,7 +162,7 @@ class MessageRow(Base):
 
 
 class ReceiptRow(Base):
-    """One status that a provider reported of an outgoing message; each is kept, so no later one hides another."""
+    """One status of an outgoing message, as its provider reported it; all are kept, so a later one hides no other."""
 
     __tablename__ = "receipts"
     __table_args__ = (
@@ -187,11 +187,11 @@ class ReceiptRow(Base):
 
 
 class QuarantineRow(Base):
-    """One authentic delivery that could not be understood; ``count`` says how often it came."""
+    """One authentic delivery that could not be understood; ``count`` is how often it came."""
 
     __tablename__ = "quarantine"
     __table_args__ = (
-        # SQLite can't give a constraint another name, and this one is older than sources.
+        # This name is from before there were sources: SQLite can't rename a constraint.
         UniqueConstraint("source", "body_sha256", name="uq_quarantine_provider_body_sha256"),
         Index(None, "reason", "id"),
         {"sqlite_autoincrement": True},
@@ -212,7 +212,7 @@ class QuarantineRow(Base):
 
 
 class QuarantineSizeRow(Base):
-    """How many deliveries of a source are in quarantine, and how many bytes they take."""
+    """The number of deliveries of a source in quarantine, and the bytes that they take."""
 
     __tablename__ = "quarantine_sizes"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -223,7 +223,7 @@ class QuarantineSizeRow(Base):
 
 
 class SecretUseRow(Base):
-    """When a secret of a source, given by its label, last signed a delivery; only of sources with several secrets."""
+    """The time at which a secret, given by its label, last signed a delivery; only for sources with several secrets."""
 
     __tablename__ = "secret_uses"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -234,7 +234,7 @@ class SecretUseRow(Base):
 
 
 class ActivityRow(Base):
-    """How many deliveries of a source had one outcome in the hour that begins at ``hour``, and the latest of them."""
+    """The deliveries of a source with one outcome in the hour that begins at ``hour``: their number, and the latest."""
 
     __tablename__ = "activity"
     __table_args__ = (UniqueConstraint("source", "outcome", "hour"), Index(None, "hour"))
@@ -285,7 +285,7 @@ class TotalsRow(Base):
 
 
 class ConsumerRow(Base):
-    """A reader of the feed; ``handed`` is the id up to which it was given to it, or passed over for its filter."""
+    """A reader of the feed, which it was given up to the id ``handed``, without what its filter passes over."""
 
     __tablename__ = "consumers"
     __table_args__ = (UniqueConstraint("kind", "name"), {"sqlite_autoincrement": True})
@@ -303,9 +303,9 @@ class ConsumerRow(Base):
 class StretchRow(Base):
     """Messages with an id above ``after`` and up to ``last`` that a consumer was given and has not acknowledged.
 
-    ``attempt`` says how often they were given, and ``token`` names the lease that has them. They are given again from
-    ``free_at`` on: when the lease expires, or at once when they were refused. ``given_at`` is the time from which
-    ``free_at`` was reckoned.
+    ``attempt`` is how often they were given, and ``token`` names the lease that has them. They are given again from
+    ``free_at`` on: when the lease expires or, if they were refused, after the pause that was asked for. ``given_at`` is
+    the time from which ``free_at`` was reckoned.
     """
 
     __tablename__ = "stretches"
@@ -327,7 +327,7 @@ class StretchRow(Base):
 
 
 class DeadLetterRow(Base):
-    """A message that a consumer could not take. It goes with its message, whoever deletes that."""
+    """A message that a consumer could not take. The row is deleted with its message, whoever deletes that."""
 
     __tablename__ = "dead_letters"
     __table_args__ = (

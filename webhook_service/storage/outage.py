@@ -1,4 +1,4 @@
-"""An outage of a server: one request at a time tries it again, and the others fail at once."""
+"""An outage of a server: one request at a time tries the server again, and the others fail at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,14 +6,14 @@ from time import monotonic
 
 from webhook_service.domain.errors import StorageUnavailable
 
-PAUSE = 1.0  # seconds from an attempt that failed to the next
+PAUSE = 1.0  # seconds from a failed attempt to the next
 
 
 class Outage:
     """The result of the last attempt to connect.
 
     If each request waited for a server that does not answer, together they would hold all threads, and deliveries would
-    wait for one.
+    have to wait for a thread.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Outage:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Runs a block that connects; after a failure, raises StorageUnavailable instead until it may be tried."""
+        """Runs a block that connects; after a failure, raises StorageUnavailable instead until an attempt is due."""
         if self._detail is not None:
             if monotonic() < self._next_attempt:
                 raise StorageUnavailable(self._detail)

@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL that wait for no server that has stopped to answer.
+"""Connections to PostgreSQL that don't wait forever for a server that has stopped answering.
 
-A server may stop answering while the kernel goes on acknowledging what is sent to it, and then no timeout of its own
-or of TCP ever comes. So whoever waits for longer than a while asks it on another connection whether it is there.
+A server may stop answering while its kernel goes on acknowledging what is sent to it; then no timeout of its own or of
+TCP ever fires. So a connection that has waited for a while asks the server on another connection whether it is there.
 """
 
 from time import monotonic
@@ -17,15 +17,15 @@ from webhook_service.storage.hosts import Hosts, Parameters, only_host_of
 from webhook_service.storage.outage import Outage
 
 # In seconds.
-PING_PATIENCE = 2.0  # for a connection to show that its server answers, which is not asked about
+PING_PATIENCE = 2.0  # for the answer to a ping of a connection, after which no other connection asks
 READ_PATIENCE = 3.0
 WRITE_PATIENCE = 1.5
-SILENCE = 1.0  # for which a server that gave no answer is not asked anything
-MARGIN = 0.5  # from the moment at which the server itself should have ended a statement
+SILENCE = 1.0  # for which a server that gave no answer is asked nothing more
+MARGIN = 0.5  # after the moment at which the server itself should have ended a statement
 
 
 class Patience:
-    """What the connections to a server know of each other: since when it gives no answer."""
+    """The knowledge that all connections to a server share: until when the server counts as silent."""
 
     def __init__(self) -> None:
         self._silent_until = 0.0
@@ -35,15 +35,15 @@ class Patience:
         self._silent_until = monotonic() + SILENCE
 
     def is_lost(self) -> bool:
-        """Tells whether the server gave no answer just now, so that nobody waits for it again at once."""
+        """Tells whether the server gave no answer just now, in which case nobody waits for it again so soon."""
         return monotonic() < self._silent_until
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """Closes itself when its server does not answer: libpq itself would wait for a frozen one for ever.
+    """A connection that closes itself when its server does not answer: libpq would wait for a frozen server forever.
 
-    A commit that a synchronous replica has not confirmed is no commit to it either: where somebody cancels the wait for
-    the replica, PostgreSQL reports success, with a warning.
+    It also takes a commit that a synchronous replica has not confirmed for a failure: when somebody cancels the wait
+    for the replica, PostgreSQL reports success, but with a warning.
     https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION
     """
 
@@ -55,7 +55,7 @@ class PatientConnection(psycopg.Connection[Any]):
     warned = False
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Waits for what a generator of psycopg does on the connection."""
+        """Waits for a generator of psycopg to finish its work on the connection."""
         if self.patience.is_lost():
             self._give_up()
         result = super().wait(self._asking(gen), interval, timeout)
@@ -64,7 +64,7 @@ class PatientConnection(psycopg.Connection[Any]):
         return result
 
     def watch_warnings(self) -> None:
-        """Has a warning of the server end the connection, and with it whatever caused it."""
+        """Makes a warning of the server end the connection, so that whatever caused the warning fails."""
 
         def note(diagnostic: psycopg.errors.Diagnostic) -> None:
             self.warned = self.warned or diagnostic.severity_nonlocalized == "WARNING"
@@ -76,7 +76,7 @@ class PatientConnection(psycopg.Connection[Any]):
         began = monotonic()
         limit = began + self.timeout + MARGIN
         if self.is_reader and self.autocommit:
-            # SQLAlchemy pings readers in autocommit mode, and they do all else in transactions.
+            # This is a ping: SQLAlchemy pings in autocommit mode, and readers do everything else in transactions.
             patience = PING_PATIENCE
             limit = began + patience
         deadline = began + patience
@@ -89,7 +89,7 @@ class PatientConnection(psycopg.Connection[Any]):
                     if not _answers(self.parameters):
                         self._give_up()
                     if monotonic() > limit:
-                        self._end("the server does not answer")  # it is there, but this connection to it is dead
+                        self._end("the server does not answer")  # the server answers, but this connection is dead
                     deadline = min(monotonic() + patience, limit)
         except StopIteration as done:
             result: RV = done.value
@@ -105,7 +105,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
 
 class Connector:
-    """Makes the connections of one engine, with the parameters that SQLAlchemy hands to it."""
+    """Makes the connections of one engine, with the parameters that SQLAlchemy passes."""
 
     def __init__(self, server: str, patience: Patience, *, is_reader: bool, timeout: float) -> None:
         self._server = server
@@ -118,7 +118,7 @@ class Connector:
     def __call__(
         self, _dialect: Dialect, _entry: ConnectionPoolEntry, _arguments: tuple[Any, ...], parameters: dict[str, Any]
     ) -> PatientConnection:
-        """Connects; StorageUnavailable, at once while an attempt that failed is a moment ago."""
+        """Connects. Raises StorageUnavailable, at once if an attempt has failed just before."""
         with self._outage.attempt(), translated_errors(self._server):
             if self._patience.is_lost():
                 raise psycopg.OperationalError("the server does not answer")
@@ -128,14 +128,14 @@ class Connector:
             connection.timeout, connection.parameters = self._timeout, only_host_of(connection, parameters)
             connection.is_pooled = _is_behind_pooler(connection)
         if connection.is_pooled:
-            connection.prepare_threshold = None  # the next transaction may run in another of the pooler's sessions
+            connection.prepare_threshold = None  # the pooler may run the next transaction in another session
         if not self._is_reader:
             connection.watch_warnings()
         return connection
 
 
 def _answers(parameters: Parameters) -> bool:
-    """Tells whether a server says anything to a new connection, if only that it takes none."""
+    """Tells whether a server answers a new connection in any way, if only by refusing it."""
     try:
         psycopg.connect(**parameters).close()
     except psycopg.errors.ConnectionTimeout:
@@ -146,13 +146,13 @@ def _answers(parameters: Parameters) -> bool:
 
 
 def is_pooled(connection: PoolProxiedConnection) -> bool:
-    """Tells whether a pooler such as PgBouncer runs each transaction of a connection in whatever session is free."""
+    """Tells whether a connection is to a pooler, such as PgBouncer, which may change sessions with each transaction."""
     driver = connection.driver_connection
     return isinstance(driver, PatientConnection) and driver.is_pooled
 
 
 def _is_behind_pooler(connection: PatientConnection) -> bool:
-    """Tells whether a new connection is to a pooler: the process that this names is not the one of the session."""
+    """Tells whether a new connection is to a pooler: then the process that it names is not that of the session."""
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     connection.rollback()
     return row is None or row[0] != connection.info.backend_pid

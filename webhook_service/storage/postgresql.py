@@ -22,18 +22,18 @@ from webhook_service.storage.schema_version import refuse_other_schema
 from webhook_service.storage.timelines import go_on_in_own_places, see_to_places
 from webhook_service.storage.writing import Transaction, Turn
 
-# Any number that no other program on the database takes: "webhooks" in ASCII.
+# A number that no other program on the database should use: "webhooks" in ASCII.
 ADVISORY_LOCK = 0x776562686F6F6B73
 
-WRITER_CONNECTIONS = 2  # one to write with, and one to find out what would keep it from writing
-KEEPER_CONNECTIONS = 4  # to write what has no place in the feed
+WRITER_CONNECTIONS = 2  # one to write with, and one to find out whether writing is possible
+KEEPER_CONNECTIONS = 4  # for writes that need no turn, since nothing of them is in the feed
 
-# A writer waits for its turn, then for the table, and all of that within intake.commit.PATIENCE.
+# A writer waits for its turn, then for the table, and both together within intake.commit.PATIENCE.
 # Timeouts are in seconds.
-CONNECT_TIMEOUT = 2  # the least that libpq takes
+CONNECT_TIMEOUT = 2  # the least that libpq allows
 LOCK_TIMEOUT = 1.0  # for each lock that a writer waits for
 WRITE_TIMEOUT = 4.0  # for one statement of a writer
-POOL_TIMEOUT = 1.0  # for a connection; each thread has a connection to read, and one thread at a time writes
+POOL_TIMEOUT = 1.0  # for a connection of the pool; each thread has one to read with, and one thread at a time writes
 READ_TIMEOUT = 30.0  # for one statement of a reader
 
 TAKE_TURN = f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
@@ -44,8 +44,8 @@ _lift_time_limit = text("SET LOCAL statement_timeout = 0")
 _size = text("SELECT pg_database_size(current_database())")
 IS_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool"
 
-# While a standby is connected to its primary there is a row in pg_stat_wal_receiver. Only a role with pg_read_all_stats
-# sees more than that; for any other `status` and `latest_end_lsn`, where the primary says that its log ends, are null.
+# While a standby is connected to its primary, pg_stat_wal_receiver has a row. Only a role with pg_read_all_stats sees
+# what is in it; for any other role, `status` is null, and so is `latest_end_lsn`, the end of the primary's log.
 # https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-WAL-RECEIVER-VIEW
 # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-CONTROL
 _age = text("""
@@ -61,7 +61,7 @@ _age = text("""
 
 
 Settings = Mapping[str, str]
-"""What the server is told for a session, by the parameter's name."""
+"""The server's parameters for a session, by name."""
 
 Begin = Callable[[Settings, Connection], None]
 """Begins a transaction."""
@@ -80,7 +80,7 @@ class PostgresqlBackend:
 
     @contextmanager
     def writing(self, _patience: float | None) -> Iterator[Turn]:
-        """Gives the turn at once: the server makes a statement or transaction wait for it, up to LOCK_TIMEOUT."""
+        """Gives the turn at once: on the server a statement or transaction then waits for it, up to LOCK_TIMEOUT."""
         yield Turn(self._writer)
 
     def keeping(self) -> AbstractContextManager[Transaction]:
@@ -93,7 +93,7 @@ class PostgresqlBackend:
 
     @contextmanager
     def reading(self, *, unlimited: bool) -> Iterator[Connection]:
-        """Gives a connection that can only read; ``unlimited`` lets its statements take any time."""
+        """Gives a connection that can only read; with ``unlimited``, its statements may take any time."""
         with self._reader.connect() as connection:
             if not unlimited:
                 yield connection
@@ -108,7 +108,7 @@ class PostgresqlBackend:
 
     def problem(self) -> str | None:
         """Says what keeps the next message from being stored; None when nothing does."""
-        connection = self._writer.raw_connection()  # through SQLAlchemy it would queue for the turn to write
+        connection = self._writer.raw_connection()  # a transaction of SQLAlchemy's would wait for the turn to write
         try:
             cursor = connection.cursor()
             cursor.execute(IS_READ_ONLY)
@@ -118,7 +118,7 @@ class PostgresqlBackend:
         return "the database is read-only" if is_read_only else None
 
     def space(self) -> Space:
-        """Measures the database; how much is free on its disk, the server doesn't tell."""
+        """Measures the database; the server doesn't tell how much is free on its disk."""
         with self._reader.connect() as connection:
             return Space(connection.scalar(_size) or 0, None)
 
@@ -128,13 +128,13 @@ class PostgresqlBackend:
             engine.dispose()
 
     def forget(self) -> None:
-        """Lets go of a parent's connections without closing them."""
+        """Drops a parent's connections without closing them."""
         for engine in self._engines:
             engine.dispose(close=False)
 
 
 class Replica:
-    """Connections to a streaming replica, of which no statement waits for a server that has stopped to answer."""
+    """Connections to a streaming replica; no statement waits for a server that has stopped answering."""
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
         self._engine = _engine(url, REPLICA, Patience(), pool_size=pool_size)
@@ -149,9 +149,9 @@ class Replica:
             yield connection
 
     def read_age(self, connection: Connection) -> Age:
-        """Returns how old, at most, the transaction's data is that begins with this read."""
+        """Returns how old, at most, the data of the transaction is that this read begins."""
         seconds = connection.scalar(_age)
-        # Negative only where the clock of the primary is ahead of this server's, which then tells nothing.
+        # It is negative only if the primary's clock is ahead of this server's; then it tells nothing.
         return Age(None if seconds is None or seconds < 0 else float(seconds))
 
     def close(self) -> None:
@@ -159,7 +159,7 @@ class Replica:
         self._engine.dispose()
 
     def forget(self) -> None:
-        """Lets go of a parent's connections without closing them."""
+        """Drops a parent's connections without closing them."""
         self._engine.dispose(close=False)
 
 
@@ -171,12 +171,12 @@ def _engine(
     pool_size: int,
     begin: Begin | None = None,
 ) -> Engine:
-    """Makes an engine whose commits are synced and that ``begin``s its transactions, or one that can only read."""
+    """Makes an engine that syncs its commits and begins transactions by ``begin``; without it, one that only reads."""
     read_only = begin is None
     settings = _session_settings(read_only=read_only)
     engine = create_engine(
         (for_readers(url) if read_only else url).set(drivername="postgresql+psycopg"),
-        # A writer begins its transactions itself, or sends one statement that is its own transaction.
+        # A writer begins its transactions itself, or sends one statement that is a transaction of its own.
         isolation_level=None if read_only else "AUTOCOMMIT",
         poolclass=QueuePool,
         pool_size=pool_size,
@@ -201,7 +201,7 @@ def _engine(
 
 
 def _session_settings(*, read_only: bool) -> Settings:
-    """Returns what the server is told for each session."""
+    """Returns the server's parameters for each session."""
     return {
         "timezone": "UTC",
         "synchronous_commit": "on",
@@ -209,7 +209,7 @@ def _session_settings(*, read_only: bool) -> Settings:
         "lock_timeout": _milliseconds(READ_TIMEOUT if read_only else LOCK_TIMEOUT),
         "idle_in_transaction_session_timeout": _milliseconds(READ_TIMEOUT),
         "default_transaction_read_only": "on" if read_only else "off",
-        # What a reader reads in one snapshot is of one moment, as on SQLite.
+        # All that a reader reads in one snapshot is from one moment, as on SQLite.
         "default_transaction_isolation": "repeatable read" if read_only else "read committed",
     }
 
@@ -224,11 +224,11 @@ def _take_turn(settings: Settings, connection: Connection) -> None:
     connection.execute(_wait_for_turn)
     if is_pooled(connection.connection):
         driver: Any = connection.connection.driver_connection
-        go_on_in_own_places(driver)  # the pooler may have come to a new primary since the last transaction
+        go_on_in_own_places(driver)  # the pooler may have moved to a new primary since the last transaction
 
 
 def _set_up(settings: Settings, connection: Connection) -> None:
-    """Repeats for one transaction what a pooler did not tell the server for the session."""
+    """Sets for one transaction the parameters that a pooler did not pass on for the session."""
     if is_pooled(connection.connection):
         local = (f"SET LOCAL {name.removeprefix('default_')} = '{value}'" for name, value in settings.items())
         connection.exec_driver_sql("; ".join(local))

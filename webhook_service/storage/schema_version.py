@@ -1,4 +1,4 @@
-"""The version of the schema: a database that is at another migration is refused before a row is touched."""
+"""The version of the schema: a database at another migration is refused before any row is touched."""
 
 import sqlite3
 
@@ -14,7 +14,7 @@ SCHEMA_VERSION = "0012"
 
 
 def refuse_other_schema(server: str, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    """Raises StorageUnavailable for a new connection to a database that is at another migration."""
+    """Raises StorageUnavailable for a new connection if its database is at another migration."""
     cursor = connection.cursor()
     try:
         cursor.execute("SELECT version_num FROM alembic_version")

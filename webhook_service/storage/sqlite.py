@@ -24,16 +24,16 @@ from webhook_service.storage.writer_lock import WriterLock
 from webhook_service.storage.writing import Turn
 
 READER_TIMEOUT = 5.0  # seconds that a reader waits for SQLite's own locks
-# Seconds that a writer waits for one that does not take the lock, such as the sqlite3 shell. It holds the turn
-# meanwhile, and each process has its turn, so this is short and the writer tries again.
+# Seconds that a writer waits for programs that don't take the service's lock, such as the sqlite3 shell. It holds the
+# turn meanwhile, so this is short: the writer tries again, and other processes get their turn in between.
 WRITER_TIMEOUT = 0.05
 WRITER_CONNECTIONS = 1  # one thread at a time writes
-CHECKPOINT_PAGES = 4000  # 16 MB of log. A page that is written often goes into the database once in all that
+CHECKPOINT_PAGES = 4000  # 16 MB of log, so a page that is written often is copied to the database only once per 16 MB
 ROOM_TO_WRITE = 16 * 2**20  # bytes that must be free for the service to call itself ready
 
 
 class SqliteBackend:
-    """Connections to one SQLite file that is never made here: only a migration makes it."""
+    """Connections to one SQLite file, which is never made here: only a migration makes it."""
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
         self._path = Path(url.database or "").absolute()
@@ -60,14 +60,14 @@ class SqliteBackend:
             held.__exit__(None, None, None)
 
     def keeping(self) -> None:
-        """Says that every transaction needs the turn to write."""
+        """Returns None, as every transaction needs the turn to write."""
 
     def watching(self) -> SqliteChanges:
         """Opens a connection that notices what is stored."""
         return SqliteChanges(self._connect(READER_TIMEOUT))
 
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:  # noqa: ARG002  # nothing limits them
-        """Gives a connection that can only read, for as long as a statement takes."""
+        """Gives a connection that can only read, without a time limit."""
         self._reopen_if_replaced()
         return self._reader.connect()
 
@@ -91,10 +91,10 @@ class SqliteBackend:
         self._reader.dispose()
 
     def forget(self) -> None:
-        """Lets go of what a forked child must not share.
+        """Drops what a forked child must not share.
 
-        SQLite itself can't: a child's copy of it takes the parent's locks for its own, so a file that was open is
-        out of bounds for the child (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+        SQLite itself can't do that: the child's copy of it takes the parent's locks for its own, so the child must not
+        open a file that was open before (https://www.sqlite.org/howtocorrupt.html, section 2.6).
         """
         self._writer.dispose(close=False)
         self._reader.dispose(close=False)
@@ -106,7 +106,7 @@ class SqliteBackend:
         return room.f_bavail * room.f_frsize
 
     def _engine(self, *, pool_size: int, read_only: bool) -> Engine:
-        """Makes an engine whose connections sync every commit, or refuse to write."""
+        """Makes an engine whose connections sync every commit; with ``read_only``, they refuse to write."""
         engine = create_engine(
             "sqlite://",
             creator=partial(self._connect, READER_TIMEOUT if read_only else WRITER_TIMEOUT),
@@ -139,7 +139,7 @@ class SqliteBackend:
         if self._opened_before_fork:
             raise StorageUnavailable("the database was opened before this process was forked")
         self._opened = self._identity()
-        # Transactions are begun by the engine's event, so that a writer never has to upgrade a read lock.
+        # The engine's event begins transactions, so that a writer never has to upgrade a read lock.
         return sqlite3.connect(
             f"file:{quote(str(self._path))}?mode=rw",
             uri=True,
@@ -149,7 +149,7 @@ class SqliteBackend:
         )
 
     def _reopen_if_replaced(self) -> None:
-        """Closes connections to a file that is no longer the one at the path."""
+        """Closes all connections if another file has taken the place of the one that was opened."""
         if self._opened is not None and self._opened != self._identity():
             self.close()
 

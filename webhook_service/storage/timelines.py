@@ -1,10 +1,10 @@
-"""Places in the feed that no two histories of a database share.
+"""Gives each history of a database ids of its own, so that no two histories share a place in the feed.
 
-When a replica is promoted, its history goes on without what it had not received. A reader of the feed may have seen
-that: on the old primary, or on a replica of it. If the new primary gave out the same ids again, such a reader would be
-past them and never see their messages.
+When a replica is promoted, its history goes on without the messages that it had not received. A reader of the feed may
+have seen those on the old primary, or on a replica of it. If the new primary gave out the same ids again, that reader
+would be past them already and never see the new messages.
 
-Each promotion and each recovery to a point in time begins a new timeline, of which PostgreSQL keeps the number:
+Each promotion and each recovery to a point in time begins a new timeline, whose number PostgreSQL keeps:
 https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES
 """
 
@@ -15,9 +15,9 @@ from psycopg import Connection, sql
 from webhook_service.storage.errors import PRIMARY, translated_errors
 
 PLACES = 2**40
-"""How many ids a timeline has for itself: more than it will ever need, and few enough for thousands of timelines."""
+"""The number of ids of each timeline: more than one will ever need, and few enough for thousands of timelines."""
 
-_DIGITS = 8  # of the timeline, in hex, at the beginning of the name of each file of the write-ahead log
+_DIGITS = 8  # hex digits of the timeline's number, which begin the name of each file of the write-ahead log
 
 _TIMELINE = "SELECT pg_walfile_name(pg_current_wal_lsn()) WHERE NOT pg_is_in_recovery()"
 _IS_BEHIND = "SELECT last_value < %s FROM messages_id_seq"
@@ -25,9 +25,9 @@ _GO_ON_AT = "SELECT setval('messages_id_seq', %s)"
 
 
 def see_to_places(take_turn: LiteralString, connection: Connection[Any]) -> None:
-    """Has a new connection give out ids of its server's timeline, from the first that it stores.
+    """Makes sure that what a new connection stores gets ids of its server's timeline.
 
-    Raises StorageUnavailable when it can't. After a promotion every connection is a new one, but for those to a pooler.
+    Raises StorageUnavailable when it can't. After a promotion every connection is new, except those to a pooler.
     """
     with translated_errors(PRIMARY), connection.transaction():
         if _is_behind(connection, _first_place(connection)):
@@ -36,14 +36,14 @@ def see_to_places(take_turn: LiteralString, connection: Connection[Any]) -> None
 
 
 def go_on_in_own_places(connection: Connection[Any]) -> None:
-    """Does the same in a transaction that has the turn to write."""
+    """Moves the sequence of ids to the server's timeline, in a transaction that has the turn to write."""
     first = _first_place(connection)
     if _is_behind(connection, first):
         connection.execute(_GO_ON_AT, (first,))
 
 
 def _first_place(connection: Connection[Any]) -> int:
-    """Returns the id below which the server's timeline gives out none; 0 for the first timeline and for a replica."""
+    """Returns the id after which the server's timeline begins; 0 for the first timeline and for a replica."""
     row = connection.execute(_TIMELINE).fetchone()
     return (int(row[0][:_DIGITS], 16) - 1) * PLACES if row else 0
 

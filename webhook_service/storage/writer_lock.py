@@ -1,7 +1,7 @@
-"""The lock that queues the writers of a SQLite file, in whatever process they are.
+"""The lock by which the writers of a SQLite file take turns, in whatever process they are.
 
-SQLite lets one connection write and makes the others poll for their turn with pauses that grow to a tenth of a second.
-A ``flock`` on a file beside the database is asked for more often than that, and is freed when its holder dies.
+SQLite lets one connection write and makes the others poll for their turn, with pauses that grow to a tenth of a second.
+A ``flock`` on a file beside the database can be polled more often, and is freed when its holder dies.
 """
 
 import fcntl
@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Seconds between two tries. ``flock`` itself can wait, but not for a limited time, and a holder may be stopped.
+# Seconds between two tries. ``flock`` itself can wait, but not with a time limit, and the holder may be stopped.
 SHORTEST_PAUSE = 0.0002
 LONGEST_PAUSE = 0.002
 GROWTH = 1.2
 
 
 class WriterLock:
-    """An exclusive lock between processes on a file that is made when it is first needed; for one thread at a time."""
+    """A lock that one process holds at a time, on a file that is made on first use; one thread at a time may use it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,7 +38,7 @@ class WriterLock:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def forget(self) -> None:
-        """Starts anew, as a forked child must: a ``flock`` belongs to all who share the open file."""
+        """Starts anew, as a forked child must: a ``flock`` belongs to all processes that share the open file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -1,4 +1,4 @@
-"""Writing to a database by whoever has the turn to write."""
+"""Writing to a database, for whoever has the turn to write."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ class StatementResult(Protocol):
 
 
 class Executor(Protocol):
-    """Executes a statement in the driver's own words: a transaction, or a connection that commits each statement."""
+    """Executes statements in the driver's own syntax: a transaction, or a connection that commits each statement."""
 
     @property
     def dialect(self) -> Dialect: ...
@@ -31,9 +31,9 @@ class Executor(Protocol):
 
 
 class Autocommit:
-    """A driver's own connection, on which each statement is a transaction: it is on disk when it returns.
+    """A driver's own connection, on which each statement is a transaction: it is on disk when the call returns.
 
-    It takes a statement as a Transaction does. What SQLAlchemy does around one costs more than what SQLite does in it.
+    It is called as a Transaction is. What SQLAlchemy does around a statement costs more than SQLite's own work for it.
     """
 
     def __init__(self, connection: PoolProxiedConnection, dialect: Dialect) -> None:
@@ -41,7 +41,7 @@ class Autocommit:
         self._driver: Any = connection.driver_connection
 
     def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> StatementResult:
-        """Executes a statement in the driver's own words."""
+        """Executes a statement in the driver's own syntax."""
         answer: StatementResult = self._driver.execute(statement, parameters)
         return answer
 
@@ -54,7 +54,7 @@ class Turn:
 
     @contextmanager
     def autocommit(self) -> Iterator[Executor]:
-        """Gives a connection on which each statement is a transaction by itself; with a pooler, all are one."""
+        """Gives a connection on which each statement is a transaction by itself; behind a pooler, all are one."""
         connection = self._writer.raw_connection()
         if is_pooled(connection):
             connection.close()
@@ -73,6 +73,6 @@ class Turn:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Opens a transaction that is committed when the block is left."""
+        """Opens a transaction that is committed when the block ends."""
         with self._writer.begin() as connection:
             yield connection

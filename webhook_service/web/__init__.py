@@ -1,1 +1,1 @@
-"""What every request passes through: access, errors, log line, metrics."""
+"""The parts that every request passes through: access, errors, the log line, metrics."""

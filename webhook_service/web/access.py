@@ -1,4 +1,4 @@
-"""Access: protected mode without an API token, the token with one."""
+"""Access to the service: by the API token or, while none is set, in protected mode, from this machine alone."""
 
 import logging
 import os
@@ -35,31 +35,31 @@ FindUsers = Callable[[WSGIEnvironment], Collection[int]]
 
 _log = logging.getLogger(__name__)
 
-# A header each: browsers read one challenge of a header, and ask for no password where two stand in it.
+# Each has a header of its own: browsers read one challenge of a header, and ask for no password if it has two.
 _CHALLENGES = ('Basic realm="webhook_service", charset="UTF-8"', "Bearer")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE = frozenset({"same-origin", "none"})
-# Stricter than RFC 9110: what a library would forgive or repair is no name of this machine.
+# This is stricter than RFC 9110: a host that a library would tolerate or repair does not count as this machine.
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
 class Guard(Enum):
-    """Who may call."""
+    """The kinds of caller that a view can be for."""
 
     OPEN = auto()
-    """Everyone: deliveries prove themselves by their signatures, and health checks tell nothing."""
+    """Everyone: deliveries are proved by their signatures, and health checks reveal nothing."""
     UNFORWARDED = auto()
-    """Whoever is not forwarded by a proxy."""
+    """Callers that are not forwarded by a proxy."""
     READERS = auto()
-    """Whoever has the API token; while none is set, the processes of this user, or of root, on this machine."""
+    """Callers with the API token; while none is set, the processes of this user, or of root, on this machine."""
     BROWSERS = auto()
-    """Readers, and browsers that are signed in; others are led to the sign-in page."""
+    """Readers, and browsers that are signed in; other browsers are led to the sign-in page."""
     ADMINS = auto()
-    """Readers who have the admin token, where one is set; a browser's changes of anything are for them as well."""
+    """Readers who have the admin token, if one is set. Only they may change anything with a browser, either."""
 
 
 class GuardedBlueprint(Blueprint):
-    """A blueprint that declares who may call its routes; ``guards`` has those of single views, by their names."""
+    """A blueprint that declares who may call its routes; ``guards`` has the exceptions, by the names of views."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class GuardedBlueprint(Blueprint):
         self._guards = dict(guards or {})
 
     def guard_of(self, view: str) -> Guard:
-        """Returns who may call a view."""
+        """Returns the guard of a view."""
         return self._guards.get(view, self._guard)
 
 
@@ -85,8 +85,8 @@ class Access:
     """The rules of access of one application.
 
     With an ``admin_token``, ``token`` is only good for reading and for taking messages. ``sign_in`` is the endpoint of
-    the sign-in page. ``unforwarded`` are the endpoints of no blueprint that are for whoever is not forwarded by a
-    proxy. ``find_users`` finds the users who may have made a request from this machine.
+    the sign-in page. ``unforwarded`` are endpoints outside of blueprints that are guarded by ``Guard.UNFORWARDED``.
+    ``find_users`` finds the users who may have made a request from this machine.
     """
 
     token: Secrets | None
@@ -97,7 +97,7 @@ class Access:
     find_users: FindUsers = users_of_peer
 
     def refuse(self, request: Request, guard: Guard) -> Response | None:
-        """Returns the answer to a request that a guard doesn't admit; None for any other."""
+        """Returns the answer to a request that the guard doesn't admit; None for one that it admits."""
         match guard:
             case Guard.OPEN:
                 return None
@@ -132,7 +132,7 @@ class Access:
 
 
 def init_access(app: Flask, access: Access) -> None:
-    """Guards every request as its blueprint declares; one that no route matches is for readers."""
+    """Guards every request as its blueprint declares; a request that no route matches is for readers."""
     if access.token is None and not IS_SUPPORTED:
         _log.warning("without API_TOKEN every user of this machine may read: only Linux tells whose a connection is")
 
@@ -165,7 +165,7 @@ def _endpoint(request: Request) -> str:
 
 
 def _is_without_host(environ: WSGIEnvironment) -> bool:
-    """Tells whether a request lacks the header that HTTP/1.1 demands (RFC 9112, section 3.2)."""
+    """Tells whether a request lacks the Host header that HTTP/1.1 demands (RFC 9112, section 3.2)."""
     return "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
 
 
@@ -184,7 +184,7 @@ def _refuse(token: Secrets | None) -> Response:
 
 
 def _lead_to(sign_in: str, request: Request) -> Response:
-    """Sends a browser to the sign-in page; a part of a page can't show it, so htmx loads the whole page anew."""
+    """Redirects a browser to the sign-in page; where htmx asks for a part of a page, has it load the whole page."""
     if "HX-Request" in request.headers or "text/html" not in request.headers.get("Accept", ""):
         response = error_response(401, "API token needed")
         response.headers.setlist("WWW-Authenticate", _CHALLENGES)
@@ -204,7 +204,7 @@ def _presented_token(request: Request) -> bytes | None:
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     match scheme.lower():
         case "bearer":
-            return credentials.strip().encode("latin-1")  # as WSGI has decoded it
+            return credentials.strip().encode("latin-1")  # WSGI has decoded it as Latin-1
         case "basic":
             try:
                 return b64decode(credentials.strip(), validate=True).partition(b":")[2]
@@ -214,10 +214,10 @@ def _presented_token(request: Request) -> bytes | None:
 
 
 def _is_from_this_user(request: Request, find_users: FindUsers) -> bool:
-    """Tells whether the peer is a process of this user or of root on this machine, which used a loopback name.
+    """Tells whether the peer is a process of this user or of root, on this machine, that used a loopback name.
 
-    The user keeps out a proxy on this machine that adds no header; the name keeps out a web page that pointed a name of
-    its own at this address (DNS rebinding).
+    Checking the user keeps out a proxy on this machine that adds no header. Checking the name keeps out a web page that
+    pointed a name of its own at this address (DNS rebinding).
     """
     if not _is_loopback(_peer(request)) or _is_forwarded(request) or not _is_loopback_host(_host(request)):
         return False
@@ -241,7 +241,7 @@ def _is_forwarded(request: Request) -> bool:
 
 
 def _is_loopback_host(host: str | None) -> bool:
-    if host is None:  # HTTP/1.0: a browser always says whom it means
+    if host is None:  # only in HTTP/1.0, which no browser uses: browsers always name the host
         return True
     named = _HOST.fullmatch(host)
     return named is not None and (named["name"].lower() == "localhost" or _is_loopback(named["name"].strip("[]")))
@@ -260,8 +260,8 @@ def _is_loopback(address: str) -> bool:
 def is_from_own_page(request: Request, sessions: Sessions) -> bool:
     """Tells whether a request was made by one of the service's own pages.
 
-    Browsers say so in ``Sec-Fetch-Site``, except old ones, and any of them over plain HTTP to another machine
-    (https://www.w3.org/TR/fetch-metadata/): there a form token proves it, which another caller can't use.
+    Browsers say so in ``Sec-Fetch-Site``, except for old ones, and for all of them over plain HTTP to another machine
+    (https://www.w3.org/TR/fetch-metadata/): then a form token proves it, which nobody else can use.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -271,12 +271,12 @@ def is_from_own_page(request: Request, sessions: Sessions) -> bool:
 
 
 def credential_of(request: Request) -> str:
-    """Returns what a browser shows that it may see the pages by: its session, else its header; empty without either."""
+    """Returns the credential of a browser: its session cookie, else its Authorization header; empty without either."""
     return request.cookies.get(SESSION_COOKIE) or request.headers.get("Authorization", "")
 
 
 def _is_from_other_site(request: Request) -> bool:
-    """Tells whether a browser says that a page of another site makes the call; older ones say it by ``Origin`` alone.
+    """Tells whether a browser says that a page of another site makes the call; old browsers send only ``Origin``.
 
     https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Origin
     """

@@ -1,4 +1,4 @@
-"""What is measured of consumers: read at each scrape, so that one which is deleted is no longer named."""
+"""The metrics of consumers, read at each scrape, so that a deleted consumer is no longer among them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from webhook_service.domain.consumers import ConsumerState
 
 
 def consumer_metrics(states: Iterable[ConsumerState]) -> Iterator[Metric]:
-    """Yields what is measured, each with one sample a consumer."""
+    """Yields the metrics, each with one sample for each consumer."""
     labels = ["consumer"]
     messages = GaugeMetricFamily(
         "consumer_lag_messages", "Messages that are not acknowledged, up to 10,000.", labels=labels

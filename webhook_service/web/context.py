@@ -1,4 +1,4 @@
-"""The request under way, with what the service notes of it."""
+"""The current request, with what the service notes about it."""
 
 import re
 from time import perf_counter
@@ -9,9 +9,9 @@ from flask import Request, request
 from webhook_service.domain.verdicts import Verdict
 
 ARRIVED = "webhook_service.arrived"
-"""The key of the WSGI environment for the time at which a request arrived, of ``time.perf_counter``."""
+"""The key of the WSGI environment for the time at which a request arrived, by ``time.perf_counter``."""
 
-# What the log and the metrics say in place of what a client made up. A scanner's thousand paths and methods must not
+# The log and the metrics say these in place of what a client made up: a scanner's thousand paths and methods must not
 # become a thousand series, and a path may hold a phone number.
 UNMATCHED = "unmatched"
 _OTHER_METHOD = "other"
@@ -20,10 +20,10 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 
 
 class ServiceRequest(Request):
-    """A request, and what its log line and the metrics say of it.
+    """A request, and what its log line and the metrics say about it.
 
-    ``verdict`` is that on a delivery; ``failure`` is what the database said when it was not available. With
-    ``is_routine`` it is one that an open page makes again and again: its line is only there for debugging.
+    ``verdict`` is the verdict on a delivery; ``failure`` is what the database said when it was not available. A request
+    that ``is_routine`` is made again and again by an open page, and is logged only for debugging.
     """
 
     request_id: str = ""
@@ -36,11 +36,11 @@ class ServiceRequest(Request):
         return self.url_rule.rule if self.url_rule else UNMATCHED
 
     def known_method(self) -> str:
-        """Returns the method, if it is one that HTTP has."""
+        """Returns the method if HTTP has it, and ``other`` if not."""
         return self.method if self.method in _METHODS else _OTHER_METHOD
 
     def client(self) -> str | None:
-        """Returns the client's address; None when what a proxy says is none, and on a UNIX socket."""
+        """Returns the client's address; None when a proxy named none that is valid, and on a UNIX socket."""
         address = self.remote_addr
         return address if address and _ADDRESS.fullmatch(address) else None
 
@@ -49,13 +49,13 @@ class ServiceRequest(Request):
         return perf_counter() - self._arrived_at
 
     def start(self) -> None:
-        """Begins to measure the time, unless the server has noted when the request arrived."""
+        """Starts the clock: at the arrival of the request, if the server has noted that, or else now."""
         self._arrived_at: float = self.environ.get(ARRIVED) or perf_counter()
 
 
 def current_request() -> ServiceRequest:
-    """Returns the request that this thread works on.
+    """Returns the request that this thread is working on.
 
-    Each look through Flask's proxy costs up to a microsecond, so a hook takes the request from here once.
+    Each access through Flask's proxy costs up to a microsecond, so hooks call this once.
     """
     return cast("ServiceRequest", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001  # Werkzeug's way

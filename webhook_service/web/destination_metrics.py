@@ -1,4 +1,4 @@
-"""What is measured of destinations: read from the database at each scrape, since forwarders are other processes."""
+"""The metrics of destinations, read from the database at each scrape, since forwarders are other processes."""
 
 from collections.abc import Iterable, Iterator
 
@@ -20,7 +20,7 @@ _GAUGES = {
 
 
 def destination_metrics(statuses: Iterable[DestinationStatus]) -> Iterator[Metric]:
-    """Yields what is measured, each with one sample a destination."""
+    """Yields the metrics, each with one sample for each destination."""
     families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {
         **{name: CounterMetricFamily(name, text, labels=["destination"]) for name, text in _COUNTERS.items()},
         **{name: GaugeMetricFamily(name, text, labels=["destination"]) for name, text in _GAUGES.items()},

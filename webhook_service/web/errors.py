@@ -1,4 +1,4 @@
-"""Every error becomes JSON here: the domain's with its meaning, all others without internal details."""
+"""Turns every error into JSON: those of the domain with their meaning, all others without internal details."""
 
 import logging
 from typing import Any
@@ -21,7 +21,7 @@ from webhook_service.schemas.body import BodyInvalid
 from webhook_service.schemas.query import QueryInvalid
 from webhook_service.web.context import current_request
 
-RETRY_AFTER = 5  # seconds; a provider that honours Retry-After comes back when a short outage is over
+RETRY_AFTER = 5  # seconds; by then a short outage is over, for providers that honour Retry-After
 
 UNREADABLE = "webhook_service.unreadable"
 """The key of the WSGI environment for a request that the server can't read: (status, failure)."""
@@ -47,7 +47,7 @@ def init_errors(app: Flask) -> None:
 
 
 def error_response(status: int, detail: str, **more: Any) -> Response:
-    """The one form that every error has."""
+    """Returns an error in the form that all errors have."""
     response = jsonify(detail=detail, **more)
     response.status_code = status
     return response
@@ -102,7 +102,7 @@ def _not_in_lease(error: NotInLease) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     if error.response is not None:
-        return error.get_response()  # type: ignore[return-value]  # a redirect, which Flask made with its own class
+        return error.get_response()  # type: ignore[return-value]  # a redirect, which Flask made as its own class
     response = error_response(error.code or 500, (error.name or "error").lower())
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:

@@ -1,4 +1,4 @@
-"""Flask's JSON by orjson."""
+"""JSON for Flask, by orjson."""
 
 from typing import Any
 

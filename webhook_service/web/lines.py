@@ -1,7 +1,7 @@
-"""Standard output, where no line waits for a reader that has stopped.
+"""Standard output, on which no line waits for a reader that has stopped.
 
-A pipe that nobody reads is full after 64 KiB, and writing to it would stop every request. So lines are dropped and
-counted, and a line says how many were dropped as soon as there is room again.
+A pipe that nobody reads is full after 64 KiB, and writing to it would then block every request. So lines are dropped
+and counted, and as soon as there is room again, a line says how many were dropped.
 """
 
 import os
@@ -15,15 +15,15 @@ from threading import Lock
 
 import orjson
 
-PATIENCE = 0.1  # seconds that lines wait for room, unless those before them waited in vain
+PATIENCE = 0.1  # seconds that lines wait for room, unless the lines before them waited in vain
 
 
 def _ignore(_number: int) -> None:
-    """Counts nothing."""
+    """Ignores the number of dropped lines."""
 
 
 class Lines:
-    """Whole lines to a file descriptor, whose reader is waited for no longer than ``PATIENCE``.
+    """Writes whole lines to a file descriptor, and waits for its reader no longer than ``PATIENCE``.
 
     ``on_drop`` is called with the number of lines that were dropped.
     """
@@ -32,13 +32,13 @@ class Lines:
         self.on_drop: Callable[[int], None] = _ignore
         self._descriptor = descriptor
         self._lock = Lock()
-        self._dropped = 0  # since a line was written
+        self._dropped = 0  # since the last line that was written
         mode = os.fstat(descriptor).st_mode
         self._waits_for_reader = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
         self._send = _sender(descriptor, mode) if self._waits_for_reader else partial(os.write, descriptor)
 
     def write(self, lines: bytes) -> None:
-        """Writes lines, each of which ends in a newline. Raises OSError when they can't be written at all."""
+        """Writes lines, each of which ends in a newline. Raises OSError when the descriptor can't be written to."""
         if not self._waits_for_reader:
             self._send(lines)
             return
@@ -71,17 +71,17 @@ def _has_room(descriptor: int, seconds: float) -> bool:
 
 
 def _sender(descriptor: int, mode: int) -> Callable[[bytes], int]:
-    """Returns what writes without waiting. O_NONBLOCK on the descriptor itself would hold for all who share it."""
+    """Returns a function that writes without waiting; O_NONBLOCK on the descriptor would affect all who share it."""
     if stat.S_ISSOCK(mode):
         return partial(_send_to_socket, descriptor)
     try:
         return partial(os.write, os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-    except OSError:  # of a pipe that another user made, as in a container
+    except OSError:  # the pipe was made by another user, as in a container
         return partial(_send_if_there_is_room, descriptor)
 
 
 def _send_if_there_is_room(descriptor: int, piece: bytes) -> int:
-    # Another process may take the room in between; then this waits for the reader.
+    # If another process takes the room in between, this waits for the reader.
     return os.write(descriptor, piece) if _has_room(descriptor, 0) else 0
 
 
@@ -91,7 +91,7 @@ def _send_to_socket(descriptor: int, piece: bytes) -> int:
 
 
 def _pieces(lines: bytes) -> Iterator[bytes]:
-    """Splits lines, at their ends where it can, into pieces that a pipe takes whole or not at all (pipe(7))."""
+    """Splits lines, if possible at their ends, into pieces that a pipe takes whole or not at all (pipe(7))."""
     start = 0
     while len(lines) - start > select.PIPE_BUF:
         end = lines.rfind(b"\n", start, start + select.PIPE_BUF) + 1 or start + select.PIPE_BUF

@@ -1,8 +1,8 @@
-"""One JSON line a request, and every other line of the process in the same form.
+"""The log: one JSON line for each request, and every other line of the process in the same form.
 
 Never in a line: message text, phone numbers, secrets, or anything of a request but its ``X-Request-ID``, if that is
-sane, and the message ID of a delivery that was accepted. What an exception says may quote all of these, so lines have
-its class and where it was raised instead.
+sane, and the message ID of a delivery that was accepted. The text of an exception may quote all of these, so lines
+have the class of the exception and where it was raised instead.
 """
 
 import logging
@@ -33,7 +33,7 @@ _collecting = threading.local()
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON; ``extra={"fields": {...}}`` adds to it."""
+    """Formats a record as one line of JSON; ``extra={"fields": {...}}`` adds fields to it."""
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.args, tuple):
@@ -51,24 +51,24 @@ class JsonFormatter(logging.Formatter):
 
 
 def _to_json(line: dict[str, Any]) -> str:
-    """Returns a line that a pipe takes whole, among those of other processes: pipe(7)."""
+    """Returns a line that is short enough not to be mixed with other processes' lines in a pipe: pipe(7)."""
     text = orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
     excess = len(text.encode()) + len("\n") - PIPE_BUF
     if excess > 0 and "traceback" in line:
-        # Its end says most. A character takes a byte or more.
+        # The end of a traceback says most, so its beginning is cut off. A character takes a byte or more.
         line = {**line, "traceback": f"…{line['traceback'][excess + len('…'.encode()) :]}"}
         text = orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
     return text
 
 
 def name_of(error: BaseException) -> str:
-    """Returns the class of an exception, and what the operating system says, which quotes no client."""
+    """Returns the class of an exception, and the operating system's text, which quotes nothing from a client."""
     said = error.strerror if isinstance(error, OSError) else None
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def places_of(error: BaseException) -> str:
-    """Returns where an exception and those that led to it were raised, and their classes."""
+    """Returns the places where an exception and those that led to it were raised, and their classes."""
     earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     before = f"{places_of(earlier)}\n" if earlier else ""
     return f"{before}{''.join(traceback.format_tb(error.__traceback__))}{name_of(error)}"
@@ -86,9 +86,9 @@ class LinesHandler(logging.Handler):
 
 
 def logging_config(level: str) -> dict[str, Any]:
-    """A ``logging.config`` dictionary: every logger, gunicorn's included, writes JSON lines to standard output.
+    """Returns a ``logging.config`` dictionary: every logger, gunicorn's included, writes JSON to standard output.
 
-    What gunicorn has to say for debugging has the paths of requests in it, so that is left out at any level.
+    gunicorn's lines for debugging hold the paths of requests, so they are left out at any level.
     """
     of_gunicorn = "INFO" if level == "DEBUG" else level
     return {
@@ -106,14 +106,14 @@ def logging_config(level: str) -> dict[str, Any]:
 
 
 def init_logs(app: Flask) -> None:
-    """Gives every request an ID and a line."""
+    """Gives every request an ID and a line in the log."""
     _collect_only_what_is_written()
     app.before_request(_start)
     app.after_request(_finish)
 
 
 def _collect_only_what_is_written() -> None:
-    # https://docs.python.org/3/howto/logging.html#optimization: half of what a record costs is looking these up.
+    # Looking these up is half of the cost of a record: https://docs.python.org/3/howto/logging.html#optimization
     logging._srcfile = None  # noqa: SLF001  # as documented there
     logging.logThreads = False
     logging.logProcesses = False
@@ -150,7 +150,7 @@ def _finish(response: Response) -> Response:
 
 @contextmanager
 def lines_in_one_write() -> Iterator[None]:
-    """Collects the lines about the requests that this thread answers in a block, and writes them at its end."""
+    """Collects the lines about the requests that this thread answers within the block, and writes them at its end."""
     _collecting.lines = lines = list[bytes]()
     try:
         yield
@@ -161,7 +161,7 @@ def lines_in_one_write() -> Iterator[None]:
 
 
 def _write_request_line(fields: dict[str, Any], level: int) -> None:
-    """Writes the line that the logger would write, in a third of the time: there is one for each delivery."""
+    """Writes the line that the logger would write, but in a third of the time: each delivery has such a line."""
     line = orjson.dumps(
         {
             "ts": datetime.now(UTC),
@@ -180,7 +180,7 @@ def _write_request_line(fields: dict[str, Any], level: int) -> None:
 
 
 def _write(lines: bytes) -> None:
-    """Writes whole lines. Those that can't be written are reported by the logger."""
+    """Writes whole lines. If they can't be written, the logger reports that."""
     try:
         STDOUT.write(lines)
     except OSError as error:

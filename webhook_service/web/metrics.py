@@ -1,7 +1,7 @@
-"""Every metric of the service, declared and described once, summed over all workers.
+"""The metrics of requests and deliveries, declared and described once, summed over all workers.
 
 Workers share their values through files in ``PROMETHEUS_MULTIPROC_DIR``, which ``gunicorn.conf.py`` sets; without it
-the values are this process's own. Multiprocess mode: https://prometheus.github.io/client_python/multiprocess/
+the values are those of this process. Multiprocess mode: https://prometheus.github.io/client_python/multiprocess/
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from webhook_service.web.lines import STDOUT
 from webhook_service.web.scrapes import DURATION, Exposition, Storage, StorageReadings
 
 METRICS_PATH = "/metrics"
-METRICS_ENDPOINT = "prometheus_metrics"  # as prometheus-flask-exporter names it
+METRICS_ENDPOINT = "prometheus_metrics"  # prometheus-flask-exporter's own name
 
 SIGNATURES_HELP = "Valid signatures, by secret: once 'previous' stands still, the previous secret can go."
 _SOURCE = ("source", "provider")
@@ -28,8 +28,8 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """The metrics of one application, exposed at ``/metrics``.
 
-    ``providers`` has the provider of each source. ``readings`` tell how to read the state of the storage, which is done
-    at each scrape.
+    ``providers`` has the provider of each source. ``readings`` are called at each scrape, to read the state of the
+    storage.
     """
 
     def __init__(self, app: Flask, *, providers: Mapping[str, str], readings: StorageReadings) -> None:
@@ -68,7 +68,7 @@ class Metrics:
         app.after_request(self._observe)
 
     def _start_at_zero(self, source: tuple[str, str]) -> None:
-        """Shows what has not happened yet as 0, since of a series that begins at 1 Prometheus sees no increase."""
+        """Shows what has not happened yet as 0, since Prometheus sees no increase in a series that begins at 1."""
         for result in Result:
             self._series(self._deliveries, *source, result)
         for kind in _KINDS:
@@ -96,7 +96,7 @@ class Metrics:
                 if outcome in outcomes:
                     self._series(self._items, *source, kind, outcome).inc(outcomes.count(outcome))
 
-    @cache  # noqa: B019  # lives as long as the application, and holds no more than there are series
+    @cache  # noqa: B019  # it lives as long as the application, and has one entry for each series
     def _request_series(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
         return self._requests.labels(method, path, status), self._duration.labels(method, path)
 

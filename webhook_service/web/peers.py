@@ -1,4 +1,4 @@
-"""The users behind connections from this machine, from Linux's tables of TCP sockets.
+"""Finds the users behind connections from this machine, in Linux's tables of TCP sockets.
 
 https://www.kernel.org/doc/Documentation/networking/proc_net_tcp.txt
 """
@@ -12,17 +12,17 @@ from wsgiref.types import WSGIEnvironment
 
 IS_SUPPORTED = sys.platform == "linux"
 
-# A client on IPv4 may reach a server on IPv6, by an address that is mapped.
+# A client on IPv4 may reach a server on IPv6, by a mapped address.
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _NO_INODE = b"0"
-_WORD = 8  # hex digits of 32 bits, which stand in the byte order of the machine
+_WORD = 8  # hex digits of 32 bits, which are in the byte order of the machine
 
 
 def users_of_peer(environ: WSGIEnvironment) -> frozenset[int]:
-    """Returns the users of the sockets that may be the other end of a request's connection; empty when none is there.
+    """Returns the users whose sockets may be the other end of a request's connection; empty when there is none.
 
-    There is more than one only where several users connect from the same address and port, to different addresses of
-    this machine. A socket that its process has closed belongs to no user, though the table says 0.
+    There is more than one only if several users connect from the same address and port, to different addresses of this
+    machine. A socket that its process has closed belongs to no user, although the table says 0.
     """
     original = environ.get("werkzeug.proxy_fix.orig", environ)
     try:
@@ -34,7 +34,7 @@ def users_of_peer(environ: WSGIEnvironment) -> frozenset[int]:
 
 
 def _sockets(port: int, remote_port: int) -> Iterator[tuple[IPv4Address | IPv6Address, int]]:
-    """Yields the local address and the user of each socket between two ports that a process has open."""
+    """Yields the local address and the user of each open socket between two ports."""
     local_end, remote_end = b":%04X" % port, b":%04X" % remote_port
     for table in _TABLES:
         with suppress(FileNotFoundError), table.open("rb") as lines:  # a kernel without IPv6 has no tcp6

@@ -1,4 +1,4 @@
-"""The metrics of the server's processes, as one process would have them.
+"""The metrics of the server's processes, presented as those of one process.
 
 Names and meanings: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics. The client library's
 own collector knows one process, and needs /proc/stat, which a hardened unit hides (ProcSubset=pid).
@@ -20,9 +20,9 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """One process: bytes, seconds, and the number of its open files.
+    """One process: its memory in bytes, its times in seconds, and the number of its open files.
 
-    ``memory`` is what is resident of it, and of what it shares with others its part.
+    ``memory`` is its resident memory; of memory that it shares with other processes, only its share counts.
     """
 
     memory: int
@@ -36,16 +36,16 @@ class _Process:
 class ServerProcesses(Collector):
     """Collects the metrics of a process and its children: of gunicorn's arbiter and its workers.
 
-    Memory and processor time are those of all of them together. Memory that they share is counted once, and the time
-    of workers that have ended is in it, so that it never falls. Files are those of the process that has most of them
-    open, since each has the limit for itself. There are no metrics where there is no /proc.
+    Memory and processor time are those of all processes together. Memory that they share is counted once, and the time
+    of workers that have ended is included, so that it never falls. Open files are those of the process that has most,
+    since the limit is for each process. Without /proc there are no metrics.
     """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
 
     def collect(self) -> Iterator[Metric]:
-        """Reads them all anew."""
+        """Reads the processes anew."""
         server = _read(self._pid)
         if server is None:
             return
@@ -81,9 +81,9 @@ def _children(pid: int) -> list[int]:
 
 
 def _read(pid: int) -> _Process | None:
-    """Reads a process by proc_pid_stat(5); None when there is none."""
+    """Reads a process by proc_pid_stat(5); None when it is gone."""
     with suppress(OSError):
-        # From the state on, which is the third field: the second is a name in parentheses and may hold anything.
+        # The fields from the third on, the state: the second is a name in parentheses, which may hold anything.
         fields = (_PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
         user, system, childrens_user, childrens_system = map(_seconds, fields[11:15])
         running = time.clock_gettime(time.CLOCK_BOOTTIME) - _seconds(fields[19])
@@ -103,7 +103,7 @@ def _seconds(ticks: str) -> float:
 
 
 def _share_of_memory(pid: int) -> int | None:
-    """Returns the resident bytes of a process, of shared ones its part; None where the kernel doesn't tell."""
+    """Returns the resident bytes of a process, and of shared ones its share; None if the kernel doesn't tell."""
     with suppress(OSError):
         for line in (_PROC / f"{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

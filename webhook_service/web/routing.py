@@ -1,4 +1,4 @@
-"""Flask as this service uses it: its requests, its routes' converters, and its JSON."""
+"""Flask as this service uses it: with its own class of requests, converters for routes, and JSON."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,14 +19,14 @@ class AnyText(BaseConverter):
 
 
 class RowId(IntegerConverter):
-    """Matches a whole number that a database takes for an id."""
+    """Matches a whole number that both databases can hold as an id."""
 
     def __init__(self, map: Map) -> None:  # noqa: A002  # Werkzeug's name
         super().__init__(map, max=ROW_ID_MAX)
 
 
 class WebhookService(Flask):
-    """Flask without what this service has no use for: docs/decisions/0006 has the figures."""
+    """Flask without what this service does not need: docs/decisions/0006 has the figures."""
 
     request_class = ServiceRequest
     json_provider_class = OrjsonProvider
@@ -39,11 +39,11 @@ class WebhookService(Flask):
         self.url_map.converters["row_id"] = RowId
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns the function as it is: none is async, and Flask would ask six times a request."""
+        """Returns the function as it is: none here is async, and Flask would check that six times for each request."""
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Matches by path and method alone: no route depends on the host or on the scheme."""
+        """Makes an adapter that matches by path and method alone: no route depends on the host or the scheme."""
         if request is None:
             return super().create_url_adapter(request)
         return MapAdapter(

@@ -1,4 +1,4 @@
-"""What a scrape reads anew instead of counting it: from the database and from the operating system."""
+"""The metrics that are read anew at each scrape, from the database and the operating system, instead of counted."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -29,9 +29,9 @@ MULTIPROCESS_SETTING = "PROMETHEUS_MULTIPROC_DIR"
 
 @dataclass(frozen=True, slots=True)
 class StorageReadings:
-    """How to read the state of the storage: each of these raises StorageUnavailable when it is away.
+    """Functions that read the state of the storage; each raises StorageUnavailable when the database is away.
 
-    ``replica`` is None where reads go to the primary.
+    ``replica`` is None when there is no replica to read from.
     """
 
     quarantine: Callable[[], Mapping[str, QuarantineSize]]
@@ -43,14 +43,14 @@ class StorageReadings:
 
 
 class Storage(Collector):
-    """Collects the state of the storage. What can't be read has no sample, and the rest is shown all the same."""
+    """Collects the state of the storage. Metrics that can't be read have no samples; the others are still shown."""
 
     def __init__(self, readings: StorageReadings, providers: Mapping[str, str]) -> None:
         self._readings = readings
         self._providers = providers
 
     def collect(self) -> Iterator[Metric]:
-        """Reads it."""
+        """Reads the state."""
         with suppress(StorageUnavailable):
             yield from self._quarantine(self._readings.quarantine())
         yield GaugeMetricFamily(
@@ -96,14 +96,14 @@ def _replica(read_age: Callable[[], Age]) -> Iterator[Metric]:
 
 
 class Exposition(PrometheusMetrics):  # type: ignore[misc]  # the library has no types
-    """The endpoint that shows the metrics of a registry, those of all workers, together with what is read anew."""
+    """The endpoint that shows the metrics of a registry, summed over all workers, and those that are read anew."""
 
     def __init__(self, *arguments: Any, read_anew: Collection[Collector], **options: Any) -> None:
         self._read_anew = (*read_anew, PlatformCollector(registry=None), ServerProcesses(os.getpid()))
         super().__init__(*arguments, **options)
 
     def generate_metrics(self, accept_header: str | None = None, names: list[str] | None = None) -> tuple[str, str]:
-        """Returns all metrics, or those with these names, as text, and its content type."""
+        """Returns all metrics, or only those in ``names``, as text, with its content type."""
         counted: Collector = self.registry
         if MULTIPROCESS_SETTING in os.environ:
             counted = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
@@ -116,7 +116,7 @@ class Exposition(PrometheusMetrics):  # type: ignore[misc]  # the library has no
 
 
 class _WithMilliseconds(Collector):
-    """Collects what another collector does, and the histogram of durations once more as the FastAPI original had it."""
+    """Collects what another collector does, and the histogram of durations again in the FastAPI original's form."""
 
     def __init__(self, counted: Collector) -> None:
         self._counted = counted

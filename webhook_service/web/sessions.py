@@ -1,4 +1,4 @@
-"""Signed-in browsers: a signed cookie that expires stands in for the API token, so that no browser keeps the token.
+"""Sessions of browsers: a signed cookie that expires stands in for the API token, so that no browser keeps the token.
 
 Keys are derived from the API token: a token that is no longer accepted takes its sessions with it, and nothing is
 stored. A *form token* proves that a form was sent from one of the service's own pages, by the browser that the page was
@@ -20,7 +20,7 @@ FORM_TOKEN = "form_token"  # noqa: S105  # a field's name
 
 
 class Sessions:
-    """Makes and checks session cookies and form tokens; with no API token there are neither."""
+    """Makes and checks session cookies and form tokens; without an API token there are neither."""
 
     def __init__(self, token: Secrets | None, admin_token: Secrets | None = None) -> None:
         self._signers = [
@@ -39,7 +39,7 @@ class Sessions:
         return None
 
     def is_open(self, cookie: str | None) -> bool:
-        """Tells whether a cookie is of a session that has not expired."""
+        """Tells whether a cookie belongs to a session that has not expired."""
         return any(_is_signed(signer, cookie) for _, signer in self._signers)
 
     def is_of_admin(self, cookie: str | None) -> bool:
@@ -56,7 +56,7 @@ class Sessions:
 
 
 def is_token(presented: bytes, token: Secrets) -> bool:
-    """Compares with the API token, and with the previous one, in constant time."""
+    """Tells whether ``presented`` is the token, or the previous one, in constant time."""
     matches = [hmac.compare_digest(secret.encode(), presented) for _, secret in token.by_age()]
     return any(matches)
 

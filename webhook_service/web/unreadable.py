@@ -1,4 +1,4 @@
-"""Answers to requests that the server can't read, which the application logs and counts like any other."""
+"""Answers to requests that the server can't read; the application logs and counts them like any other."""
 
 from http import HTTPStatus
 from wsgiref.types import WSGIApplication
@@ -10,9 +10,9 @@ from webhook_service.web.errors import UNREADABLE
 
 
 def answer_unreadable(app: WSGIApplication, status: HTTPStatus, failure: str, client: str) -> bytes:
-    """Returns the application's answer as it is sent. Nothing of the request is in it, or known to the application.
+    """Returns the bytes of the application's answer. The application is shown nothing of the request.
 
-    ``failure`` says for the log what is wrong; ``client`` is the client's address.
+    ``failure`` says what is wrong, for the log; ``client`` is the client's address.
     """
     environ = create_environ(method="UNREADABLE", environ_overrides={"REMOTE_ADDR": client})
     environ[UNREADABLE] = status.value, failure

@@ -1,4 +1,4 @@
-"""What a provider wants to see: the ``answer`` to a delivery, and to a ``handshake``, which checks the address."""
+"""The responses that a provider expects: the ``answer`` to a delivery, and that to a check of the address."""
 
 import hmac
 import re
@@ -15,9 +15,9 @@ from webhook_service.providers.declarations.tables import Table
 CHALLENGE = "{challenge}"
 HMAC = "{hmac:challenge}"
 
-_CHALLENGE_MAX = 4096  # characters
-# What is signed for whoever asks. It is no JSON object and no form with a field and a value, so that nobody gets a
-# delivery signed by having it "checked".
+_CHALLENGE_MAX = 4096  # characters of a challenge that is sent back as it is
+# Challenges that are signed for whoever asks. No JSON object and no form with a field and a value is among them, so
+# that nobody can have a delivery signed by passing it off as a challenge.
 _SIGNED_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,256}={0,2}")
 _STATUSES = (200, 299)
 _TEXT = "text/plain; charset=utf-8"
@@ -26,7 +26,7 @@ _JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response: ``text``, or ``json``, or nothing. Of a handshake's, each text that is a placeholder is filled in."""
+    """A response: ``text``, or ``json``, or nothing. In the answer to a handshake, placeholders are filled in."""
 
     status: int = 200
     content_type: str = _JSON
@@ -35,7 +35,7 @@ class Answer:
 
     @property
     def needs_hmac(self) -> bool:
-        """Tells whether a key is needed to make it."""
+        """Tells whether a key is needed to make the response."""
         return HMAC in (self.text or "") or any(HMAC in text for text in _texts(self.json))
 
     def filled(self, challenge: str, signature: str) -> Acknowledgement:
@@ -43,7 +43,7 @@ class Answer:
         if self.json is not None:
             body = dumps(_filled(self.json, challenge, signature), separators=(",", ":")).encode()
         else:
-            # One pass, so that a challenge which looks like a placeholder stays what it is.
+            # The challenge is put in last, so that one that looks like a placeholder stays what it is.
             parts = (self.text or "").split(CHALLENGE)
             body = challenge.join(part.replace(HMAC, signature) for part in parts).encode("utf-8", "replace")
         return Acknowledgement(self.content_type, body, self.status)
@@ -54,10 +54,10 @@ DEFAULT_ANSWER = Answer(json={"status": "ok"})
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """A check of the address.
+    """A provider's check of the address.
 
-    That by GET carries the challenge in the ``query``, beside a ``token`` of ours and what ``expect`` names; that by
-    POST is a signed delivery for which ``when`` is true, with the ``challenge`` in its body.
+    A check by GET carries the challenge in the parameter ``query``, beside our ``token`` and the parameters in
+    ``expect``. A check by POST is a signed delivery for which ``when`` is true, with the ``challenge`` in its body.
     """
 
     answer: Answer
@@ -69,7 +69,7 @@ class Handshake:
     challenge: Expression | None = None
 
     def answer_query(self, parameters: Mapping[str, str], signer: "Signer") -> Acknowledgement | None:
-        """Answers a GET; None when this is not the check, or the token is another one."""
+        """Answers a GET; None when it is not this check, or has another token."""
         challenge = parameters.get(self.query or "")
         if challenge is None:
             return None
@@ -82,7 +82,7 @@ class Handshake:
         return self._answer(challenge, signer)
 
     def answer_delivery(self, scope: Mapping[str, Any], signer: "Signer") -> Acknowledgement | None:
-        """Answers a delivery that is this check; None for any other."""
+        """Answers a delivery that is this check; None for any other delivery."""
         if self.when is None:
             return None
         try:
@@ -136,7 +136,7 @@ def read_answer(table: Table | None, *, of_handshake: bool = False) -> Answer:
 
 
 def read_handshakes(table: Table, *, has_key: bool) -> tuple[Handshake, ...]:
-    """Reads ``handshake``, a table or a list of tables; an HMAC in its answer needs a scheme that ``has_key``."""
+    """Reads ``handshake``, a table or a list of tables; an HMAC in an answer is allowed only with ``has_key``."""
     return tuple(_read_handshake(each, has_key=has_key) for each in table.tables("handshake"))
 
 

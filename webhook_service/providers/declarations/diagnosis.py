@@ -1,4 +1,4 @@
-"""Diagnosis of refused signatures of declared providers: what would have made one match."""
+"""Diagnosis of refused signatures of declared providers: finds what would have made one match."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -18,7 +18,7 @@ _OTHER_ENCODING = {
 
 
 def diagnose(scheme: Scheme, delivery: Delivery) -> str | None:
-    """Finds what would have made a refused delivery pass; None when nothing that was tried does."""
+    """Finds what would have made the signature of a refused delivery match; None when nothing that was tried does."""
     if len(delivery.raw) > LARGEST_BODY or not isinstance(scheme, SignedContent):
         return None
     try:
@@ -31,7 +31,7 @@ def diagnose(scheme: Scheme, delivery: Delivery) -> str | None:
 
 
 def _stale_by(scheme: SignedContent, delivery: Delivery) -> int | None:
-    """Returns how far the sender's clock is ahead of ours if that alone is what is wrong."""
+    """Returns the seconds by which the sender's clock is ahead of ours, if only the time is wrong; None otherwise."""
     try:
         _, claimed = scheme.authenticate(delivery)
     except SignatureInvalid:

@@ -1,4 +1,4 @@
-"""JMESPath expressions over a delivery, which see ``item``, ``body`` and ``headers``.
+"""JMESPath expressions over a delivery, which can refer to ``item``, ``body`` and ``headers``.
 
 A bare name such as ``id`` is short for ``item.id``. The language: https://jmespath.org/specification.html
 """
@@ -26,14 +26,15 @@ _CHEAP_FUNCTIONS = frozenset({"not_null", "type"})
 
 
 class ExpressionFailed(Exception):
-    """An expression that can't be applied to what a delivery holds."""
+    """An expression can't be applied to the content of a delivery."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expression:
-    """A compiled expression; ``name`` is the top-level field of the item that it stands for if it is no more than that.
+    """A compiled expression; ``name`` is set if the expression is no more than a top-level field of the item.
 
-    ``roots`` are those of ``item``, ``body`` and ``headers`` that it reads, and ``headers`` the names of those.
+    ``roots`` are those of ``item``, ``body`` and ``headers`` that it reads, ``headers`` the names of the headers that
+    it reads.
     """
 
     compiled: ParsedResult
@@ -42,7 +43,7 @@ class Expression:
     headers: frozenset[str]
 
     def search(self, scope: Mapping[str, Any]) -> Any:
-        """Returns what the expression finds; None when that is nothing. Raises ExpressionFailed, and nothing else."""
+        """Returns what the expression finds; None when it finds nothing. Raises ExpressionFailed, and nothing else."""
         if self.name is not None:
             item = scope["item"]
             return item.get(self.name) if isinstance(item, dict) else None
@@ -53,14 +54,14 @@ class Expression:
 
     @property
     def path(self) -> tuple[str | int, ...] | None:
-        """The names and positions from the root, of the first alternative, if it is as simple as that; for samples."""
+        """Returns, for samples, the names and positions that lead to the first alternative; None if it is no path."""
         return _path(self.compiled.parsed)
 
 
 def read_expression(
     table: Table, key: str, *, required: bool = False, roots: tuple[str, ...] = ROOTS
 ) -> Expression | None:
-    """Reads an expression that may use ``roots``; a bare name belongs to the first of them."""
+    """Reads an expression that may refer to ``roots``; a bare name belongs to the first of them."""
     text = table.text(key, required=required, longest=_LONGEST)
     return None if text is None else _compile(table, key, text, roots)
 
@@ -82,7 +83,7 @@ def _compile(table: Table, key: str, text: str, roots: tuple[str, ...]) -> Expre
         table.report(key, f"begins with a name that is none of {', '.join(roots)}; a bare name means {roots[0]}.NAME")
         return None
     if {"item", "body"} <= used and _walks_body(node):
-        # It would be walked through for each item, so that a delivery could cost the square of its size.
+        # The body would be walked through for each item, so the cost could be the square of the delivery's size.
         table.report(key, "walks through body for each item: read no more than plain fields of body beside item")
         return None
     headers = set(_header_names(node))
@@ -104,7 +105,7 @@ def _depth(node: Mapping[str, Any]) -> int:
 
 
 def _roots(node: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the names that are looked up in the scope itself, and not in what was found in it."""
+    """Yields the names that are looked up in the scope itself, and not in values that were found in it."""
     kind, children = node["type"], node["children"]
     if kind == "field":
         yield node["value"]
@@ -121,7 +122,7 @@ def _roots(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _walks_body(node: Mapping[str, Any]) -> bool:
-    """Tells whether a list or an object of the body is walked through, and not just looked up by name."""
+    """Tells whether a list or an object in the body is walked through, and not just looked up by name."""
     kind, children = node["type"], [child for child in node["children"] if isinstance(child, dict)]
     if kind in _PROJECTIONS or kind == "flatten":
         return "body" in _roots(children[0])
@@ -139,7 +140,7 @@ def _walks(node: Mapping[str, Any]) -> bool:
 
 
 def _header_names(node: Mapping[str, Any]) -> Iterator[str | None]:
-    """Yields the name of each header that is read; None for any other use of all headers."""
+    """Yields the name of each header that is read; None for any other use of ``headers``."""
     kind, children = node["type"], node["children"]
     if kind == "field" and node["value"] == "headers":
         yield None

@@ -16,17 +16,17 @@ PUBLIC_KEY_ENCODINGS = ("pem", "spki", "base64", "hex")
 PublicKey = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey
 PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey
 
-_RSA_BITS = 2048  # the least that counts as safe (NIST SP 800-131A)
+_RSA_BITS = 2048  # the smallest key that counts as safe (NIST SP 800-131A)
 
 
 class SecretUnusable(Exception):
-    """A secret that is none for its scheme; the message says why and shows nothing of it."""
+    """A secret that its scheme can't use; the message says why, and shows nothing of the secret."""
 
 
 def decode_secret(secret: str, encoding: str, prefix: str = "") -> bytes:
-    """Returns the bytes that a secret stands for; SecretUnusable when it is not in its encoding.
+    """Returns the bytes that a secret stands for; SecretUnusable when it is not in the encoding.
 
-    ``prefix`` may be missing. The padding of base64 may be, too, and both of its alphabets are taken.
+    The ``prefix`` may be missing. The padding of base64 may be missing, too, and both of its alphabets are accepted.
     """
     text = secret.removeprefix(prefix)
     if encoding == "utf8":
@@ -52,10 +52,10 @@ def _from_base64(text: str) -> bytes:
 
 
 def load_public_key(secret: str, algorithm: str, encoding: str, prefix: str = "") -> PublicKey:
-    """Returns the public key of a secret; SecretUnusable when it is none of the algorithm's.
+    """Returns the public key that a secret holds; SecretUnusable when it is no key for the algorithm.
 
-    ``pem`` is the text between BEGIN PUBLIC KEY and END, ``spki`` its base64 alone, ``base64`` and ``hex`` are the
-    32 bytes of an Ed25519 key.
+    As ``pem`` it is the text from BEGIN PUBLIC KEY to END, as ``spki`` only the base64 in between; as ``base64`` or
+    ``hex`` it is the 32 bytes of an Ed25519 key.
     """
     text = secret.removeprefix(prefix)
     try:
@@ -80,7 +80,7 @@ _LOADERS: dict[str, Callable[[str], object]] = {
 
 
 def load_private_key(pem: str, algorithm: str) -> PrivateKey:
-    """Returns the private key that a sample is signed with; SecretUnusable when it is none of the algorithm's."""
+    """Returns the private key that a sample is signed with; SecretUnusable when it is no key for the algorithm."""
     try:
         key = serialization.load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -1,4 +1,4 @@
-"""The ``payload`` table: where the fields of messages stand in a delivery."""
+"""The ``payload`` table, which says where in a delivery the fields of messages are found."""
 
 import hashlib
 import re
@@ -30,7 +30,7 @@ Scope = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class MessageId:
-    """Where the ID of a message comes from: a field, else a header, else the SHA-256 of the body."""
+    """The origin of a message's ID: a field, else a header, else the SHA-256 of the body."""
 
     field: Expression | None
     header: str | None
@@ -39,7 +39,7 @@ class MessageId:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Where the fields of messages stand."""
+    """The ``payload`` table that was read: expressions for the fields of messages, and their formats."""
 
     message_id: MessageId
     sender: Expression
@@ -58,7 +58,7 @@ class Payload:
         return [expression for expression in found if expression is not None]
 
     def headers(self) -> tuple[str, ...]:
-        """Returns the headers that are read, each by the name under which expressions know it."""
+        """Returns the names of the headers that are read, as the table spells them."""
         names = {name for expression in self.expressions() for name in expression.headers}
         if self.items is not None:
             names |= self.items.headers
@@ -66,13 +66,13 @@ class Payload:
 
 
 class Reader:
-    """Reads deliveries to messages of a provider, which keep nothing of the field ``hidden``."""
+    """Reads a provider's deliveries as messages; these keep nothing of the field ``hidden``."""
 
     def __init__(self, payload: Payload, provider: str, hidden: str | None = None) -> None:
         self._payload = payload
         self._provider = provider
         self._headers = payload.headers()
-        # What does not depend on the item is looked for once a delivery, however many items it has.
+        # What does not depend on the item is looked up once for each delivery, however many items it has.
         self._constant = {each for each in payload.expressions() if "item" not in each.roots}
         self._mapped = {each.name for each in payload.expressions() if each.name is not None}
         if hidden is not None:
@@ -80,15 +80,15 @@ class Reader:
         self._address: Callable[[str], str] = phone_number if payload.phone_numbers else str
 
     def scope(self, delivery: Delivery) -> Scope:
-        """Returns what expressions see; PayloadInvalid for a body that can't be read."""
+        """Returns the values that expressions can refer to; PayloadInvalid for a body that can't be read."""
         body = _form(delivery.raw) if self._payload.is_form else loads(delivery.raw)
         headers = {name: delivery.headers.get(name) for name in self._headers}
         return {"item": body, "body": body, "headers": headers}
 
     def read(self, delivery: Delivery, scope: Scope, source_of: Callable[[Any], str | None]) -> Contents:
-        """Returns the messages of a delivery; an item that can't be read is named and takes no other along.
+        """Returns the messages of a delivery; an item that can't be read is named and does not affect the others.
 
-        ``source_of`` tells the source of an item, if it is another than that of the delivery.
+        ``source_of`` returns the source of an item; None stands for the source of the delivery.
         """
         items = self._items(scope)
         constants = _Constants(self._constant, scope)
@@ -161,7 +161,7 @@ class _Constants:
                 self._failed.add(expression)
 
     def search(self, expression: Expression, scope: Scope) -> Any:
-        """Returns what an expression finds for an item; ExpressionFailed."""
+        """Returns what an expression finds for an item. Raises ExpressionFailed."""
         if expression in self._failed:
             raise ExpressionFailed
         return self._found[expression] if expression in self._found else expression.search(scope)
@@ -169,7 +169,7 @@ class _Constants:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """One item, and what expressions find for it."""
+    """One item, in which expressions find the values of fields."""
 
     scope: Scope
     constants: _Constants
@@ -181,7 +181,7 @@ class _Finding:
             raise FieldInvalid(field) from None
 
     def text(self, expression: Expression, field: str) -> str | None:
-        """Returns a text; a number is written as one. FieldInvalid for anything else."""
+        """Returns the text that an expression finds; a number is converted to text. FieldInvalid for anything else."""
         value = self.value(expression, field)
         if value is None or isinstance(value, str):
             return value
@@ -218,7 +218,7 @@ def _time(value: Any, form: str) -> datetime:
 
 
 def read_payload(table: Table) -> Payload | None:
-    """Reads the table; None, and problems, when it can't be used."""
+    """Reads the table; None, with problems reported to it, when it can't be used."""
     body_format = table.word("format", ("json", "form"))
     ts_format = table.word("ts_format", TIME_FORMATS)
     message_id = _read_message_id(table)

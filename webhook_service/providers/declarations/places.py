@@ -1,4 +1,4 @@
-"""Where a value stands in a delivery: in a header, in the query string, or in a field of the body."""
+"""Places of values in a delivery: a header, a parameter of the query string, or a field of the body."""
 
 import re
 from collections.abc import Mapping, MutableMapping
@@ -14,7 +14,7 @@ from webhook_service.providers.declarations.tables import Table
 from webhook_service.providers.forms import FormInvalid, read_fields, to_form
 from webhook_service.providers.strict_json import loads_object
 
-SEVERAL = 16  # values of a header that are looked at; a rotation needs two
+SEVERAL = 16  # the most values of a header that are examined; a rotation needs two
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # a token of RFC 9110, section 5.6.2
 _VALUE_MAX = 16 * 2**10  # characters; gunicorn's limit for a header is half of that
 _QUERY_FIELDS = 100
@@ -23,9 +23,9 @@ Values = Mapping[str, str | list[str]] | Mapping[str, Any]
 
 
 class Envelope:
-    """A delivery under verification, with what is read of it at most once.
+    """A delivery under verification; its query, fields and body are parsed at most once.
 
-    ``timestamp`` is the claimed time as it was sent. A diagnosis replaces the body or the URL.
+    ``timestamp`` is the claimed time as it was sent. For a diagnosis, the body or the URL is replaced by another.
     """
 
     def __init__(self, delivery: Delivery, *, is_form: bool, raw: bytes | None = None, url: str | None = None) -> None:
@@ -37,7 +37,7 @@ class Envelope:
 
     @cached_property
     def query(self) -> Mapping[str, str]:
-        """The parameters of the URL; of one that stands twice, the first."""
+        """The parameters of the URL; the first value of one that occurs twice."""
         _, _, query = self.delivery.target.partition("?")
         try:
             pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_QUERY_FIELDS)
@@ -77,9 +77,10 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands, and what has to be taken off it.
+    """The place of a value, and what surrounds the value there.
 
-    A header may hold several values between ``split``, and each may have a ``key`` before a ``separator``.
+    A text may hold several values, separated by ``split``, each after a ``key`` and a ``separator``. Before a value
+    there may be a ``prefix``.
     """
 
     header: str | None = None
@@ -91,7 +92,7 @@ class Place:
     prefix: str = ""
 
     def read(self, envelope: Envelope) -> str | None:
-        """Returns the whole text that stands here; None when there is none, or none that could be meant."""
+        """Returns the whole text in this place; None when there is none or it is empty."""
         if self.header is not None:
             return envelope.delivery.headers.get(self.header) or None
         if self.query is not None:
@@ -99,7 +100,7 @@ class Place:
         return envelope.text_at(self.field) or None
 
     def values(self, envelope: Envelope, missing: Reason) -> list[str]:
-        """Returns the values here without what is around them; SignatureInvalid when nothing stands here."""
+        """Returns the values in this place without what surrounds them; SignatureInvalid when the place is empty."""
         text = self.read(envelope)
         if text is None:
             raise SignatureInvalid(missing)
@@ -116,7 +117,7 @@ class Place:
         return [part[length:] for part in parts if part[:length].lower() == self.prefix.lower()]
 
     def write(self, value: str, headers: MutableMapping[str, str], body: dict[str, Any]) -> None:
-        """Puts a value here, for a sample; one of the query belongs to the address, which is not at hand."""
+        """Puts a value in this place, for a sample; not if it is in the query, which ``Draft.put`` does."""
         text = self.prefix + value
         if self.separator is not None:
             text = f"{self.key}{self.separator}{text}"
@@ -130,7 +131,7 @@ class Place:
 
 
 def read_place(table: Table, *, default_header: str | None = None) -> Place:
-    """Reads where a value stands; exactly one of ``header``, ``query`` and ``field`` says so."""
+    """Reads the place of a value, which exactly one of ``header``, ``query`` and ``field`` names."""
     header = read_header_name(table, "header")
     query, field = table.text("query", longest=100), table.text("field", longest=200)
     if not any(table.has(name) for name in ("header", "query", "field")):

@@ -1,4 +1,4 @@
-"""Schemes in which the provider keeps the key that signs: Ed25519 (RFC 8032), ECDSA over P-256, and RSA."""
+"""Schemes in which only the provider has the key that signs: Ed25519 (RFC 8032), ECDSA over P-256, and RSA."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ from webhook_service.providers.declarations.rules import Rules
 from webhook_service.providers.declarations.signing import CannotSign, Draft, SignedContent, encode
 
 _LONGEST = 512  # bytes of a signature: RSA with 4096 bits
-_SIGNATURES = 4  # that are tried: each costs as much as twenty of an HMAC
+_SIGNATURES = 4  # the most signatures that are tried: each costs as much as twenty HMACs
 
 
 class PublicKeys(SignedContent):
@@ -37,7 +37,7 @@ class PublicKeys(SignedContent):
         content, at = self.content(delivery)
         if not claimed:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
-        # What is compared is public, so it does not matter how long it takes.
+        # All that is compared is public, so the time that it takes gives nothing away.
         age = next((age for age, key in self._keys for claim in claimed if _matches(key, claim, content)), None)
         if age is None:
             raise SignatureInvalid(Reason.WRONG_SIGNATURE)

@@ -1,4 +1,4 @@
-"""The ``verify`` table: how a provider shows that a delivery is its own."""
+"""The ``verify`` table, which says how a provider proves that a delivery comes from it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _BODY_UNSIGNED = "or set body_unsigned = true if the provider signs nothing of i
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims of a JSON Web Token: the names of those that hold hashes, the values of issuer and audience."""
+    """The claims of a JSON Web Token: the names of those with hashes, and the values that issuer and audience have."""
 
     body_sha256: str | None = None
     url_sha256: str | None = None
@@ -35,7 +35,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How deliveries are verified; what a scheme has no use for is empty."""
+    """The rules by which deliveries are verified; those that a scheme does not need are empty."""
 
     scheme: str
     signature: Place
@@ -52,17 +52,17 @@ class Rules:
 
     @property
     def is_secret_encoded(self) -> bool:
-        """Tells whether the key is something else than the text of the secret."""
+        """Tells whether the key differs from the text of the secret."""
         return self.secret_encoding in ("base64", "hex") or bool(self.secret_prefix)
 
     @property
     def is_symmetric(self) -> bool:
-        """Tells whether the secret that verifies can sign as well."""
+        """Tells whether the secret that verifies deliveries can also sign them."""
         return self.scheme != "public_key" and self.algorithm not in ("rs256", "es256", "eddsa")
 
 
 def read_rules(table: Table, public_url: str | None, *, is_form: bool) -> Rules | None:
-    """Reads the table; None where it has no scheme."""
+    """Reads the table; None when it has no scheme."""
     scheme = table.word("scheme", tuple(ALGORITHMS), required=True)
     if scheme is None:
         return None

@@ -1,4 +1,4 @@
-"""Samples: a message put where the expressions of a declaration find it."""
+"""Samples: puts a message in the places where the expressions of a declaration look for it."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -15,9 +15,9 @@ Path = tuple[str | int, ...]
 
 
 def draft_of(message: Message, payload: Payload, target: str, example: Any, headers: Mapping[str, str]) -> Draft:
-    """Makes an unsigned delivery of a message, after an example of the provider's if there is one.
+    """Makes an unsigned delivery of a message, on the basis of an example of the provider's if there is one.
 
-    An expression that is no plain path, such as a function of several fields, leaves what the example has.
+    Where an expression is no plain path, such as a function of several fields, the example's value stays.
     """
     content = deepcopy(example) if example is not None else {}
     form = "application/x-www-form-urlencoded" if payload.is_form else "application/json"
@@ -43,13 +43,13 @@ def draft_of(message: Message, payload: Payload, target: str, example: Any, head
 
 
 def _settable_type(expression: Expression | None) -> Expression | None:
-    """Returns an expression for the type if the sender names it; one with alternatives finds it in other fields."""
+    """Returns the expression for the type, unless it has alternatives or functions: then other fields decide it."""
     is_plain = expression is not None and expression.compiled.parsed["type"] == "subexpression"
     return expression if is_plain else None
 
 
 def _item_path(payload: Payload) -> Path:
-    """Returns where the first item stands."""
+    """Returns the path of the first item."""
     if payload.items is None:
         return ()
     path = (payload.items.path or ())[1:]
@@ -67,7 +67,7 @@ def _put(draft: Draft, path: Path, value: Any, item_path: Path) -> None:
 
 
 def _with(content: Any, path: Path, value: Any) -> Any:
-    """Returns a value with another one at a path; what is missing on the way there is made."""
+    """Returns the content with a value at a path; what is missing on the way there is made."""
     if not path:
         return value
     step, rest = path[0], path[1:]

@@ -24,12 +24,12 @@ DIGEST_BYTES = {"sha1": 20, "sha256": 32, "sha512": 64}
 
 
 class CannotSign(Exception):
-    """A sample can't be signed with what is configured: the private key is the provider's alone."""
+    """A sample can't be signed with what is configured, since only the provider has the private key."""
 
 
 @dataclass
 class Draft:
-    """A delivery that is being made; ``content`` is its body as a value, ``private_key`` a PEM."""
+    """A delivery that is being made; ``content`` is its body as a value, ``private_key`` is in PEM."""
 
     target: str
     content: Any
@@ -39,7 +39,7 @@ class Draft:
     private_key: str | None = field(default=None, repr=False)
 
     def put(self, place: Place, value: str) -> None:
-        """Puts a value where it has to stand."""
+        """Puts a value in its place."""
         if place.query is not None:
             joint = "&" if "?" in self.target else "?"
             self.target += joint + urlencode({place.query: place.prefix + value})
@@ -51,13 +51,13 @@ class Draft:
         return urlencode(self.content, doseq=True).encode() if self.is_form else dumps(self.content).encode()
 
     def envelope(self) -> Envelope:
-        """Returns the delivery as far as it has come."""
+        """Returns the delivery as it is so far."""
         delivery = Delivery("", self.raw(), self.headers, self.target, self.moment)
         return Envelope(delivery, is_form=self.is_form)
 
 
 class Scheme(ABC):
-    """One way to verify deliveries, ready with the keys. Making one raises SecretUnusable for a secret that is none."""
+    """A way to verify deliveries, with its keys. Making one raises SecretUnusable for a secret that it can't use."""
 
     def __init__(self, rules: Rules, secrets: Secrets) -> None:
         self.rules = rules
@@ -65,27 +65,27 @@ class Scheme(ABC):
 
     @abstractmethod
     def verify(self, delivery: Delivery) -> str:
-        """Returns which secret a delivery was signed with; SignatureInvalid when it was none."""
+        """Returns the label of the secret that a delivery was signed with; SignatureInvalid when there is none."""
 
     @abstractmethod
     def sign(self, draft: Draft) -> None:
-        """Adds what this scheme asks for to a draft; CannotSign where that takes a private key and it has none."""
+        """Adds to a draft what this scheme asks for; CannotSign if that takes a private key and the draft has none."""
 
     def envelope(self, delivery: Delivery, raw: bytes | None = None, url: str | None = None) -> Envelope:
-        """Returns a delivery under verification, with another body or URL in the place of its own."""
+        """Returns a delivery under verification; a body or URL that is given replaces the delivery's own."""
         return Envelope(delivery, is_form=self.rules.is_form, raw=raw, url=url)
 
 
 class SignedContent(Scheme):
-    """What schemes have in common that sign a template."""
+    """The common part of schemes that sign the content of a template."""
 
     @abstractmethod
     def authenticate(self, delivery: Delivery) -> tuple[str, int | None]:
-        """Returns which secret a delivery was signed with, and the claimed time; SignatureInvalid when it was none."""
+        """Returns the label of the secret that signed a delivery, and the claimed time. Raises SignatureInvalid."""
 
     def verify(self, delivery: Delivery) -> str:
         age, claimed = self.authenticate(delivery)
-        # Only now: 'stale' is said of what is authentic, so that it means a replay or a wrong clock and nothing else.
+        # The time is checked last, so that 'stale' means a replay or a wrong clock and nothing else.
         if claimed is not None and self.rules.timestamp is not None:
             self.rules.timestamp.check(claimed, delivery.received_at)
         return age
@@ -98,11 +98,11 @@ class SignedContent(Scheme):
         return self.rules.signed.content(envelope), claimed
 
     def claimed_texts(self, delivery: Delivery) -> list[str]:
-        """Returns the signatures as they were sent; SignatureInvalid when none stands where one should."""
+        """Returns the signatures as they were sent; SignatureInvalid when there is none in their place."""
         return self.rules.signature.values(self.envelope(delivery), Reason.MISSING_SIGNATURE)
 
     def prepare(self, draft: Draft) -> bytes:
-        """Adds everything that is signed to a draft, and returns the signed bytes."""
+        """Adds to a draft the headers and the time that are signed, and returns the signed bytes."""
         timestamp, signed = self.rules.timestamp, self.rules.signed
         for name in signed.argument("header"):
             draft.headers.setdefault(name, f"sample-{int(draft.moment.timestamp() * 1_000_000)}")
@@ -138,7 +138,7 @@ class Hmac(SignedContent):
 
 
 class Token(Scheme):
-    """A secret that is sent along as it is."""
+    """A secret that is sent as it is, with each delivery."""
 
     def __init__(self, rules: Rules, secrets: Secrets) -> None:
         super().__init__(rules, secrets)
@@ -173,7 +173,7 @@ class Basic(Scheme):
 
 
 def encode(signature: bytes, encoding: str) -> str:
-    """Writes a signature."""
+    """Writes a signature in an encoding."""
     if encoding == "hex":
         return signature.hex()
     if encoding == "base64url":
@@ -182,7 +182,7 @@ def encode(signature: bytes, encoding: str) -> str:
 
 
 def decoder(encoding: str, length: int) -> Callable[[str], bytes | None]:
-    """Returns what reads a signature of so many bytes, and gives None for any other text."""
+    """Returns a function that decodes signatures of ``length`` bytes, and returns None for any other text."""
     if encoding == "hex":
         return lambda text: from_hex(text, length)
     if encoding == "base64":

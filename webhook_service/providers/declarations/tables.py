@@ -11,9 +11,9 @@ _NAME_SHOWN = 40  # characters of an unknown key
 
 
 class DeclarationInvalid(Exception):
-    """A declaration that can't be used; ``problems`` has the path of each key below the source, and what is wrong.
+    """A declaration that can't be used; ``problems`` are the paths of keys below the source, each with what is wrong.
 
-    The texts show no value, since any may be a secret.
+    No text shows a value, since any value may be a secret.
     """
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -23,7 +23,7 @@ class DeclarationInvalid(Exception):
 
 @dataclass
 class Table:
-    """One table under reading: what is wrong with a value is noted, and None is returned in its place."""
+    """A table that is being read: problems with a value are noted, and None is returned in its place."""
 
     values: Mapping[str, Any]
     path: Path = ()
@@ -31,7 +31,7 @@ class Table:
     _known: set[str] = field(default_factory=set)
 
     def report(self, key: str, text: str) -> None:
-        """Notes what is wrong with a key, or with the table itself for an empty one."""
+        """Notes what is wrong with a key, or with the table itself if ``key`` is empty."""
         self.problems.append(((*self.path, key) if key else self.path, text))
 
     def has(self, key: str) -> bool:
@@ -49,7 +49,7 @@ class Table:
         return None
 
     def word(self, key: str, choices: Collection[str], *, required: bool = False) -> str | None:
-        """Reads one of a few words."""
+        """Reads one of the words in ``choices``."""
         value = self._value(key, required=required)
         if value is None or (isinstance(value, str) and value in choices):
             return value
@@ -57,7 +57,7 @@ class Table:
         return None
 
     def integer(self, key: str, least: int, most: int) -> int | None:
-        """Reads a whole number between two others, both included."""
+        """Reads a whole number from ``least`` to ``most``, both included."""
         value = self._value(key)
         if value is None:
             return None
@@ -79,7 +79,7 @@ class Table:
         return self._value(key)
 
     def table(self, key: str, *, required: bool = False) -> "Table | None":
-        """Reads a table within this one; its problems are added to those of this one."""
+        """Reads a table within this one; problems with it are added to those of this one."""
         value = self._value(key, required=required)
         if value is None:
             return None
@@ -101,7 +101,7 @@ class Table:
         return []
 
     def refuse_others(self) -> None:
-        """Notes every key that nothing has read. To be called last."""
+        """Notes every key that was not read. It has to be called last."""
         for key in self.values:
             if key not in self._known:
                 shown = key if isinstance(key, str) and key.isprintable() and len(key) <= _NAME_SHOWN else "…"

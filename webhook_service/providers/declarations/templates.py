@@ -1,6 +1,6 @@
-"""What a signature is made over, as a template such as ``{timestamp}.{body}``.
+"""Templates of the content that is signed, such as ``{timestamp}.{body}``.
 
-A template is taken apart once. What a sender writes is put in as bytes and never read as a template again.
+A template is parsed once. What a sender writes is put in as bytes, and is never read as a template again.
 """
 
 import hashlib
@@ -27,23 +27,23 @@ _PLACEHOLDERS = (
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The bytes that are signed: ``parts`` in order, of which ``names`` are those that a sender determines."""
+    """The content that is signed: its ``parts`` in order, and the ``names`` of the placeholders among them."""
 
     parts: tuple[Part, ...]
     names: tuple[str, ...]
 
     @property
     def covers_body(self) -> bool:
-        """Tells whether no byte of the body can be changed without another signature."""
+        """Tells whether any change of the body needs another signature."""
         return not _COVER_BODY.isdisjoint(self.names)
 
     @property
     def is_body(self) -> bool:
-        """Tells whether the body is signed as it is, and nothing else."""
+        """Tells whether nothing but the body is signed, as it is."""
         return self.names == ("body",) and len(self.parts) == 1
 
     def argument(self, kind: str) -> list[str]:
-        """Returns the names after ``kind:``, such as those of the headers that are signed."""
+        """Returns the names in the placeholders of a kind, such as those of the headers that are signed."""
         return [name.partition(":")[2] for name in self.names if name.startswith(f"{kind}:")]
 
     def content(self, envelope: Envelope) -> bytes:
@@ -54,7 +54,7 @@ class Template:
 
 
 def read_template(table: Table, key: str, public_url: str | None) -> Template | None:
-    """Reads a template; None, and a problem, when there is none or it can't be understood."""
+    """Reads a template; None, with a problem reported, when there is none or it can't be understood."""
     text = table.text(key, required=True)
     if text is None:
         return None
@@ -103,7 +103,7 @@ def _placeholder(name: str, public_url: str | None) -> Part | None:
 
 
 def url_part(public_url: str) -> Part:
-    """Returns the URL that the sender called, of which it is known where it starts."""
+    """Returns the part for the URL that the sender called, which begins with ``public_url``."""
     base = public_url.rstrip("/")
     return lambda envelope: (envelope.url or base + envelope.delivery.target).encode("utf-8", "surrogatepass")
 

@@ -11,7 +11,7 @@ from webhook_service.providers.declarations.places import Envelope, Place, read_
 from webhook_service.providers.declarations.tables import Table
 from webhook_service.providers.signatures import header_bytes
 
-TOLERANCE = 300  # seconds, unless said otherwise
+TOLERANCE = 300  # seconds, unless the table says otherwise
 TOLERANCE_MAX = 7 * 86_400
 _DIGITS = re.compile(r"[0-9]{1,16}")
 UNITS = ("s", "ms", "iso")
@@ -19,14 +19,14 @@ UNITS = ("s", "ms", "iso")
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """Where the time stands, in what unit, and how many seconds it may be from ours, either way."""
+    """The place and unit of the claimed time, and the seconds by which it may differ from ours, either way."""
 
     place: Place
     unit: str
     tolerance: int
 
     def read(self, envelope: Envelope) -> int:
-        """Returns the claimed time in seconds since 1970, and keeps its text for the template; SignatureInvalid."""
+        """Returns the claimed time in seconds since 1970; keeps its text for the template. Raises SignatureInvalid."""
         values = self.place.values(envelope, Reason.MISSING_TIMESTAMP)
         if len(values) != 1:
             raise SignatureInvalid(Reason.MALFORMED_TIMESTAMP)
@@ -42,9 +42,9 @@ class Timestamp:
         return int(text) // 1000 if self.unit == "ms" else int(text)
 
     def check(self, claimed: int, received_at: datetime) -> None:
-        """Raises SignatureInvalid for a time out of the window.
+        """Raises SignatureInvalid for a time outside the window.
 
-        To be called when all else is right: 'stale' then means a replay or a wrong clock, and nothing else.
+        It has to be called when all else is right: then 'stale' means a replay or a wrong clock, and nothing else.
         """
         if abs(skew(claimed, received_at)) > self.tolerance:
             raise SignatureInvalid(Reason.STALE_TIMESTAMP)
@@ -62,7 +62,7 @@ def skew(claimed: int, received_at: datetime) -> int:
 
 
 def read_timestamp(table: Table) -> Timestamp:
-    """Reads where the time stands."""
+    """Reads the place, the unit and the tolerance of the claimed time."""
     unit = table.word("unit", UNITS)
     tolerance = table.integer("tolerance", 1, TOLERANCE_MAX)
     return Timestamp(read_place(table), unit or "s", tolerance or TOLERANCE)

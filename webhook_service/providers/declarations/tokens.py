@@ -1,7 +1,7 @@
-"""Deliveries with a JSON Web Token (RFC 7519) that holds the hash of the body.
+"""Verification by a JSON Web Token (RFC 7519) that holds the hash of the body.
 
-The algorithm is the configured one. What a token says of its own algorithm is compared with that and never followed
-(RFC 8725, section 3.1).
+The algorithm is always the configured one. The algorithm that a token itself names is compared with that, and never
+obeyed (RFC 8725, section 3.1).
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from webhook_service.providers.strict_json import loads_object
 
 _TOKEN_MAX = 8 * 2**10  # characters
 _KEY_ALGORITHMS = {"rs256": "rsa-sha256", "es256": "ecdsa-p256", "eddsa": "ed25519"}
-_NAMES = {"eddsa": "EdDSA"}  # those that are not written in capitals
+_NAMES = {"eddsa": "EdDSA"}  # algorithms whose names are not in capitals
 _LIFETIME = 60  # seconds of a sample's token
 
 
@@ -39,9 +39,9 @@ _HASHES = {"hs256": HMACAlgorithm.SHA256, "hs384": HMACAlgorithm.SHA384, "hs512"
 
 
 class _PreparedHmac(HMACAlgorithm):
-    """HMAC with keys that were checked when the configuration was read: that takes longer than the HMAC itself.
+    """HMAC with keys that were checked when the configuration was read: the check takes longer than the HMAC itself.
 
-    A short key is the provider's choice, so nothing is said about it with each delivery.
+    A short key is the provider's choice, so there is no warning about it with each delivery.
     """
 
     def prepare_key(self, key: str | bytes) -> bytes:
@@ -97,7 +97,7 @@ class WebToken(Scheme):
     def _check_time(self, claims: dict[str, Any], now: float) -> None:
         issued, expires, earliest = (_seconds(claims, name) for name in ("iat", "exp", "nbf"))
         issued = earliest if issued is None else issued
-        if issued is None:  # an end alone may be years away, and leaves the token good for a replay until then
+        if issued is None:  # an expiry alone may be years away, and would let the token be replayed until then
             raise SignatureInvalid(Reason.MISSING_TIMESTAMP)
         tolerance = self.rules.tolerance
         is_stale = (
@@ -143,7 +143,7 @@ def _is_hash_of(content: bytes, claimed: object) -> bool:
 
 
 def _names(audience: object, ours: str) -> bool:
-    """Tells whether an audience, which is a text or a list of them (RFC 7519, section 4.1.3), has us in it."""
+    """Tells whether an audience, a text or a list of texts (RFC 7519, section 4.1.3), includes ``ours``."""
     return ours in audience if isinstance(audience, list) else audience == ours
 
 

@@ -1,1 +1,1 @@
-"""Queries, one file a subject."""
+"""Queries, one file for each subject."""

@@ -8,7 +8,7 @@ from itertools import starmap
 from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from webhook_service.domain.activity import Activity, DeliveryOutcome, SourceActivity
+from webhook_service.domain.activity import AUTHENTIC_OUTCOMES, Activity, DeliveryOutcome, SourceActivity
 from webhook_service.domain.statistics import Interval
 from webhook_service.storage.models import ActivityRow
 from webhook_service.storage.queries.counts import start_of
@@ -27,7 +27,7 @@ _COLUMNS = (
 
 
 def add_activity(transaction: Transaction, counted: Iterable[Activity]) -> None:
-    """Adds counts to those that are stored, as ``Activity.add`` does."""
+    """Adds counts to those in the table, as ``Activity.add`` does."""
     rows = [
         {
             "source": each.source,
@@ -76,7 +76,7 @@ def read_outcomes(
 
 
 def read_sources(connection: Connection, since: datetime, until: datetime) -> Mapping[str, SourceActivity]:
-    """Counts the deliveries of each source by their outcome, of the hours that the range touches."""
+    """Counts the deliveries of each source by outcome, in the hours that the range touches."""
     counted = (
         select(ActivityRow.source, ActivityRow.outcome, func.sum(ActivityRow.count), func.max(ActivityRow.last_at))
         .where(*_hours(since, until))
@@ -91,15 +91,21 @@ def read_sources(connection: Connection, since: datetime, until: datetime) -> Ma
 
 
 def read_refusals(connection: Connection, limit: int) -> Sequence[Activity]:
-    """Reads the latest refused deliveries, by source and hour, the latest first."""
+    """Reads the activity of the latest refused deliveries, by source and hour, the latest first."""
     refused = _select().where(ActivityRow.outcome == DeliveryOutcome.REFUSED.value)
     return _read(connection, refused.order_by(ActivityRow.hour.desc(), ActivityRow.last_at.desc()).limit(limit))
 
 
 def read_latest(connection: Connection, source: str, outcome: DeliveryOutcome) -> Activity | None:
-    """Reads the latest hour in which deliveries of a source had this outcome."""
+    """Reads the activity of the latest hour in which deliveries of a source had this outcome."""
     latest = _select().where(ActivityRow.source == source, ActivityRow.outcome == outcome.value)
     return next(iter(_read(connection, latest.order_by(ActivityRow.hour.desc()).limit(1))), None)
+
+
+def read_last_delivery(connection: Connection, source: str) -> datetime | None:
+    """Reads when the latest delivery of a source came that had a right signature."""
+    latest = (read_latest(connection, source, outcome) for outcome in AUTHENTIC_OUTCOMES)
+    return max((activity.last_at for activity in latest if activity), default=None)
 
 
 def _select() -> _Selected:

@@ -1,8 +1,8 @@
-"""Many messages, read a batch at a time, so that it takes the memory of one batch, however many are stored.
+"""Reads many messages a batch at a time, which takes the memory of one batch, however many are stored.
 
 Each batch is read in a snapshot of its own, since a snapshot that stays open for long keeps the database from cleaning
-up. The order is that of the pages: every message that was stored before the first batch was read comes
-once; of those stored meanwhile, the ones that belong after the place that was reached.
+up. The order is that of the pages. Every message that was stored before the first batch was read comes once; so do
+those that are stored meanwhile, if they belong after the place that was reached.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from webhook_service.domain.messages import MessageFilter, MessageQuery, Positio
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.pages import list_messages
 
-BATCH = 1_000  # messages
+BATCH = 1_000  # messages in a batch
 
 
 def begin_batches(database: Database, wanted: MessageFilter, after: Position | None) -> Iterator[list[StoredMessage]]:
-    """Reads as ``read_batches`` does, but the first batch at once, so that StorageUnavailable comes before anything."""
+    """Reads as ``read_batches`` does, but the first batch at once, so that StorageUnavailable is raised right here."""
     batches = read_batches(database, wanted, after)
     first = next(batches, None)
     return chain([first], batches) if first else iter(())

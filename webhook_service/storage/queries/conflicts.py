@@ -1,6 +1,6 @@
-"""Messages whose ID is taken: which of them repeat the message that has it, and which are different ones.
+"""Messages whose ID is taken: tells those that repeat the stored message from those that differ from it.
 
-The database compares, so that a round of repetitions reads nothing back.
+The database compares them, so that a round of repetitions reads nothing back.
 """
 
 import json
@@ -12,12 +12,12 @@ from webhook_service.storage.queries.insert import SQLITE_PARAMETERS, Row
 from webhook_service.storage.writing import Executor, StatementResult
 
 COMPARED = ("message_id", "source", "provider", "sender", "recipient", "ts", "text", "type", "received_at")
-"""The columns of a row for ``find_different``."""
+"""The columns of the rows that ``find_different`` compares."""
 
 _ROWS_IN_A_STATEMENT = SQLITE_PARAMETERS // (len(COMPARED) + 1)
 _TIMES = frozenset({"ts", "received_at"})
 
-# A message without a time of its provider's has that of its arrival for its ``ts``, which says nothing of the message.
+# A message without a time of its provider's has the time of its arrival as its ``ts``, so that is not compared.
 _FIND = """
     SELECT offered.place, stored.id IS NULL
     FROM offered LEFT JOIN messages AS stored ON stored.message_id = offered.message_id
@@ -33,9 +33,9 @@ _FIND = """
 
 
 def find_different(executor: Executor, rows: Sequence[Row]) -> Iterator[tuple[int, bool]]:
-    """Finds the rows that differ from the message that has their ID, by their index in ``rows``.
+    """Finds the rows that differ from the stored message with their ID; yields their index in ``rows``.
 
-    Beside each is told if that message was deleted meanwhile, so that the ID is free.
+    With each index it yields whether that message was deleted meanwhile, so that the ID is free.
     """
     find = _find_on_postgresql if executor.dialect.name == "postgresql" else _find_on_sqlite
     for start in range(0, len(rows), _ROWS_IN_A_STATEMENT):

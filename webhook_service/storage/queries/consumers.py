@@ -19,7 +19,7 @@ from webhook_service.storage.queries.messages import (
 )
 from webhook_service.storage.writing import Transaction
 
-LAG_WINDOW = 100_000  # messages that are looked at, by one statement, to count those that pass a filter
+LAG_WINDOW = 100_000  # messages that one statement examines to count those that pass a filter
 
 _consumers = select(
     ConsumerRow.id,
@@ -31,9 +31,9 @@ _consumers = select(
     ConsumerRow.handed,
     ConsumerRow.created_at,
 )
-# Statements with parameters are made once: to make one takes SQLAlchemy longer than SQLite takes to execute it.
+# These statements are made once: SQLAlchemy takes longer to make one than SQLite takes to execute it.
 _named = _consumers.where(ConsumerRow.kind == bindparam("kind"), ConsumerRow.name == bindparam("name"))
-# SQLite's writers take turns, so it has no such lock and SQLAlchemy leaves it out there.
+# SQLite has no such lock, and needs none since its writers take turns; SQLAlchemy leaves it out there.
 _to_change = _named.with_for_update()
 _move = update(ConsumerRow).where(ConsumerRow.id == bindparam("consumer"))
 _within = (MessageRow.id > bindparam("after"), MessageRow.id <= bindparam("last"), FOR_PROGRAMS)
@@ -94,7 +94,7 @@ def insert_consumer(
 
 
 def change_consumer(transaction: Transaction, consumer: Consumer, options: ConsumerOptions) -> None:
-    """Changes what a consumer gets, and how."""
+    """Changes the options of a consumer."""
     transaction.execute(update(ConsumerRow).where(ConsumerRow.id == consumer.id).values(_columns(options)))
 
 
@@ -107,7 +107,7 @@ def _columns(options: ConsumerOptions) -> dict[str, object]:
 
 
 def delete_consumer(transaction: Transaction, consumer: Consumer) -> None:
-    """Deletes a consumer, with what it was given and its dead letters."""
+    """Deletes a consumer, with its stretches and its dead letters."""
     transaction.execute(delete(ConsumerRow).where(ConsumerRow.id == consumer.id))
 
 
@@ -123,14 +123,14 @@ def read_place(connection: Connection, consumer: Consumer) -> int:
 
 
 def read_places(connection: Connection) -> dict[str, int]:
-    """Reads the place of every consumer and destination, as ``read_place`` does, by ``<kind> <name>``."""
+    """Reads the place of every consumer and destination, as ``read_place`` does; the keys are ``<kind> <name>``."""
     return {f"{each.kind} {each.name}": read_place(connection, each) for each in list_consumers(connection)}
 
 
 def measure_ids(connection: Connection, wanted: FeedFilter, after: int, last: int, most: int) -> tuple[int, int]:
     """Counts the messages above ``after`` and up to ``last`` that pass a filter, up to ``most`` of them.
 
-    Returns the number, and the id of the last that was counted: ``after`` where there is none.
+    Returns the number, and the id of the last message that was counted: ``after`` if there is none.
     """
     counted = _ids_measured if not wanted.conditions() else _measured(_ids.where(*_conditions(wanted)))
     number, end = connection.execute(counted, {"after": after, "last": last, "most": most}).one()
@@ -140,7 +140,7 @@ def measure_ids(connection: Connection, wanted: FeedFilter, after: int, last: in
 def find_ids_of(
     connection: Connection, wanted: FeedFilter, after: int, last: int, message_ids: Sequence[str]
 ) -> dict[str, int]:
-    """Reads the ids of those of the messages with these IDs that are above ``after`` and up to ``last``, by ID."""
+    """Reads, by ID, the ids of those messages with these IDs that are above ``after`` and up to ``last``."""
     found = select(MessageRow.message_id, MessageRow.id).where(
         MessageRow.message_id.in_(message_ids), *_within, *_conditions(wanted)
     )
@@ -150,8 +150,8 @@ def find_ids_of(
 def find_id_at(connection: Connection, moment: datetime) -> int | None:
     """Reads the id of the first message that was received at a moment or later.
 
-    It looks at every message before that: clocks of nodes differ and imported messages keep their time, so times don't
-    grow as ids do.
+    This examines every message before that one: the clocks of nodes differ and imported messages keep their time, so
+    times don't grow in the order of ids.
     """
     return connection.scalar(select(func.min(MessageRow.id)).where(MessageRow.received_at >= moment))
 
@@ -170,9 +170,9 @@ def read_stretch(connection: Connection, wanted: FeedFilter, after: int, last: i
 
 
 def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
-    """Reads how far a consumer is behind: what it was given and has not acknowledged, and what follows.
+    """Reads how far a consumer is behind, by what it has not acknowledged and what it was not given yet.
 
-    Counts up to ``LAG_MAX``, and looks at no more messages than ``LAG_WINDOW`` for those that pass the filter.
+    Counts up to ``LAG_MAX`` messages, and examines at most ``LAG_WINDOW`` of those that it was not given yet.
     """
     end = end_of_window(connection, consumer.handed, LAG_WINDOW)
     rest = select(MessageRow.id, MessageRow.received_at).where(
@@ -186,7 +186,7 @@ def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
 
 
 def _given(consumer: Consumer) -> Select[int, datetime]:
-    """Selects what a consumer was given and has not acknowledged."""
+    """Selects the messages that a consumer was given and has not acknowledged."""
     is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
     return (
         select(MessageRow.id, MessageRow.received_at)
@@ -205,10 +205,10 @@ def _first(connection: Connection, messages: Select[int, datetime]) -> datetime 
 
 
 def _conditions(wanted: FeedFilter) -> list[ColumnElement[bool]]:
-    """Returns the conditions of a filter, each on an expression that no index has.
+    """Returns the conditions of a filter, each on an expression that no index covers.
 
-    Only the order of ids keeps the work within a window of them: a planner that took the index on a sender would sort
-    all of that sender's messages for the next ten.
+    The work stays within a window of ids only if the database reads in their order: a planner that chose the index on
+    senders would sort all messages of a sender to find the next ten.
     """
     columns: dict[str, ColumnElement[Any]] = {**MessageRow.__table__.columns}
     columns["provider"] = func.coalesce(MessageRow.provider, MessageRow.source)  # it goes unwritten where both are one

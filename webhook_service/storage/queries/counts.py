@@ -1,4 +1,4 @@
-"""Counts of messages that triggers keep, so that nothing is counted for a read.
+"""Counts of messages, kept by triggers, so that a read need not count.
 
 Triggers on ``messages`` keep a count for each sender, for each hour of ``ts`` (in UTC) and source, and for the whole
 store, in the transaction that stores or deletes the messages, so they are exact at every moment and no code can forget
@@ -56,7 +56,7 @@ def read_timeline(
 
 
 def count_differences(connection: Connection) -> dict[str, int]:
-    """Counts every message anew and returns for each table of counts how many of its rows are wrong."""
+    """Counts every message anew, and returns for each table of counts how many of its rows are wrong."""
     hour = start_of(Interval.HOUR, MessageRow.ts.expression, connection)
     counted_and_kept: dict[str, tuple[AnySelect, AnySelect]] = {
         "sender_counts": (

@@ -28,9 +28,9 @@ _dead_letters: Select[Any] = (
 
 
 def keep_dead_letters(transaction: Transaction, consumer: Consumer, deaths: Iterable[Death], now: datetime) -> None:
-    """Stores what a consumer could not take. A message that is a dead letter of it already becomes one anew."""
+    """Stores dead letters of a consumer. If a message is one already, the new dead letter takes its place."""
     by_id = {death.feed_id: death for death in deaths}
-    # Locked until the dead letters are there: a message that is being deleted is either gone or takes them along.
+    # The lock lasts until the dead letters are stored: a message that is being deleted is gone, or takes them along.
     still_there = select(MessageRow.id).where(MessageRow.id.in_(by_id)).with_for_update(read=True, key_share=True)
     rows = [_columns(consumer, by_id[feed_id], now) for feed_id in transaction.scalars(still_there)]
     if rows:
@@ -66,7 +66,7 @@ def take_dead_letters(
 ) -> list[int]:
     """Deletes at most ``most`` dead letters of a consumer, oldest first, and returns the ids of their messages.
 
-    With ``only``, the one with this id alone.
+    With ``only``, takes just the dead letter with this id.
     """
     chosen = select(DeadLetterRow.id, DeadLetterRow.feed_id).where(DeadLetterRow.consumer_id == consumer.id)
     if since is not None:
@@ -79,7 +79,7 @@ def take_dead_letters(
 
 
 def count_dead_letters(connection: Connection) -> Mapping[int, int]:
-    """Counts the dead letters of each consumer that has any, by its id."""
+    """Counts the dead letters of each consumer that has any, by the consumer's id."""
     counted = select(DeadLetterRow.consumer_id, func.count()).group_by(DeadLetterRow.consumer_id)
     return {row[0]: row[1] for row in connection.execute(counted)}
 

@@ -1,6 +1,6 @@
 """Deletion for good, in transactions so short that deliveries don't wait for them.
 
-A table that keeps anything of a message, a delivery or a person has its entry in ``TABLES``.
+Every table that keeps anything of a message, a delivery or a person has an entry in ``TABLES``.
 """
 
 import re
@@ -17,10 +17,10 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.models import ActivityRow, MessageRow, QuarantineRow, ReceiptRow
 from webhook_service.storage.writing import Transaction
 
-TURN = 0.02  # seconds to hold the turn to write: a fifth of what a delivery may be made to wait, as some take longer
+TURN = 0.02  # seconds to hold the turn to write: a fifth of what deliveries may wait, since some batches take longer
 FIRST_BATCH = 20  # rows
 LARGEST_BATCH = 2_000
-IDS_OF_A_PART = 100  # that a statement names: reading a longer list takes as long as deleting so many rows
+IDS_OF_A_PART = 100  # ids in one statement: reading a longer list would take as long as deleting that many rows
 
 AnyRow = MessageRow | ReceiptRow | QuarantineRow | ActivityRow
 
@@ -44,9 +44,9 @@ class Doomed:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A table, the column that tells the age of a row, and the function that finds the rows about a phone number.
+    """A table, the column with the age of a row, and the function that finds the rows about a phone number.
 
-    ``find_about`` returns one or more conditions, each for a part of those rows; None where no row is about anybody.
+    ``find_about`` returns conditions, each for a part of those rows. It is None for a table with no rows about anybody.
     """
 
     row: type[AnyRow]
@@ -82,7 +82,7 @@ def _receipts_about(_snapshot: Connection, number: str) -> list[ColumnElement[bo
 
 def _quarantined_about(snapshot: Connection, number: str) -> list[ColumnElement[bool]]:
     """Searches every body for the number, in Python, since neither database matches a pattern against bytes."""
-    # Providers write a number with a plus, an encoded plus or none. A longer number is another person's.
+    # Providers write a number with a plus, with an encoded plus or without. A longer number is another person's.
     digits = re.escape(number.removeprefix("+").encode())
     mention = re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")
     bodies = select(QuarantineRow.id, QuarantineRow.raw).execution_options(yield_per=10)  # each may be megabytes
@@ -99,10 +99,11 @@ TABLES: Mapping[str, Kept] = {
 
 
 def in_batches(database: Database, work: Callable[[Transaction, int], int]) -> Iterator[int]:
-    """Repeats ``work``, each time in a transaction of its own, until no rows are left; yields how many each time did.
+    """Repeats ``work``, each time in a transaction of its own, until no rows are left; yields the rows done each time.
 
-    ``work`` gets the most rows that it may do and returns how many it did. That limit follows from how long the last
-    transaction took. After each, it waits for as long as it held the turn to write, so that others have half the time.
+    ``work`` is given the most rows that it may do, and returns how many it did. That limit follows from how long the
+    last transaction took. After each one there is a pause as long as the turn to write was held, so that others have
+    half of the time.
     """
     size = FIRST_BATCH
     while True:
@@ -111,7 +112,7 @@ def in_batches(database: Database, work: Callable[[Transaction, int], int]) -> I
                 began = time.monotonic()
                 done = work(transaction, size)
         except StorageBusy:
-            continue  # another program writes; each try has waited for it already
+            continue  # another program is writing; the attempt itself has waited already
         held = time.monotonic() - began
         yield done
         if done < size:

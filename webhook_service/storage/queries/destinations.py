@@ -1,4 +1,4 @@
-"""The table of destinations: how each is doing, beside the consumer's row that has its place."""
+"""The table of destinations: the standing of each. Its place is in the consumer's row."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -18,18 +18,18 @@ _standings: Select[Any] = select(
 
 
 def read_standings(connection: Connection) -> dict[str, Standing]:
-    """Reads how each destination is doing that was pushed to, by name."""
+    """Reads the standing of each destination that was pushed to, by name."""
     return {name: _standing(values) for name, *values in connection.execute(_standings)}
 
 
 def read_standing(connection: Connection, consumer_id: int) -> Standing:
-    """Reads how a destination is doing; one that was never pushed to is active."""
+    """Reads the standing of a destination; one that was never pushed to is active."""
     row = connection.execute(_standings.where(DestinationRow.consumer_id == consumer_id)).one_or_none()
     return Standing() if row is None else _standing(row[1:])
 
 
 def save_standing(transaction: Transaction, consumer_id: int, standing: Standing) -> None:
-    """Stores how a destination is doing; for whoever holds the lock on the consumer's row."""
+    """Stores the standing of a destination; the caller has to hold the lock on the consumer's row."""
     values = asdict(standing)
     changed = update(DestinationRow).where(DestinationRow.consumer_id == consumer_id).values(values)
     if not transaction.execute(changed).rowcount:

@@ -1,7 +1,7 @@
-"""Rows into a table, a statement for many, telling which of them are new.
+"""Inserts many rows into a table by one statement, and tells which of them are new.
 
 SQLAlchemy's own bulk insert builds its statement anew for each number of rows. On the write path that costs more than
-the database takes to store them, so the statements are made here, and the driver gets plain values.
+storing the rows does, so the statements are made here, and the driver gets plain values.
 """
 
 import json
@@ -21,24 +21,24 @@ Value = str | int | None
 Row = tuple[Value, ...]
 
 
-# A statement takes 32,766 parameters: https://www.sqlite.org/limits.html#max_variable_number
+# The most parameters of a statement: https://www.sqlite.org/limits.html#max_variable_number
 SQLITE_PARAMETERS = 32_766
 
 
 def timestamp_value(moment: datetime) -> str:
-    """Writes an aware UTC datetime as both databases read it: PostgreSQL's sessions here are in UTC."""
+    """Writes an aware UTC datetime in the way that both databases read: sessions on PostgreSQL are in UTC here."""
     return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def rows_in_a_statement(columns: tuple[str, ...]) -> int:
-    """Returns how many rows ``insert_new`` stores by one statement on either database; more need a transaction."""
+    """Returns how many rows ``insert_new`` can store by one statement on either database; more need a transaction."""
     return SQLITE_PARAMETERS // len(columns)
 
 
 def insert_new(
     executor: Executor, table: Table, columns: tuple[str, ...], key_length: int, rows: Sequence[Row]
 ) -> list[Outcome]:
-    """Inserts the rows that no unique constraint forbids and tells what became of each, in order.
+    """Inserts the rows that no unique constraint forbids, and returns the outcome of each, in order.
 
     Each row has a value for each of ``columns``, of which the first ``key_length`` make a row unique. The constraint
     decides, in the statement that inserts, so the first write of a key wins over any other in these rows, in this
@@ -59,7 +59,7 @@ def insert_new(
 def _insert_on_postgresql(
     executor: Executor, table: Table, columns: tuple[str, ...], key: tuple[str, ...], rows: Sequence[Row]
 ) -> set[Row]:
-    # One parameter, whatever the number of rows: psycopg takes longer for the values one by one, or in arrays.
+    # This is one parameter, however many rows there are: psycopg takes longer for single values or arrays.
     records = json.dumps([dict(zip(columns, row, strict=True)) for row in rows])
     return set(map(tuple, executor.exec_driver_sql(_from_records(table, columns, key), (records,))))
 
@@ -83,12 +83,13 @@ def _insert_on_sqlite(
 def _from_records(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
     values = ", ".join(f"new.{name}::{_postgresql_type(table, name)}" for name in columns)
     record = ", ".join(f"{name} text" for name in columns)
-    # The turn comes first in the join, so that an id is given only to who has it: ids grow in the order of commits.
+    # The turn comes first in the join, so that ids are given only to the writer that has it: so they grow in the order
+    # of commits.
     source = f"SELECT {values} FROM turn, json_to_recordset(%s) AS new ({record})"  # noqa: S608  # names of our own
     return f"WITH turn AS MATERIALIZED ({TAKE_TURN}) {_insert(table, columns, source)} RETURNING {', '.join(key)}"
 
 
-# SQLite gives the rows that RETURNING asks for one by one, and the driver lets go of the interpreter for each.
+# There is no RETURNING here: SQLite gives its rows one by one, and the driver releases the interpreter for each.
 @cache
 def _from_values(table: Table, columns: tuple[str, ...], number: int) -> str:
     row = f"({', '.join('?' * len(columns))})"

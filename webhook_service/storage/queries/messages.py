@@ -33,18 +33,18 @@ _COLUMNS = (
 )
 _KEY = _COLUMNS[:1]
 _COMPARED = tuple(_COLUMNS.index(name) for name in COMPARED)
-WINDOW = 10_000  # messages of the feed that are looked at, by one statement, for those that pass a filter
-RENAMED_DIGEST = 8  # bytes
+WINDOW = 10_000  # messages of the feed that one statement searches for those that pass a filter
+RENAMED_DIGEST = 8  # bytes of the digest in a renamed message's ID
 MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
 FOR_PROGRAMS = MessageRow.is_test.is_(None)
-"""The condition of whatever gives messages to programs, such as the feed: none of them is a test message."""
+"""The condition of every query that gives messages to programs, such as the feed: no test messages."""
 
 
 def encode_message(message: Message, source: str | None = None) -> Row:
-    """Converts a message to a row for ``insert_messages``; all work that needs no transaction is done here.
+    """Converts a message to a row for ``insert_messages``; this is all the work that needs no transaction.
 
-    ``source`` is that of the delivery, for a message that names none itself.
+    ``source`` is that of the delivery; it is used for a message that names no source itself.
     """
     source = message.source or source or message.provider
     return (
@@ -65,7 +65,8 @@ def encode_message(message: Message, source: str | None = None) -> Row:
 def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
     """Stores each message whose ID is new; returns the outcome of each, in order.
 
-    Only when an ID is not new is the message that has it compared. If that was deleted meanwhile, the ID is new again.
+    A message whose ID is not new is compared with the one that has the ID. If that was deleted meanwhile, the ID is new
+    again.
     """
     outcomes = insert_new(executor, _table, _COLUMNS, len(_KEY), rows)
     if Outcome.DUPLICATE not in outcomes:
@@ -84,13 +85,13 @@ def insert_messages(executor: Executor, rows: Sequence[Row]) -> list[Outcome]:
 
 
 def rename_message(row: Row) -> Row:
-    """Returns the row under an ID of its own: the ID that it has, `~` and a digest of what the message says.
+    """Returns the row with an ID of its own: the ID that it has, `~` and a digest of the message's content.
 
-    The same message gets the same ID each time, so it is stored once.
+    The same message gets the same ID each time, so it is stored only once.
     """
     said_of = dict(zip(COMPARED, (row[column] for column in _COMPARED), strict=True))
     received_at = said_of.pop("received_at")
-    if said_of["provider"] is None:  # which goes without saying
+    if said_of["provider"] is None:  # the provider is the source's namesake
         del said_of["provider"]
     said = json.dumps([word for word in said_of.values() if word != received_at])
     digest = blake2s(said.encode(), digest_size=RENAMED_DIGEST).hexdigest()
@@ -98,7 +99,7 @@ def rename_message(row: Row) -> Row:
 
 
 def fold(text: str) -> str:
-    """Folds the case of a text for search, alike for every database.
+    """Folds the case of a text for search, in the same way for every database.
 
     The rules are Unicode's (chapter 3.13, canonical caseless matching); both the dotted and the dotless i of Turkish
     are folded to i.
@@ -131,16 +132,16 @@ def read_feed(connection: Connection, after: int, limit: int) -> list[StoredMess
 
 
 def read_feed_of(connection: Connection, source: str | None, after: int, limit: int) -> tuple[list[StoredMessage], int]:
-    """Reads the feed as ``read_feed`` does, of one source if that is given, and returns the place that was reached too.
+    """Reads the feed as ``read_feed`` does, or only that of one source; also returns the place that was reached.
 
-    For one source it looks through a window of the feed, so that no answer takes longer for a source that sends
-    little. The window may hold no message of it and yet end before the feed does.
+    For one source it searches a window of the feed, so that an answer takes no longer for a source that sends little.
+    The window may hold no message of the source and yet end before the feed does.
     """
     if source is None:
         messages = read_feed(connection, after, limit)
         return messages, messages[-1].id if messages else after
     end = end_of_window(connection, after)
-    # Behind the function, or a database may take all messages of the source from its index to sort them.
+    # The function hides the column from the index, or a database might read all of a source's messages and sort them.
     is_of_source = func.coalesce(MessageRow.source, "") == source
     in_window = SELECT_MESSAGES.where(MessageRow.id > after, MessageRow.id <= end, is_of_source, FOR_PROGRAMS)
     messages = to_messages(connection.execute(in_window.order_by(MessageRow.id).limit(limit)))
@@ -148,7 +149,7 @@ def read_feed_of(connection: Connection, source: str | None, after: int, limit: 
 
 
 def end_of_window(connection: Connection, after: int, size: int = WINDOW) -> int:
-    """Reads the id of the last of ``size`` messages after an id, or of the newest where there are fewer."""
+    """Reads the id of the last of ``size`` messages after an id, or of the newest message if there are fewer."""
     last = select(MessageRow.id).where(MessageRow.id > after).order_by(MessageRow.id).limit(1).offset(size - 1)
     return connection.scalar(last) or max(after, newest_place(connection))
 
@@ -159,19 +160,19 @@ def mark_as_test(transaction: Transaction, message_ids: Sequence[str]) -> None:
 
 
 def read_newest(connection: Connection, after: int, limit: int) -> list[StoredMessage]:
-    """Reads the newest messages that were stored after the one with the id ``after``, test messages too, newest first.
+    """Reads the newest messages stored after the one with the id ``after``, test messages included, newest first.
 
-    There may be more than these when there are ``limit`` of them.
+    If it returns ``limit`` messages, there may be more.
     """
     newest = SELECT_MESSAGES.where(MessageRow.id > after).order_by(MessageRow.id.desc()).limit(limit)
     return to_messages(connection.execute(newest))
 
 
 def newest_place(connection: Connection) -> int:
-    """Reads the id after which the feed has no message yet."""
+    """Reads the id of the newest message, after which the feed has none yet; 0 if it is empty."""
     return connection.scalar(select(func.max(MessageRow.id))) or 0
 
 
 def to_messages(result: Result[*tuple[Any, ...]]) -> list[StoredMessage]:
-    """Converts the result of ``SELECT_MESSAGES``, which is fetched at once: row by row takes half as long again."""
+    """Converts the result of ``SELECT_MESSAGES``; fetching it row by row would take half as long again."""
     return list(starmap(StoredMessage, result.all()))

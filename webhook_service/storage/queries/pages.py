@@ -3,11 +3,11 @@
 A page begins at a place in the list, not at a number of messages to skip, so the thousandth page costs no more than the
 first.
 
-A search has two ways. An index of the trigrams of all texts finds every message that holds a part of a text, but in no
-order: good for a rare word, wasteful for one that half of the messages hold. Messages with such a word are found sooner
-by reading along the order of the page. So a search reads along for a bounded stretch first, and asks the index for what
-lies beyond only if the page is not full then. Results of the index are compared with the text itself, so a search finds
-the same on a database without the index.
+A search has two ways to go. An index of the trigrams of all texts finds every message with a given piece of text, but
+in no order: good for a rare word, wasteful for one that half of the messages hold. Messages with such a word are found
+sooner by reading along the order of the page. So a search first reads along for a bounded stretch, and asks the index
+for what lies beyond only if the page is not full by then. What the index finds is compared with the text itself, so a
+search finds the same on a database without the index.
 """
 
 from dataclasses import replace
@@ -37,7 +37,7 @@ from webhook_service.storage.models import IS_NO_TEXT, MessageRow, UtcDateTime
 from webhook_service.storage.queries.counts import count_all, count_between, count_of_sender
 from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, fold, to_messages
 
-STRETCH = 5_000  # messages
+STRETCH = 5_000  # messages along which a search reads before it asks the index
 TRIGRAM = 3  # characters; the index knows no shorter text
 MOST_TRIGRAMS = 32  # of a long text: they are selective enough, and FTS5 limits the length of a query
 
@@ -54,7 +54,7 @@ _index_exists = {
 
 
 def read_page(connection: Connection, query: MessageQuery) -> Page[StoredMessage, Position]:
-    """Reads a page of messages by ``ts``, then by ID."""
+    """Reads a page of messages, in the order of ``ts``, then of ID."""
     read = list_messages if query.filter.q is None else _search
     found = read(connection, replace(query, limit=query.limit + 1))
     return Page.cut(found, query.limit, lambda message: message.position)
@@ -74,7 +74,7 @@ def count_messages(connection: Connection, wanted: MessageFilter) -> int:
 
 
 def list_messages(connection: Connection, query: MessageQuery, last: Position | None = None) -> list[StoredMessage]:
-    """Reads the messages of a query by going along their order, up to the place ``last`` if that is given."""
+    """Reads the messages of a query along their order, up to the place ``last`` if that is given."""
     page = (
         SELECT_MESSAGES.where(*_matching(connection, query), *_up_to(last, query.order))
         .order_by(*_sort_keys(query.order, MessageRow.__table__.c))
@@ -85,7 +85,7 @@ def list_messages(connection: Connection, query: MessageQuery, last: Position | 
 
 
 def _search(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
-    """Reads the same as ``list_messages``, faster for a filter with ``q``."""
+    """Reads the same messages as ``list_messages``, but faster for a filter with ``q``."""
     if not has_index_for(connection, fold(query.filter.q or "")):
         return list_messages(connection, query)
     if query.offset:
@@ -114,7 +114,7 @@ def _end_of_stretch(connection: Connection, query: MessageQuery) -> Position | N
 def _ask_index(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
     """Reads the messages of a query by finding all that hold the text in the index, then sorting them.
 
-    Finding is kept apart from sorting, or the planner may choose to go along the order of the page again.
+    Finding is kept apart from sorting, or the planner may choose to read along the order of the page again.
     """
     narrow = _narrow_down(connection, fold(query.filter.q or ""))
     found = SELECT_MESSAGES.where(*narrow, *_matching(connection, query)).cte("found").prefix_with("MATERIALIZED")
@@ -128,10 +128,10 @@ def has_index_for(connection: Connection, folded: str) -> bool:
 
 
 def _narrow_down(connection: Connection, folded: str) -> list[ColumnElement[bool]]:
-    """Returns conditions that are true of every message with this in its text, and of few others.
+    """Returns conditions that are true of every message whose text holds ``folded``, and of few others.
 
-    There are none on PostgreSQL, which uses the index for the comparison of the text itself. On SQLite a message must
-    have each trigram in the index, or not be in the index yet.
+    On PostgreSQL there are none, since it uses the index to compare the text itself. On SQLite a message must have each
+    trigram in the index, or not be in the index yet.
     """
     if connection.dialect.name == "postgresql" or not has_index_for(connection, folded):
         return []
@@ -144,10 +144,10 @@ def _narrow_down(connection: Connection, folded: str) -> list[ColumnElement[bool
 
 
 def _matching(connection: Connection, query: MessageQuery) -> list[ColumnElement[bool]]:
-    """Returns the conditions that a message passes the filter of a query and comes after its place.
+    """Returns the conditions that a message passes the filter of a query, and comes after the query's place.
 
-    The place is a comparison of rows, for which both databases descend an index directly. A bound of the filter that
-    the place implies is left out, or a database may begin to read the index at that bound instead.
+    The place is compared as a row, for which both databases descend an index directly. A bound of the filter that the
+    place implies is left out, or a database may begin to read the index at that bound instead.
     """
     wanted, after = query.filter, query.after
     if after is None:
@@ -202,10 +202,10 @@ def _conditions(connection: Connection, wanted: MessageFilter) -> list[ColumnEle
 
 
 def _of_provider(connection: Connection, provider: str) -> ColumnElement[bool]:
-    """Returns the condition that a message is of a provider, so that an index has the page in order.
+    """Returns the condition that a message is of a provider, in a form for which an index has the page in order.
 
-    The provider goes without saying in the source that is named like it, and is written in every other one. There are
-    two places to look only where both are in use, and then the database chooses between an index and the page's order.
+    In the source that is named like the provider, the column is null; in every other one it holds the provider. Both
+    are looked for only if both occur, and then the database chooses between an index and the page's order.
     """
     unwritten = and_(MessageRow.source == provider, MessageRow.provider.is_(None))
     written = MessageRow.provider == provider
@@ -217,7 +217,7 @@ def _of_provider(connection: Connection, provider: str) -> ColumnElement[bool]:
 def _of_type(kind: str) -> list[ColumnElement[bool]]:
     """Returns the conditions that a message is of a type.
 
-    A database takes the index of rare types only for a query that says, in its own words, that it wants no text.
+    A database uses the index of rare types only for a query that repeats the condition of the index: no texts.
     """
     of_type = MessageRow.type == kind
     return [of_type] if kind == TEXT else [of_type, literal_column(f"messages.{IS_NO_TEXT}")]

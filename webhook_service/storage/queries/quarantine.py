@@ -26,9 +26,9 @@ _SUMMARIES = select(
 
 
 def keep(connection: Connection, delivery: Quarantined, most_bytes: int = QUARANTINE_MAX_BYTES) -> bool:
-    """Stores a delivery, or adds one to the count when the same bytes have come from the same source before.
+    """Stores a delivery, or adds one to its count when the same bytes have come from the same source before.
 
-    False when it would make what is kept of its source larger than ``most_bytes``, and was not stored for that.
+    False when it was not stored, since what is kept of its source would become larger than ``most_bytes``.
     """
     if _count_again(connection, delivery):
         return True
@@ -52,7 +52,7 @@ def keep(connection: Connection, delivery: Quarantined, most_bytes: int = QUARAN
 
 
 def _count_again(connection: Connection, delivery: Quarantined) -> bool:
-    """Adds one to the count of a delivery; False when it has not come before. Whoever writes has the turn to."""
+    """Adds one to the count of a delivery; False when it has not come before. The caller has the turn to write."""
     came_again = (
         update(QuarantineRow)
         .where(QuarantineRow.source == delivery.source_name, QuarantineRow.body_sha256 == _digest(delivery))
@@ -97,7 +97,7 @@ def list_quarantined(
 ) -> Page[QuarantineSummary, int]:
     """Reads a page of quarantined deliveries after the one with the id ``after``, oldest first, without bodies.
 
-    With ``reason``, only those that were not understood for it; with ``source``, only those that came to it.
+    With ``reason``, reads only those that are kept for that reason; with ``source``, only those that came to it.
     """
     conditions = [QuarantineRow.id > after]
     if reason is not None:
@@ -110,9 +110,9 @@ def list_quarantined(
 
 
 def find_conflicts(connection: Connection, message_id: str, among: int) -> list[QuarantineSummary]:
-    """Finds deliveries that are kept since a message of theirs has this ID, which another one has; newest first.
+    """Finds the deliveries that are kept since they hold another message with this ID; newest first.
 
-    Only the ``among`` newest that are kept for a conflict are looked at.
+    Only the ``among`` newest deliveries that are kept for a conflict are examined.
     """
     newest = _SUMMARIES.where(QuarantineRow.reason == Reason.ID_CONFLICT.value).order_by(QuarantineRow.id.desc())
     kept = starmap(QuarantineSummary, connection.execute(newest.limit(among)))
@@ -125,12 +125,12 @@ def release(connection: Connection, entry_id: int) -> bool:
 
 
 def read_bytes(connection: Connection, source: str) -> int:
-    """Reads how many bytes the deliveries of a source take in quarantine."""
+    """Reads the number of bytes that the deliveries of a source take in quarantine."""
     held = connection.scalar(select(QuarantineSizeRow.bytes).where(QuarantineSizeRow.source == source))
     return held or 0
 
 
 def read_sizes(connection: Connection) -> dict[str, QuarantineSize]:
-    """Reads how much is in quarantine, by source."""
+    """Reads the size of the quarantine, by source."""
     rows = connection.execute(select(QuarantineSizeRow.source, QuarantineSizeRow.deliveries, QuarantineSizeRow.bytes))
     return {source: QuarantineSize(deliveries, size) for source, deliveries, size in rows}

@@ -1,7 +1,7 @@
-"""The table of retries: messages that a destination did not take yet, and those of the same sender behind them.
+"""The table of retries: messages that a destination has not taken yet, and those of the same sender behind them.
 
-``next_at`` is null for a message that waits for an earlier one of its sender. Whoever writes here holds the lock on the
-consumer's row, so that no message is added behind one that is just being taken away.
+``next_at`` is null for a message that waits for an earlier one of its sender. Whoever writes here has to hold the lock
+on the consumer's row, so that no message is added behind one that is just being deleted.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -22,12 +22,12 @@ _retries: Select[Any] = select(RetryRow.id, RetryRow.feed_id, RetryRow.sender, R
 
 
 def add_retries(transaction: Transaction, consumer_id: int, rows: Sequence[dict[str, Any]]) -> None:
-    """Stores messages that have to wait, unless they wait already or are deleted meanwhile."""
+    """Stores messages that have to wait, unless they are waiting already or were deleted meanwhile."""
     by_id = {row["feed_id"]: {"consumer_id": consumer_id, **row} for row in rows}
     waiting = select(RetryRow.feed_id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(by_id))
     for feed_id in transaction.scalars(waiting).all():
         del by_id[feed_id]
-    # Locked until the rows are there, so that a message which is being deleted is either gone or takes them along.
+    # The lock lasts until the rows are stored: a message that is being deleted is gone, or takes its row along.
     still_there = select(MessageRow.id).where(MessageRow.id.in_(by_id)).with_for_update(read=True, key_share=True)
     new = [by_id[feed_id] for feed_id in sorted(transaction.scalars(still_there))]
     if new:
@@ -41,12 +41,12 @@ def change_retry(transaction: Transaction, retry: Retry, next_at: datetime) -> N
 
 
 def give_back_retry(transaction: Transaction, retry: Retry) -> None:
-    """Lets anyone take a message that was taken and not pushed."""
+    """Lets any forwarder take a message that was taken and not pushed."""
     transaction.execute(update(RetryRow).where(RetryRow.id == retry.id).values(taken_until=None))
 
 
 def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: datetime) -> None:
-    """Deletes a message that was taken or has died, and has the next of its sender tried."""
+    """Deletes a message that was accepted or became a dead letter, and makes the next of its sender due."""
     transaction.execute(delete(RetryRow).where(RetryRow.id == retry.id))
     behind = select(func.min(RetryRow.feed_id)).where(
         RetryRow.consumer_id == consumer_id, RetryRow.sender == retry.sender
@@ -62,9 +62,9 @@ def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: 
 def take_due(
     transaction: Transaction, consumer_id: int, now: datetime, until: datetime, limit: int, *, early: bool = False
 ) -> list[Retry]:
-    """Takes at most ``limit`` messages that are due until a time, and those of the same senders behind them.
+    """Takes at most ``limit`` messages until the time ``until``: those that are due, and those behind them.
 
-    The one that is due first is taken even ``early``.
+    Those behind are of the same senders. With ``early``, messages that are not due yet are taken, too.
     """
     free = or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
     due = _retries.where(RetryRow.consumer_id == consumer_id, RetryRow.next_at.is_not(None), free)
@@ -86,7 +86,7 @@ def take_due(
 
 
 def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> None:
-    """Makes all messages due that wait for their time, as the destination is back."""
+    """Makes all messages due that wait for their time, since the destination is back."""
     waiting = RetryRow.consumer_id == consumer_id, RetryRow.next_at > now
     transaction.execute(update(RetryRow).where(*waiting).values(next_at=now))
 
@@ -94,7 +94,7 @@ def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> N
 def find_waiting(
     connection: Connection, consumer_id: int, feed_ids: Collection[int], senders: Collection[str]
 ) -> tuple[set[int], set[str]]:
-    """Reads which of the messages wait, and which of the senders have any that does."""
+    """Reads which of these messages wait, and which of these senders have a message that does."""
     of_destination = RetryRow.consumer_id == consumer_id
     messages = select(RetryRow.feed_id).where(of_destination, RetryRow.feed_id.in_(feed_ids))
     names = select(RetryRow.sender).where(of_destination, RetryRow.sender.in_(senders)).distinct()
@@ -102,9 +102,10 @@ def find_waiting(
 
 
 def find_senders_elsewhere(connection: Connection, consumer_id: int, before: int, own: Iterable[str]) -> set[str]:
-    """Reads the senders of the messages in stretches before an id that are not among one's own leases.
+    """Reads the senders of messages in stretches that begin before an id, except those of the forwarder's own leases.
 
-    What was never given since somebody asked for it again has no place in the order, and may be much.
+    Stretches that were asked for again and never given since are left out: they have no place in the order, and there
+    may be many.
     """
     is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
     others = or_(StretchRow.token.not_in(list(own)), StretchRow.token.is_(None) & (StretchRow.attempt > 0))
@@ -124,13 +125,13 @@ def has_due(connection: Connection, consumer_id: int, now: datetime) -> bool:
 
 
 def count_retries(connection: Connection) -> dict[int, int]:
-    """Counts the messages that wait, by the id of the destination's consumer."""
+    """Counts the waiting messages, by the id of the destination's consumer."""
     counted = select(RetryRow.consumer_id, func.count()).group_by(RetryRow.consumer_id)
     return {row[0]: row[1] for row in connection.execute(counted)}
 
 
 def list_retries(connection: Connection, consumer_id: int, limit: int) -> list[WaitingMessage]:
-    """Reads the messages of a destination that wait, oldest first."""
+    """Reads the waiting messages of a destination, oldest first."""
     waiting = (
         select(MessageRow.message_id, RetryRow.sender, RetryRow.attempts, RetryRow.next_at)
         .join_from(RetryRow, MessageRow)

@@ -9,11 +9,11 @@ from webhook_service.storage.models import MessageRow, SenderCountRow, TotalsRow
 
 TOP_SENDERS = 10
 RATE_SPAN = timedelta(minutes=1)
-RATE_SAMPLE = 600  # messages
+RATE_SAMPLE = 600  # messages from which the rate is reckoned, at most
 
 
 def read_stats(connection: Connection) -> Stats:
-    """Reads the totals and the busiest senders; equally busy ones are in the order of their names."""
+    """Reads the totals and the busiest senders; equally busy senders are in the order of their names."""
     first_ts = select(func.min(MessageRow.ts)).scalar_subquery()
     last_ts = select(func.max(MessageRow.ts)).scalar_subquery()
     totals = connection.execute(select(TotalsRow.messages, TotalsRow.senders, first_ts, last_ts)).one()
@@ -32,7 +32,7 @@ def read_stats(connection: Connection) -> Stats:
 
 
 def read_rate(connection: Connection, now: datetime) -> float:
-    """Returns how many messages a minute are stored now: those of the last minute, or by the newest 600 if more."""
+    """Returns the messages stored a minute now: those of the last minute or, if more, by the pace of the newest 600."""
     newest = select(MessageRow.received_at).order_by(MessageRow.id.desc()).limit(RATE_SAMPLE)
     recent = [moment for moment in connection.scalars(newest) if moment > now - RATE_SPAN]
     if len(recent) < RATE_SAMPLE:

@@ -1,4 +1,4 @@
-"""The table of stretches: what consumers were given and have not acknowledged. Its rows are few, whatever is stored."""
+"""The table of stretches, which consumers were given and have not acknowledged: few rows, however much is stored."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,7 +22,7 @@ _stretches = select(
 )
 
 
-# Statements with parameters are made once: to make one takes SQLAlchemy longer than SQLite takes to execute it.
+# These statements are made once: SQLAlchemy takes longer to make one than SQLite takes to execute it.
 _of_consumer = StretchRow.consumer_id == bindparam("consumer")
 _held = _stretches.where(_of_consumer, StretchRow.free_at > bindparam("now"))
 _free = (
@@ -49,24 +49,24 @@ def find_free(connection: Connection, consumer: Consumer, now: datetime) -> Stre
 
 
 def find_lease(connection: Connection, consumer: Consumer, token: str) -> Stretch | None:
-    """Reads the stretch that a lease has, even if it has expired, as long as it was not given out again."""
+    """Reads the stretch of a lease, even of an expired one, as long as it was not given out again."""
     row = connection.execute(_leased, {"consumer": consumer.id, "token": token}).one_or_none()
     return None if row is None else Stretch(*row)
 
 
 def insert_stretches(transaction: Transaction, consumer: Consumer, stretches: Sequence[Stretch]) -> None:
-    """Stores stretches; their ids are given anew."""
+    """Stores stretches as new rows; the ids that they have are ignored."""
     if stretches:
         transaction.execute(_insert, [_columns(consumer, stretch) for stretch in stretches])
 
 
 def change_stretch(transaction: Transaction, consumer: Consumer, stretch: Stretch) -> None:
-    """Stores what has changed of a stretch."""
+    """Stores the changed values of a stretch."""
     transaction.execute(_change, {"stretch": stretch.id, **_columns(consumer, stretch)})
 
 
 def delete_stretch(transaction: Transaction, stretch: Stretch) -> None:
-    """Deletes a stretch, as there is nothing left to give of it."""
+    """Deletes a stretch of which there is nothing left to give."""
     transaction.execute(_delete, {"stretch": stretch.id})
 
 
