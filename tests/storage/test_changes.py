@@ -1,10 +1,16 @@
 """Noticing that something was stored."""
 
 import time
+from pathlib import Path
+
+import pytest
 
 from tests.support.consumers import store
+from tests.support.stored import opened
 from webhook_service.configuration.database_url import parse_url
+from webhook_service.domain.errors import ConnectionLost
 from webhook_service.storage.database import Database
+from webhook_service.storage.migrate import migrate
 
 PATIENCE = 30.0
 
@@ -15,6 +21,16 @@ def test_what_another_connection_stores_is_noticed_and_nothing_else(database: Da
         store(database, "m1")
         assert changes.wait(PATIENCE)
         assert not changes.wait(0)
+
+
+def test_those_who_wait_are_told_that_the_file_was_replaced(sqlite_url: str, tmp_path: Path) -> None:
+    other = tmp_path / "restored.db"
+    migrate(parse_url(f"sqlite:///{other}"))
+
+    with opened(sqlite_url) as database, database.watching() as changes:
+        other.replace(tmp_path / "app.db")
+        with pytest.raises(ConnectionLost):
+            changes.wait(PATIENCE)
 
 
 def test_where_announcements_do_not_come_through_those_who_wait_look_themselves(postgresql_url: str) -> None:

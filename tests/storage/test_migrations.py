@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import URL, text
 
+from tests.support.consumers import store
 from tests.support.messages import as_sent, message
 from tests.support.migrating import engine, insert, migrate_to
 from tests.support.processes import BIN, ROOT, environment
@@ -28,6 +30,7 @@ from webhook_service.storage.queries.messages import encode_message, find_messag
 from webhook_service.storage.queries.pages import list_messages
 from webhook_service.storage.queries.quarantine import read_sizes
 from webhook_service.storage.schema_version import SCHEMA_VERSION
+from webhook_service.storage.writer_lock import WriterLock
 
 NOT_THERE = "the database file is missing or can't be opened"
 
@@ -188,6 +191,42 @@ def test_a_sqlite_file_that_was_replaced_is_opened_anew(sqlite_url: str, tmp_pat
         migrate(url)
         with database.transaction() as transaction:
             insert_messages(transaction, [encode_message(message("b"))])
+
+    assert stored_ids(url) == ["b"]
+
+
+def replace(file: Path) -> None:
+    """Puts a new database in the place of one that is in use, as a restore does."""
+    other = file.with_name("restored.db")
+    migrate(parse_url(f"sqlite:///{other}"))
+    for part in file.parent.glob(f"{file.name}-*"):
+        part.unlink()
+    other.replace(file)
+
+
+def test_a_file_that_was_replaced_is_written_to_whoever_opened_it_first(sqlite_url: str, tmp_path: Path) -> None:
+    url = parse_url(sqlite_url)
+    with opened(url) as database:
+        store(database, "a")
+        replace(tmp_path / "app.db")
+        with database.watching():
+            store(database, "b")
+
+    assert stored_ids(url) == ["b"]
+
+
+def test_a_file_that_is_replaced_while_a_writer_waits_for_its_turn_is_written_to(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    url = parse_url(sqlite_url)
+    with opened(url) as database, ThreadPoolExecutor(1) as threads:
+        store(database, "a")
+        with WriterLock(tmp_path / "app.db.lock").held():
+            storing = threads.submit(store, database, "b")
+            with pytest.raises(TimeoutError):
+                storing.result(timeout=0.2)
+            replace(tmp_path / "app.db")
+        storing.result()
 
     assert stored_ids(url) == ["b"]
 

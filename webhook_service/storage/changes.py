@@ -2,7 +2,10 @@
 
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
+
+from webhook_service.domain.errors import ConnectionLost
 
 SQLITE_PAUSE = 0.01  # seconds between two looks at SQLite's number, each of which takes some 10 µs
 POSTGRESQL_PAUSE = 0.05  # seconds between two looks for messages, where the server's announcements don't come through
@@ -29,14 +32,17 @@ class SqliteChanges:
     https://www.sqlite.org/pragma.html#pragma_data_version
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, is_current: Callable[[], bool]) -> None:
         self._connection = connection
+        self._is_current = is_current
         self._version = self._read()
 
     def wait(self, seconds: float) -> bool:
-        """Waits for a commit; tells whether there was one."""
+        """Waits for a commit; tells whether there was one. ConnectionLost when another file is in use by now."""
         deadline = time.monotonic() + seconds
         while (version := self._read()) == self._version:
+            if not self._is_current():
+                raise ConnectionLost("the database file was replaced")
             if time.monotonic() >= deadline:
                 return False
             time.sleep(SQLITE_PAUSE)

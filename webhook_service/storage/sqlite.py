@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.domain.statistics import Space
@@ -32,13 +33,19 @@ CHECKPOINT_PAGES = 4000  # 16 MB of log, so a page that is written often is copi
 ROOM_TO_WRITE = 16 * 2**20  # bytes that must be free for the service to call itself ready
 
 
+class _FileConnection(sqlite3.Connection):
+    """A connection that knows its file by device and inode, since another one may take its place."""
+
+    file: tuple[int, int] | None = None
+
+
 class SqliteBackend:
     """Connections to one SQLite file, which is never made here: only a migration makes it."""
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
         self._path = Path(url.database or "").absolute()
         self._lock = WriterLock(self._path.with_name(self._path.name + ".lock"))
-        self._opened: tuple[int, int] | None = None
+        self._is_opened = False
         self._opened_before_fork = False
         self._writer = self._engine(pool_size=WRITER_CONNECTIONS, read_only=False)
         self._reader = self._engine(pool_size=pool_size, read_only=True)
@@ -46,7 +53,6 @@ class SqliteBackend:
     @contextmanager
     def writing(self, patience: float | None) -> Iterator[Turn]:
         """Waits until no other process writes, for at most ``patience`` seconds, if given; StorageBusy after that."""
-        self._reopen_if_replaced()
         try:
             held = self._lock.held(patience)
             held.__enter__()
@@ -64,11 +70,11 @@ class SqliteBackend:
 
     def watching(self) -> SqliteChanges:
         """Opens a connection that notices what is stored."""
-        return SqliteChanges(self._connect(READER_TIMEOUT))
+        connection = self._connect(READER_TIMEOUT)
+        return SqliteChanges(connection, lambda: connection.file == self._file())
 
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:  # noqa: ARG002  # nothing limits them
         """Gives a connection that can only read, without a time limit."""
-        self._reopen_if_replaced()
         return self._reader.connect()
 
     def problem(self) -> str | None:
@@ -99,7 +105,7 @@ class SqliteBackend:
         self._writer.dispose(close=False)
         self._reader.dispose(close=False)
         self._lock.forget()
-        self._opened_before_fork |= self._opened is not None
+        self._opened_before_fork |= self._is_opened
 
     def _free(self) -> int:
         room = os.statvfs(self._path.parent)
@@ -133,27 +139,38 @@ class SqliteBackend:
             connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
         event.listen(engine, "connect", partial(refuse_other_schema, PRIMARY))
+        event.listen(engine, "checkout", self._refuse_replaced)
         return engine
 
-    def _connect(self, timeout: float) -> sqlite3.Connection:
+    def _connect(self, timeout: float) -> "_FileConnection":
         if self._opened_before_fork:
             raise StorageUnavailable("the database was opened before this process was forked")
-        self._opened = self._identity()
+        self._is_opened = True
+        file = self._file()
         # The engine's event begins transactions, so that a writer never has to upgrade a read lock.
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             f"file:{quote(str(self._path))}?mode=rw",
             uri=True,
             isolation_level=None,
             timeout=timeout,
             check_same_thread=False,
+            factory=_FileConnection,
         )
+        connection.file = file
+        return connection
 
-    def _reopen_if_replaced(self) -> None:
-        """Closes all connections if another file has taken the place of the one that was opened."""
-        if self._opened is not None and self._opened != self._identity():
-            self.close()
+    def _refuse_replaced(
+        self, connection: DBAPIConnection, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+    ) -> None:
+        """Has the pool open the file anew if another has taken the place of the one that a connection was made to.
 
-    def _identity(self) -> tuple[int, int] | None:
+        A writer has its turn by then, so nobody replaces the file between this look and its commit who takes turns.
+        """
+        if connection.file != self._file():
+            raise DisconnectionError("the database file was replaced")
+
+    def _file(self) -> tuple[int, int] | None:
+        """Returns the device and the inode of the file that is there now; None when there is none."""
         try:
             status = self._path.stat()
         except OSError:
