@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from time import monotonic
 
 import pytest
 from flask.testing import FlaskClient
@@ -19,6 +20,7 @@ from webhook_service.intake.take_in import INTAKE, Intake
 from webhook_service.intake.testing import can_be_tested, send_test_message
 from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.leases import Leases
+from webhook_service.outlet.lookout import AfterMessage, ForConsumer, Lookout, Question
 from webhook_service.providers.base import Sample
 from webhook_service.providers.declared import Declared
 from webhook_service.providers.native import Native
@@ -82,6 +84,21 @@ def test_no_consumer_and_no_destination_is_given_a_test_message(kind: ConsumerKi
     store(database, "real")
 
     assert ids(Leases(database, kind).lease("crm", limit=10, seconds=30)) == ["real"]
+
+
+def test_a_test_message_ends_no_wait(client: FlaskClient, database: Database) -> None:
+    lookout = Lookout(database)
+    assert client.put("/consumers/crm").status_code == 201
+    questions: set[Question] = {AfterMessage(0), ForConsumer(ConsumerKind.CONSUMER, "crm")}
+
+    client.post("/dashboard/setup/native/test", headers=OWN)
+
+    assert lookout.find_answered(questions) == set()
+    began = monotonic()
+    assert client.get("/feed?wait=1").get_json()["data"] == []
+    assert monotonic() - began >= 1
+    store(database, "real")
+    assert lookout.find_answered(questions) == questions
 
 
 def test_a_test_message_is_no_first_delivery(client: FlaskClient) -> None:

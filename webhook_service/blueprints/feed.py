@@ -12,7 +12,7 @@ from webhook_service.schemas.age import present_age
 from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
 from webhook_service.schemas.messages import present_message
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.messages import newest_place, read_feed_of
+from webhook_service.storage.queries.messages import newest_for_programs, read_feed_of
 from webhook_service.web.access import Guard, GuardedBlueprint
 
 
@@ -35,7 +35,7 @@ def feed_blueprint(database: Database, waiting: Waiting) -> Blueprint:
             with database.snapshot() as snapshot:
                 age = database.read_age(snapshot)
                 messages, reached = read_feed_of(snapshot, query.source, after, query.limit)
-                is_at_end = not messages and reached >= newest_place(snapshot)
+                is_at_end = not messages and reached >= newest_for_programs(snapshot)
             return None if is_at_end else messages
 
         # A request that is held back is served anew from its query, and ``since`` would then skip what came meanwhile.

@@ -24,7 +24,7 @@ from webhook_service.outlet.outlook import look
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import find_consumer, list_consumers, read_now
 from webhook_service.storage.queries.destinations import read_standings
-from webhook_service.storage.queries.messages import newest_place
+from webhook_service.storage.queries.messages import newest_for_programs
 from webhook_service.storage.queries.retries import has_due
 from webhook_service.storage.writing import Transaction
 
@@ -54,7 +54,7 @@ class View:
         """Reads the view."""
         return cls(
             snapshot,
-            newest_place(snapshot),
+            newest_for_programs(snapshot),
             read_now(snapshot),
             {consumer.name: consumer for consumer in list_consumers(snapshot, ConsumerKind.DESTINATION)},
             read_standings(snapshot),

@@ -9,7 +9,7 @@ from webhook_service.outlet.outlook import look
 from webhook_service.storage.changes import Changes
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import find_consumer, read_now
-from webhook_service.storage.queries.messages import newest_place
+from webhook_service.storage.queries.messages import newest_for_programs
 
 LOOKOUT = "webhook_service.lookout"
 """The key of an application's ``extensions`` under which its lookout stands."""
@@ -53,7 +53,7 @@ class Lookout:
         if not asked:
             return set()
         with self._database.snapshot() as snapshot:
-            newest = newest_place(snapshot)
+            newest = newest_for_programs(snapshot)
         return {question for question in asked if newest > question.after}
 
     def _for_consumers(self, questions: Collection[Question]) -> set[Question]:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from webhook_service.domain.consumers import Consumer
 from webhook_service.storage.queries.consumers import measure_ids
-from webhook_service.storage.queries.messages import end_of_window, newest_place
+from webhook_service.storage.queries.messages import end_of_window, newest_for_programs
 from webhook_service.storage.queries.stretches import find_free, list_held
 from webhook_service.storage.writing import Transaction
 
@@ -33,7 +33,7 @@ def look(snapshot: Transaction, consumer: Consumer, now: datetime) -> Outlook:
         return Outlook(is_worth_a_try=False)
     if find_free(snapshot, consumer, now) is not None:
         return Outlook(is_worth_a_try=True)
-    newest = newest_place(snapshot)
+    newest = newest_for_programs(snapshot)
     if not consumer.options.filter.conditions():
         return Outlook(is_worth_a_try=newest > consumer.handed)
     return _look_ahead(snapshot, consumer, newest)

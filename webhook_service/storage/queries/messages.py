@@ -173,6 +173,12 @@ def newest_place(connection: Connection) -> int:
     return connection.scalar(select(func.max(MessageRow.id))) or 0
 
 
+def newest_for_programs(connection: Connection) -> int:
+    """Reads the id of the newest message that is no test message; 0 if there is none."""
+    newest = select(MessageRow.id).where(FOR_PROGRAMS).order_by(MessageRow.id.desc()).limit(1)
+    return connection.scalar(newest) or 0
+
+
 def to_messages(result: Result[*tuple[Any, ...]]) -> list[StoredMessage]:
     """Converts the result of ``SELECT_MESSAGES``; fetching it row by row would take half as long again."""
     return list(starmap(StoredMessage, result.all()))
