@@ -80,6 +80,20 @@ def test_a_stuck_writer_on_sqlite_makes_no_delivery_wait_over_5_seconds(sqlite_u
     assert sorted(stored_ids(sqlite_url)) == sorted(load.acknowledged())
 
 
+def test_a_stuck_writer_on_sqlite_keeps_no_thread_of_a_consumer(sqlite_url: str) -> None:
+    with Server(sqlite_url, WEB_CONCURRENCY="1", GUNICORN_THREADS="2") as server:
+        assert server.request("PUT", "/consumers/crm", b"{}").status == 201
+        assert server.deliver(payload()).status == 200
+        with held_turn(sqlite_url, "stuck"), ThreadPoolExecutor(4) as threads:
+            leases = [threads.submit(server.post, "/consumers/crm/lease") for _ in range(4)]
+            answers = [lease.result() for lease in leases]
+            read = server.get("/stats").status
+
+        assert {answer.status for answer in answers} == {503}
+        assert read == 200
+        assert server.post("/consumers/crm/lease").status == 200
+
+
 def test_a_locked_table_makes_no_delivery_wait_over_5_seconds(postgresql_url: str) -> None:
     with Server(postgresql_url) as server, Load(server) as load:
         load.wait_for_every_sender(200)

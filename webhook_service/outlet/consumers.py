@@ -16,7 +16,7 @@ from webhook_service.domain.consumers import (
     TooManyConsumers,
 )
 from webhook_service.domain.limits import CONSUMERS_MAX
-from webhook_service.storage.database import Database
+from webhook_service.storage.database import PATIENCE, Database
 from webhook_service.storage.queries.consumers import (
     change_consumer,
     delete_consumer,
@@ -66,7 +66,7 @@ class Consumers:
         Raises TooManyConsumers, and MessageNotFound when no message has the ID in ``start``.
         """
         begins_after = self._find_start(start)
-        with self._database.transaction() as transaction:
+        with self._database.transaction(PATIENCE) as transaction:
             consumer = find_consumer(transaction, self._kind, name, lock=True)
             if consumer is not None:
                 change_consumer(transaction, consumer, options)

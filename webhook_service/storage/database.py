@@ -19,6 +19,8 @@ from webhook_service.storage.postgresql import PostgresqlBackend, Replica
 from webhook_service.storage.sqlite import SqliteBackend
 from webhook_service.storage.writing import Transaction, Turn
 
+PATIENCE = 5.0  # seconds that a request waits for the turn to write, so that none keeps its thread for good
+
 
 class Backend(Protocol):
     """The connections to one kind of database."""
@@ -107,7 +109,7 @@ class Database:
             yield transaction
 
     @contextmanager
-    def keeping(self, patience: float | None = None) -> Iterator[Transaction]:
+    def keeping(self, patience: float = PATIENCE) -> Iterator[Transaction]:
         """Opens a transaction that may store and delete no message; it is on disk when the block ends.
 
         On PostgreSQL it needs no turn to write: it locks the rows that it changes. On SQLite it is a ``transaction``,
