@@ -51,9 +51,8 @@ class RemoteInbox:
         while True:
             began = time.monotonic()
             try:
-                page = self._get("/feed", {**start, "limit": str(PAGE), "wait": str(WAIT)}) or {}
-                messages, place = page["data"], page["next"]
-            except (InboxAway, KeyError) as away:
+                messages, place = self._read_feed(start)
+            except InboxAway as away:
                 click.echo(f"{away}: again in {pause:.0f} s", err=True)
                 time.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
@@ -66,6 +65,13 @@ class RemoteInbox:
     def close(self) -> None:
         """Closes the connections."""
         self._pool.clear()
+
+    def _read_feed(self, start: dict[str, str]) -> tuple[list[dict[str, Any]], str]:
+        """Reads a page of the feed, and the place after it."""
+        page = self._get("/feed", {**start, "limit": str(PAGE), "wait": str(WAIT)})
+        if page is None or not {"data", "next"} <= page.keys():
+            raise InboxAway(f"{self._url} has no feed")
+        return page["data"], page["next"]
 
     def _get(self, path: str, query: dict[str, str]) -> dict[str, Any] | None:
         try:
