@@ -40,8 +40,9 @@ class Diagnosing:
         """Has a refused delivery diagnosed, unless others of its source have used up the time; returns at once."""
         if monotonic() < self._next.get(verdict.source, 0.0):
             return
+        refused = delivery()
         self._next[verdict.source] = float("inf")
-        self._refused.put((delivery(), verdict.reason, request_id))
+        self._refused.put((refused, verdict.reason, request_id))
         with self._start:
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="diagnosing", daemon=True)
