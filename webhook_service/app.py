@@ -29,7 +29,6 @@ from webhook_service.outlet.destinations import Destinations
 from webhook_service.outlet.lookout import LOOKOUT, Lookout
 from webhook_service.outlet.waiting import Waiting
 from webhook_service.providers.base import Provider
-from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
@@ -72,8 +71,7 @@ def create_app(
     access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
     init_access(app, access)
     waiting = Waiting(app.extensions[LOOKOUT], most_threads=max(1, settings.threads // 2))
-    has_secret = Native.name in sources or bool(settings.configuration.sources)
-    for blueprint in _blueprints(database, intake, destinations, waiting, has_secret=has_secret):
+    for blueprint in _blueprints(database, intake, destinations, waiting):
         app.register_blueprint(blueprint)
     init_dashboard(app, database, intake, sessions, destinations)
     return app
@@ -89,9 +87,7 @@ def _database(settings: Settings) -> Database:
     )
 
 
-def _blueprints(
-    database: Database, intake: Intake, destinations: Destinations, waiting: Waiting, *, has_secret: bool
-) -> list[Blueprint]:
+def _blueprints(database: Database, intake: Intake, destinations: Destinations, waiting: Waiting) -> list[Blueprint]:
     return [
         webhook_blueprint(intake),
         messages_blueprint(database),
@@ -106,7 +102,7 @@ def _blueprints(
         export_blueprint(database),
         stats_blueprint(database),
         contract_blueprint(),
-        health_blueprint(database, has_secret=has_secret),
+        health_blueprint(database, has_source=bool(intake.sources)),
     ]
 
 

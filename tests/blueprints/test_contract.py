@@ -437,6 +437,15 @@ def test_without_a_secret_it_is_live_but_not_ready(sqlite_url: str) -> None:
     assert webhook.headers["Retry-After"].isdecimal()
 
 
+def test_with_any_source_it_is_ready(sqlite_url: str) -> None:
+    with application(
+        sqlite_url,
+        provider_secrets={"whatsapp": Secrets("app-secret")},
+        provider_options={"whatsapp": {"WHATSAPP_VERIFY_TOKEN": "verify"}},
+    ) as client:
+        assert client.get("/health/ready").status_code == 200
+
+
 def test_without_a_database_it_is_live_but_not_ready(tmp_path: Path) -> None:
     with application(f"sqlite:///{tmp_path / 'app.db'}") as client:
         answers = [

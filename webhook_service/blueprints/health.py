@@ -12,8 +12,8 @@ from webhook_service.web.errors import error_response
 NEARLY_FULL = 0.8  # of the bytes that the deliveries of a source may take in quarantine
 
 
-def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
-    """Makes the routes of the health checks; without ``has_secret`` the service is not ready."""
+def health_blueprint(database: Database, *, has_source: bool) -> Blueprint:
+    """Makes the routes of the health checks; without a source the service is not ready."""
     blueprint = GuardedBlueprint("health", __name__, guard=Guard.OPEN, url_prefix="/health")
 
     @blueprint.get("/live")
@@ -22,7 +22,7 @@ def health_blueprint(database: Database, *, has_secret: bool) -> Blueprint:
 
     @blueprint.get("/ready")
     def ready() -> Response:
-        problems = [] if has_secret else [f"{Native.secret_setting} is not set"]
+        problems = [] if has_source else [f"{Native.secret_setting} is not set"]
         problems += database.problems()
         if problems:
             return error_response(503, "; ".join(problems))
