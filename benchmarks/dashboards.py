@@ -20,7 +20,7 @@ import click
 from benchmarks.load import Measured, median_of, need_wrk, write_deliveries, wrk
 from benchmarks.servers import Server, migrate, server
 
-EVERY, EVERY_IN_A_FLOOD = 0.75, 5.0  # seconds, as in dashboard.js
+EVERY, EVERY_IN_A_FLOOD, LONGEST_WAIT = 0.75, 5.0, 25  # seconds, as in dashboard.js
 CONNECTIONS = 16
 DELIVERIES = 40_000  # for each round, all of them new
 TOKEN = "token"  # without a token, the peer of each request is looked up in the kernel's tables
@@ -79,13 +79,14 @@ def _dashboards(url: str, number: int) -> Iterator[None]:
 
 
 def _follow(url: str, closed: threading.Event) -> None:
-    after, pause = "", EVERY
+    after, wait = "", 0
     while not closed.is_set():
-        with urllib.request.urlopen(_request(f"{url}/dashboard/live?after={after}"), timeout=30) as answer:
+        asked = time.monotonic()
+        with urllib.request.urlopen(_request(f"{url}/dashboard/live?after={after}&wait={wait}"), timeout=30) as answer:
             told = json.load(answer) if answer.status == 200 else None
-        after = told["after"] if told else after
-        pause = EVERY_IN_A_FLOOD if told and told["may_be_more"] else EVERY
-        closed.wait(pause)
+        after, wait = told["after"] if told else after, LONGEST_WAIT
+        is_flood = told is not None and told["may_be_more"]
+        closed.wait(EVERY_IN_A_FLOOD if is_flood else max(0.0, EVERY - (time.monotonic() - asked)))
 
 
 def _measure_pages(database_url: str) -> None:

@@ -73,7 +73,7 @@ def create_app(
     waiting = Waiting(app.extensions[LOOKOUT], most_threads=max(1, settings.threads // 2))
     for blueprint in _blueprints(database, intake, destinations, waiting):
         app.register_blueprint(blueprint)
-    init_dashboard(app, database, intake, sessions, destinations)
+    init_dashboard(app, database, intake, sessions, destinations, waiting)
     return app
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from html import unescape
 from html.parser import HTMLParser
+from time import monotonic
 from urllib.parse import quote
 
 import pytest
@@ -197,6 +198,9 @@ def test_an_idle_look_for_new_messages_has_no_body(client: FlaskClient) -> None:
     told = client.get(f"/dashboard/live?after={after}&q=hello").get_json()
     assert (told["count"], told["may_be_more"]) == (1, False)
     assert client.get(f"/dashboard/live?after={told['after']}").status_code == 204
+    asked = monotonic()
+    assert client.get(f"/dashboard/live?after={told['after']}&wait=1").status_code == 204
+    assert monotonic() - asked >= 1
 
 
 @pytest.mark.parametrize(

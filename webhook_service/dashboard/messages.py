@@ -14,6 +14,8 @@ from webhook_service.domain.limits import PAGE_MAX
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.domain.quarantine import QuarantineSummary
 from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery, StoredReceipt
+from webhook_service.outlet.lookout import AfterMessage
+from webhook_service.outlet.waiting import Waiting
 from webhook_service.providers.source import Sources
 from webhook_service.schemas.export_formats import ExportFormat
 from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
@@ -59,7 +61,7 @@ class Opened:
         return self.message is not None or bool(self.receipts)
 
 
-def message_pages(database: Database, sources: Sources) -> Pages:
+def message_pages(database: Database, sources: Sources, waiting: Waiting) -> Pages:
     """Makes the routes of the messages; ``sources`` are the configured ones."""
     pages = Pages("messages")
 
@@ -86,7 +88,7 @@ def message_pages(database: Database, sources: Sources) -> Pages:
     @pages.get("/dashboard/live")
     def tell_new() -> Response:
         current_request().is_routine = True
-        return _tell_new(database)
+        return _tell_new(database, waiting)
 
     @pages.get("/dashboard/export")
     def export() -> Response:
@@ -115,11 +117,15 @@ def _open(database: Database, message_id: str) -> Opened:
     return Opened(message_id, message, in_order, statuses_by_recipient(receipts), conflicts)
 
 
-def _tell_new(database: Database) -> Response:
+def _tell_new(database: Database, waiting: Waiting) -> Response:
     query, filters = load_feed_query(_of_feed(request.query_string)), load_filters(request.query_string)
-    with database.snapshot() as snapshot:
-        messages = read_newest(snapshot, query.after, MOST_FOLLOWED)
-    if not messages:
+
+    def read() -> list[StoredMessage] | None:
+        with database.snapshot() as snapshot:
+            return read_newest(snapshot, query.after, MOST_FOLLOWED) or None
+
+    messages = waiting.for_some(read, lambda: AfterMessage(query.after, for_programs=False), query.wait)
+    if messages is None:
         return Response(status=204)
     count = count_passing(messages, filters.query.filter) if filters.query else 0
     return jsonify(after=FEED_CURSORS.write(messages[0].id), count=count, may_be_more=len(messages) == MOST_FOLLOWED)
@@ -136,4 +142,6 @@ def _export(database: Database, filters: Filters, form: ExportFormat) -> Respons
 
 def _of_feed(query_string: bytes) -> bytes:
     """Returns the query string's parameters for the feed, without the filters of the page."""
-    return b"&".join(pair for pair in query_string.split(b"&") if pair.partition(b"=")[0] in {b"after", b"limit"})
+    return b"&".join(
+        pair for pair in query_string.split(b"&") if pair.partition(b"=")[0] in {b"after", b"limit", b"wait"}
+    )

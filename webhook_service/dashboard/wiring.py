@@ -22,6 +22,7 @@ from webhook_service.dashboard.signing_in import sign_in_pages
 from webhook_service.dashboard.statuses import FAILURES
 from webhook_service.intake.take_in import Intake
 from webhook_service.outlet.destinations import Destinations
+from webhook_service.outlet.waiting import Waiting
 from webhook_service.storage.database import Database
 from webhook_service.web.access import credential_of
 from webhook_service.web.context import current_request
@@ -31,7 +32,12 @@ SIGN_IN = "dashboard_sign_in.show"
 
 
 def init_dashboard(
-    app: Flask, database: Database, intake: Intake, sessions: Sessions, destinations: Destinations
+    app: Flask,
+    database: Database,
+    intake: Intake,
+    sessions: Sessions,
+    destinations: Destinations,
+    waiting: Waiting,
 ) -> None:
     """Registers all pages, and the filters and globals of the templates."""
     app.jinja_env.filters["moment"] = _moment
@@ -51,7 +57,7 @@ def init_dashboard(
         asset_pages(),
         home_pages(database),
         sign_in_pages(sessions),
-        message_pages(database, intake.sources),
+        message_pages(database, intake.sources, waiting),
         overview_pages(database, sorted(intake.sources)),
         quarantine_pages(database, intake),
         consumer_pages(database),

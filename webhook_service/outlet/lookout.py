@@ -9,7 +9,7 @@ from webhook_service.outlet.outlook import look
 from webhook_service.storage.changes import Changes
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import find_consumer, read_now
-from webhook_service.storage.queries.messages import newest_for_programs
+from webhook_service.storage.queries.messages import newest_for_programs, newest_place
 
 LOOKOUT = "webhook_service.lookout"
 """The key of an application's ``extensions`` under which its lookout stands."""
@@ -17,9 +17,13 @@ LOOKOUT = "webhook_service.lookout"
 
 @dataclass(frozen=True, slots=True)
 class AfterMessage:
-    """The question whether the feed has a message after the one with the id ``after``."""
+    """The question whether there is a message after the one with the id ``after``.
+
+    With ``for_programs``, a test message is none.
+    """
 
     after: int
+    for_programs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ class Lookout:
         if not asked:
             return set()
         with self._database.snapshot() as snapshot:
-            newest = newest_for_programs(snapshot)
-        return {question for question in asked if newest > question.after}
+            newest = {True: newest_for_programs(snapshot), False: newest_place(snapshot)}
+        return {question for question in asked if newest[question.for_programs] > question.after}
 
     def _for_consumers(self, questions: Collection[Question]) -> set[Question]:
         answered: set[Question] = set()

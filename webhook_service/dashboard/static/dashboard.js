@@ -36,12 +36,15 @@ function copyFromField(text) {
 const live = document.getElementById("live");
 const announcement = document.getElementById("announcement");
 const list = document.getElementById("list");
-const EVERY = 750; // milliseconds
+const EVERY = 750; // milliseconds between two questions, at least
 const EVERY_IN_A_FLOOD = 5000;
 const EVERY_WHILE_AWAY = 3000;
+const LONGEST_WAIT = 25; // seconds that the server holds an answer back while there is nothing to tell
+const LATE = 10; // seconds after which an answer is given up
 let waiting = 0;
 let isFlood = false; // more messages come than one could read
 let timer;
+let question; // what the server was asked last
 const title = document.title;
 
 if (live) {
@@ -52,26 +55,33 @@ if (live) {
 
 function follow() {
   clearTimeout(timer);
+  question?.abort("withdrawn");
   if (document.hidden) say("paused", "Paused");
-  else poll();
+  else poll(0);
 }
 
-async function poll() {
-  const isThere = await ask();
-  if (document.hidden) return; // since it asked, and says so
+// Asks again and again; the server holds back an answer that has nothing to tell for so many seconds.
+async function poll(seconds) {
+  const asked = Date.now();
+  const { signal } = question = new AbortController();
+  const lateness = setTimeout((late) => late.abort("late"), (seconds + LATE) * 1000, question);
+  const isThere = await ask(seconds, signal);
+  clearTimeout(lateness);
+  if (signal.reason === "withdrawn") return;
   if (isThere) say("live", "Live");
   else say("offline", "Offline");
-  clearTimeout(timer);
-  timer = setTimeout(poll, !isThere ? EVERY_WHILE_AWAY : isFlood ? EVERY_IN_A_FLOOD : EVERY);
+  const pause = !isThere ? EVERY_WHILE_AWAY : isFlood ? EVERY_IN_A_FLOOD : Math.max(0, EVERY - (Date.now() - asked));
+  timer = setTimeout(poll, pause, isThere ? LONGEST_WAIT : 0);
 }
 
 // Asks for new messages; tells whether the server answers.
-async function ask() {
+async function ask(seconds, signal) {
   const after = live.dataset.after;
   const url = new URL(live.dataset.url, location.href);
   url.searchParams.set("after", after);
+  if (seconds) url.searchParams.set("wait", seconds);
   try {
-    const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+    const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store", signal });
     if (response.status === 401) location.reload();
     if (!response.ok) return false;
     isFlood = false;
