@@ -89,7 +89,7 @@ fuzz-contract: install-dev ## Schemathesis against the service on each database,
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest --timeout 0 tests/fuzz
 
 bench: install-dev ## What ingest does a second (needs wrk; BENCH=--quick for a short look)
-	@$(BIN)/python -m benchmarks.ingest $(BENCH)
+	@$(BIN)/python -m $(if $(filter profile,$(BENCH)),benchmarks.profile $(filter-out profile,$(BENCH)),benchmarks.ingest $(BENCH))
 
 bench-report: install-dev ## Put what bench wrote down into docs/performance.md and the plot
 	@$(BIN)/python -m benchmarks.report

@@ -73,7 +73,7 @@ def _resident_megabytes(pid: int) -> float:
 
 def migrate(database_url: str) -> None:
     """Makes the tables."""
-    subprocess.run([BIN / "webhook-service", "migrate"], env=_settings(database_url), check=True)
+    subprocess.run([BIN / "webhook-service", "migrate"], env=settings_of(database_url), check=True)
 
 
 @contextmanager
@@ -85,8 +85,12 @@ def server(
     threads: int = THREADS,
     worker_class: str | None = None,
     token: str = "",
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Runs gunicorn with the project's settings, serving ``app``: the service, or one of ``benchmarks/apps``."""
+    """Runs gunicorn with the project's settings, serving ``app``: the service, or one of ``benchmarks/apps``.
+
+    ``more`` are further settings of the service.
+    """
     port = free_port()
     settings = {
         "BIND": f"127.0.0.1:{port}",
@@ -96,7 +100,7 @@ def server(
     }
     options = ["--worker-class", worker_class] if worker_class else []
     command = [str(BIN / "gunicorn"), *options, "--pythonpath", f"{ROOT},{APPS}", app]
-    with running(command, port, _settings(database_url) | settings) as started:
+    with running(command, port, settings_of(database_url) | settings | dict(more or {})) as started:
         while len(started.worker_pids()) < workers:
             time.sleep(0.05)
         yield started
@@ -139,7 +143,8 @@ def free_port() -> int:
     return port
 
 
-def _settings(database_url: str) -> dict[str, str]:
+def settings_of(database_url: str) -> dict[str, str]:
+    """Returns the environment of a server and of commands on its database."""
     given = {"DATABASE_URL": database_url, "WEBHOOK_SECRET": SECRET, "API_TOKEN": "", "LOG_LEVEL": "INFO"}
     return {**os.environ, **given}
 
