@@ -87,7 +87,7 @@ def load_declaration(table: Mapping[str, Any]) -> Declaration:
     payload = read_payload(payload_table) if payload_table else None
     is_form = payload_table is not None and payload_table.values.get("format") == "form"
     rules = read_rules(verify, public_url, is_form=is_form) if verify else None
-    handshakes = read_handshakes(read, has_key=rules is None or rules.scheme == "hmac")
+    handshakes = read_handshakes(read, rules)
     answer = read_answer(read.table("answer"))
     accepts_unreadable = read.flag("accepts_unreadable")
     if rules and payload:

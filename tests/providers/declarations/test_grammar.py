@@ -152,6 +152,39 @@ def test_what_is_needed_is_missed(path: tuple[str, ...]) -> None:
     assert (".".join(path), "missing") in problems({}, without(TABLE, *path))
 
 
+SIGNED_CHALLENGE = {"handshake": {"query": "c", "answer": {"json": {"signed": ["{hmac:challenge}"]}}}}
+
+
+@pytest.mark.parametrize(
+    ("signed", "body_format"),
+    [
+        ("{sha256:body}", "json"),
+        ("v0={timestamp}-{sha256:body}", "json"),
+        ("{header:X-Id}{sha256-bytes:body}", "json"),
+        ("{field:id}{sha256:body}", "json"),
+        ("{body}", "form"),
+        ("{timestamp}{form:sorted}", "form"),
+    ],
+)
+def test_a_challenge_is_not_signed_where_it_could_be_what_is_signed_of_a_delivery(
+    signed: str, body_format: str
+) -> None:
+    timestamp = {"timestamp": {"header": "X-Time"}} if "{timestamp}" in signed else {}
+    own = {"verify": {"signed": signed, **timestamp}, "payload": {"format": body_format}}
+
+    assert places(own) == []
+    assert places({**own, **SIGNED_CHALLENGE}) == ["handshake.answer"]
+
+
+@pytest.mark.parametrize(
+    "signed", ["{body}", "v0:{sha256:body}", "é{sha256:body}", "{{{sha256:body}", "{url}{sha256:body}"]
+)
+def test_a_challenge_is_signed_where_no_delivery_can_look_like_one(signed: str) -> None:
+    own = {"verify": {"signed": signed}, "public_url": "https://inbox.example.com"}
+
+    assert places({**own, **SIGNED_CHALLENGE}) == []
+
+
 @pytest.mark.parametrize("scheme", ["token", "basic"])
 def test_a_scheme_without_a_signature_knows_no_algorithm(scheme: str) -> None:
     assert {"verify.algorithm", "verify.encoding", "verify.signed"} <= set(places({"verify": {"scheme": scheme}}))

@@ -9,6 +9,7 @@ from typing import Any
 
 from webhook_service.domain.answers import Acknowledgement
 from webhook_service.providers.declarations.expressions import Expression, ExpressionFailed, read_expression
+from webhook_service.providers.declarations.rules import Rules
 from webhook_service.providers.declarations.signing import encode
 from webhook_service.providers.declarations.tables import Table
 
@@ -16,9 +17,10 @@ CHALLENGE = "{challenge}"
 HMAC = "{hmac:challenge}"
 
 _CHALLENGE_MAX = 4096  # characters of a challenge that is sent back as it is
-# Challenges that are signed for whoever asks. No JSON object and no form with a field and a value is among them, so
-# that nobody can have a delivery signed by passing it off as a challenge.
+# Challenges that are signed for anybody. The signed content of a delivery has to hold a character that no challenge
+# has, so that nobody can have a delivery signed by passing it off as a challenge: see ``_could_be_a_challenge``.
 _SIGNED_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,256}={0,2}")
+_IN_NO_CHALLENGE = re.compile(r"[^A-Za-z0-9_=-]")
 _STATUSES = (200, 299)
 _TEXT = "text/plain; charset=utf-8"
 _JSON = "application/json"
@@ -135,12 +137,12 @@ def read_answer(table: Table | None, *, of_handshake: bool = False) -> Answer:
     return Answer(status, content_type or (_TEXT if json is None else _JSON), text, json)
 
 
-def read_handshakes(table: Table, *, has_key: bool) -> tuple[Handshake, ...]:
-    """Reads ``handshake``, a table or a list of tables; an HMAC in an answer is allowed only with ``has_key``."""
-    return tuple(_read_handshake(each, has_key=has_key) for each in table.tables("handshake"))
+def read_handshakes(table: Table, rules: Rules | None) -> tuple[Handshake, ...]:
+    """Reads ``handshake``, a table or a list of tables; not all ``rules`` allow an HMAC in an answer."""
+    return tuple(_read_handshake(each, rules) for each in table.tables("handshake"))
 
 
-def _read_handshake(table: Table, *, has_key: bool) -> Handshake:
+def _read_handshake(table: Table, rules: Rules | None) -> Handshake:
     query, when = table.text("query", longest=100), read_expression(table, "when", roots=("body", "headers"))
     challenge = read_expression(table, "challenge", roots=("body", "headers"))
     token_query, token = table.text("token_query", longest=100), table.text("token")
@@ -156,10 +158,28 @@ def _read_handshake(table: Table, *, has_key: bool) -> Handshake:
     if not isinstance(expect, Mapping) or not all(isinstance(value, str) for value in expect.values()):
         table.report("expect", "not a table of texts")
         expect = {}
-    if answer.needs_hmac and not has_key:
-        table.report("answer", f'{HMAC} needs verify.scheme = "hmac"')
+    if answer.needs_hmac and rules is not None:
+        _check_hmac(table, rules)
     table.refuse_others()
     return Handshake(answer, query, token_query, token, tuple(expect.items()), when, challenge)
+
+
+def _check_hmac(table: Table, rules: Rules) -> None:
+    if rules.scheme != "hmac":
+        table.report("answer", f'{HMAC} needs verify.scheme = "hmac"')
+    elif rules.signed.parts and _could_be_a_challenge(rules):
+        table.report(
+            "answer",
+            f"{HMAC} would sign deliveries for anyone: verify.signed needs {{body}} as JSON, {{url}}, or a character"
+            " that is none of A-Z, a-z, 0-9, -, _ and =",
+        )
+
+
+def _could_be_a_challenge(rules: Rules) -> bool:
+    """Tells whether what is signed of a delivery may be a text that is signed as a challenge as well."""
+    names = rules.signed.names
+    holds_json = "body" in names and not rules.is_form  # of which each object has braces
+    return not (holds_json or "url" in names or _IN_NO_CHALLENGE.search(rules.signed.fixed))
 
 
 def _texts(value: Any) -> list[str]:

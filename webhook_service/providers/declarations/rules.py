@@ -19,7 +19,7 @@ ALGORITHMS: dict[str, tuple[str, ...]] = {
 """The algorithms of each scheme."""
 
 ENCODINGS = ("hex", "base64", "base64url")
-NO_TEMPLATE = Template((), ())
+NO_TEMPLATE = Template()
 _BODY_UNSIGNED = "or set body_unsigned = true if the provider signs nothing of it"
 
 

@@ -27,10 +27,11 @@ _PLACEHOLDERS = (
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The content that is signed: its ``parts`` in order, and the ``names`` of the placeholders among them."""
+    """The content that is signed: its ``parts`` in order, the ``names`` of the placeholders, and the ``fixed`` text."""
 
-    parts: tuple[Part, ...]
-    names: tuple[str, ...]
+    parts: tuple[Part, ...] = ()
+    names: tuple[str, ...] = ()
+    fixed: str = ""
 
     @property
     def covers_body(self) -> bool:
@@ -79,7 +80,8 @@ def read_template(table: Table, key: str, public_url: str | None) -> Template | 
     if len(parts) > _MOST_PARTS:
         table.report(key, f"has more than {_MOST_PARTS} parts")
         return None
-    return Template(tuple(parts), tuple(names))
+    fixed = _TOKEN.sub(lambda token: token[0][0] if token[1] is None else "", text)
+    return Template(tuple(parts), tuple(names), fixed)
 
 
 def _literal(text: str) -> Part:
