@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.postgresql import fresh_database
+from tests.support.preset_keys import public_text
 from tests.support.processes import BIN, ROOT, environment, run_cli
 from tests.support.server import Server
 from tests.support.stored import stored_ids
 
+PUBLIC_KEY = public_text("ed25519", "hex")
 LONG_ID = "x" * 300
 LINE = '{{"message_id":"{}","from":"+1","to":"+2","ts":"2025-01-15T10:00:00Z"}}\n'
 
@@ -137,6 +139,39 @@ def test_send_says_what_is_wrong_with_an_address(url: str, told: str, sqlite_url
     assert failed.returncode != 0
     assert told in failed.stdout + failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("verify", "told"),
+    [
+        ('signed = "{field:x}{body}"', "nothing can be sent as shop: a sample lacks something that its provider signs"),
+        (
+            'signed = "{body}"\nscheme = "public_key"\nalgorithm = "ed25519"\nsecret_encoding = "hex"',
+            "nothing can be sent as shop: its provider signs with a private key",
+        ),
+    ],
+)
+def test_send_says_why_a_source_has_no_samples(verify: str, told: str, sqlite_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "sources.toml"
+    scheme = "" if "scheme" in verify else 'scheme = "hmac"\nalgorithm = "sha256"'
+    file.write_text(
+        f"""
+[sources.shop]
+provider = "custom"
+secrets = [{{env = "KEY"}}]
+payload = {{items = "body[]", message_id = "id", from = "a", to = "b"}}
+[sources.shop.verify]
+encoding = "hex"
+signature = {{header = "X-S"}}
+{scheme}
+{verify}
+"""
+    )
+
+    failed = run_cli("send", "--source", "shop", environ=environment(sqlite_url, CONFIG_FILE=str(file), KEY=PUBLIC_KEY))
+
+    assert failed.returncode == 1
+    assert told in failed.stderr
 
 
 def test_send_stops_at_once_on_ctrl_c_and_says_how_many_were_answered(sqlite_url: str) -> None:

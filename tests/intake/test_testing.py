@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.consumers import ids, store
 from tests.support.deliveries import SECRET, payload
 from tests.support.messages import message
 from tests.support.preset_keys import declaration, secret
+from tests.support.sources import declare
 from webhook_service.domain.consumers import BEGINNING, ConsumerKind, ConsumerOptions, FeedFilter
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.secrets import Secrets
@@ -32,6 +34,13 @@ from webhook_service.storage.queries.consumers import list_consumers, read_lag
 from webhook_service.storage.queries.messages import find_message
 
 MAX_BODY = 100_000
+WITHOUT_SAMPLE = """
+[sources.shop]
+provider = "custom"
+secrets = [{env = "KEY"}]
+verify = {scheme = "hmac", algorithm = "sha1", encoding = "hex", signature = {header = "X"}, signed = "{field:x}{body}"}
+payload = {items = "body[]", message_id = "id", from = "a", to = "b"}
+"""
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -125,6 +134,19 @@ def test_nobody_can_deliver_a_test_message(client: FlaskClient) -> None:
     assert len(client.get("/feed").get_json()["data"]) == 1
 
 
+def test_a_source_whose_tables_fit_no_sample_is_listed_without_a_test(database_url: str, tmp_path: Path) -> None:
+    configuration, problems = declare(tmp_path, WITHOUT_SAMPLE, {"KEY": SECRET})
+    assert problems == []
+
+    with application(database_url, configuration=configuration) as client:
+        page = client.get("/dashboard/setup")
+        tested = client.post("/dashboard/setup/shop/test", headers=OWN)
+
+    assert (page.status_code, tested.status_code) == (200, 404)
+    assert 'id="provider-shop"' in page.text
+    assert page.text.count("Send a test message") == 1
+
+
 def test_every_preset_that_can_be_signed_here_can_be_tested(database: Database) -> None:
     sources = {name: Source(name, Declared(declaration(name), Secrets(secret(name)))) for name in PRESETS}
     intake = Intake(sources, database, max_body_bytes=MAX_BODY)
@@ -140,4 +162,4 @@ def test_every_preset_that_can_be_signed_here_can_be_tested(database: Database) 
             problems[name] = (message_id, verdict)
 
     assert problems == {}
-    assert testable == {name for name in PRESETS if declaration(name).rules.is_symmetric}
+    assert testable == {name for name in PRESETS if declaration(name).rules.key_pair is None}

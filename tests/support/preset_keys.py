@@ -50,7 +50,7 @@ def secret(name: str) -> str:
 def signing_key(name: str) -> str | None:
     """Returns the private key of the provider of a preset, in PEM; None if the secret signs."""
     rules = declaration(name).rules
-    return None if rules.is_symmetric else pem(private_key(rules.algorithm))
+    return None if rules.key_pair is None else pem(private_key(rules.algorithm))
 
 
 def private_key(algorithm: str) -> PrivateKey:

@@ -68,10 +68,8 @@ def _source(settings: Settings, name: str) -> Source:
 def _check_that_it_can_sign(samples: Samples) -> None:
     try:
         next(iter(samples))
-    except CannotSign:
-        name = samples.source.name
-        hint = f"its provider signs with a private key: let signing_key in [sources.{name}] lead to one"
-        raise click.ClickException(f"nothing can be sent as {name}: {hint}") from None
+    except CannotSign as reason:
+        raise click.ClickException(f"nothing can be sent as {samples.source.name}: {reason}") from None
 
 
 def _own_url(bind: str) -> str:

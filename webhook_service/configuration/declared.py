@@ -34,7 +34,9 @@ def take_declared(table: Table, kind: str, secrets: Secrets | None) -> Declared 
         for path, text in invalid.problems:
             table.report(path, text)
         return None
-    if secrets is None or not _are_usable(table, declaration, secrets):
+    usable = secrets is not None and _are_usable(table, declaration, secrets)
+    usable &= signing_key is None or _can_sign(table, declaration, signing_key)
+    if secrets is None or not usable:
         return None
     return Declared(declaration, secrets, signing_key=signing_key)
 
@@ -54,6 +56,15 @@ def _are_usable(table: Table, declaration: Declaration, secrets: Secrets) -> boo
             table.report(("secrets", str(place)), str(unusable))
             usable = False
     return usable
+
+
+def _can_sign(table: Table, declaration: Declaration, signing_key: str) -> bool:
+    try:
+        declaration.check_signing_key(signing_key)
+    except SecretUnusable as unusable:
+        table.report(("signing_key",), str(unusable))
+        return False
+    return True
 
 
 def _with_secrets(table: Table, value: Any, path: tuple[str, ...]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from webhook_service.domain.answers import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
+from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.messages import Message
 from webhook_service.domain.secrets import Secrets
 from webhook_service.domain.sources import address
@@ -21,7 +22,7 @@ from webhook_service.providers.declarations.answers import (
     read_handshakes,
 )
 from webhook_service.providers.declarations.diagnosis import diagnose
-from webhook_service.providers.declarations.keys import SecretUnusable
+from webhook_service.providers.declarations.keys import SecretUnusable, load_private_key
 from webhook_service.providers.declarations.payload import Payload, Reader, read_payload
 from webhook_service.providers.declarations.public_keys import PublicKeys
 from webhook_service.providers.declarations.rules import Rules, read_rules
@@ -70,6 +71,11 @@ class Declaration:
     def scheme(self, secrets: Secrets) -> Scheme:
         """Returns the scheme that verifies deliveries with these secrets; SecretUnusable for an unusable secret."""
         return _SCHEMES[self.rules.scheme](self.rules, secrets)
+
+    def check_signing_key(self, pem: str) -> None:
+        """Raises SecretUnusable, which shows nothing of it, for a private key that no sample can be signed with."""
+        if self.rules.key_pair is not None:
+            load_private_key(pem, self.rules.key_pair)
 
 
 def load_declaration(table: Mapping[str, Any]) -> Declaration:
@@ -144,7 +150,7 @@ class Declared(Provider):
         self.name = declaration.name
         self.declaration = declaration
         self.acknowledgement = declaration.answer.filled("", "")
-        self.verifies_slowly = not declaration.rules.is_symmetric
+        self.verifies_slowly = declaration.rules.key_pair is not None
         self.accepts_unreadable = declaration.accepts_unreadable
         self.kept_headers = (*Provider.kept_headers, *declaration.payload.headers())
         self._scheme = declaration.scheme(secrets)
@@ -178,11 +184,16 @@ class Declared(Provider):
         return diagnose(self._scheme, delivery)
 
     def sample(self, message: Message, path: str | None = None) -> Sample:
-        """Makes a delivery of this message; CannotSign when that would need the provider's private key."""
+        """Makes a delivery of this message; CannotSign, which says why, if that is not possible."""
         example, headers = EXAMPLES.get(self.name), EXAMPLE_HEADERS.get(self.name, {})
         draft = draft_of(message, self.declaration.payload, path or address(self.name), example, headers)
         draft.private_key = self._signing_key
-        self._scheme.sign(draft)
+        try:
+            self._scheme.sign(draft)
+        except SignatureInvalid as invalid:
+            raise CannotSign(f"a sample lacks something that its provider signs ({invalid.reason})") from invalid
+        except SecretUnusable as unusable:
+            raise CannotSign(f"its signing_key is {unusable}") from unusable
         return Sample(draft.target, draft.raw(), draft.headers)
 
     @cached_property

@@ -1,6 +1,7 @@
 """The grammar of declarations: what is wrong is said all at once, at its place, and without any value."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 
 from tests.support.declared import SECRET, TABLE, declared, without
 from tests.support.preset_keys import public_text
+from tests.support.provider_deliveries import MESSAGE
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.declarations.rules import ALGORITHMS
 from webhook_service.providers.declared import (
     CUSTOM,
+    CannotSign,
     DeclarationInvalid,
     Declared,
     SecretUnusable,
@@ -306,9 +309,11 @@ table_of = st.dictionaries(st.sampled_from(KEYS), tables, max_size=6)
 def refusal(table: Mapping[str, Any]) -> DeclarationInvalid | SecretUnusable | None:
     """What keeps a provider from being made of these tables; None when it is made."""
     try:
-        Declared(load_declaration(table), Secrets(SECRET))
+        own = Declared(load_declaration(table), Secrets(SECRET))
     except (DeclarationInvalid, SecretUnusable) as refused:
         return refused
+    with suppress(CannotSign):
+        own.sample(MESSAGE)
     return None
 
 

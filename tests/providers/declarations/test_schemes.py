@@ -9,13 +9,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from tests.support.declared import TABLE
+from tests.support.declared import TABLE, declared
 from tests.support.preset_keys import pem, private_key
 from tests.support.provider_deliveries import MESSAGE, delivery_of, delivery_of_sample
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.secrets import SecretAge, Secrets
-from webhook_service.providers.declared import Declared, SecretUnusable, load_declaration
+from webhook_service.providers.declared import CannotSign, Declared, SecretUnusable, load_declaration
 
 BODY = b"{}"
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -174,6 +174,31 @@ def test_a_short_rsa_key_is_refused() -> None:
 
     with pytest.raises(SecretUnusable, match="not a key for rsa-sha256"):
         made(verify, public(rsa_key(1024)))
+
+
+@pytest.mark.parametrize(
+    "signed", ["{query:nonce}{body}", "{field:token}.{body}", "{field:meta.id}{header:X-Id}{body}"]
+)
+def test_a_sample_holds_whatever_is_signed_beside_the_body(signed: str) -> None:
+    own = declared({"verify": {"signed": signed}})
+
+    delivery = delivery_of_sample(own.sample(MESSAGE))
+
+    assert own.verify(delivery) == "current"
+    assert own.parse(delivery).messages[0].message_id == MESSAGE.message_id
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"verify": {"timestamp": {"field": "id", "prefix": "t"}, "signed": "{field:id.x}{body}"}},
+        {"verify": {"signed": "{field:id.x}{body}"}, "payload": {"items": "body[]"}},
+        {"payload": {"items": "body[]", "format": "form"}},
+    ],
+)
+def test_tables_that_fit_no_sample_say_so(own: dict[str, Any]) -> None:
+    with pytest.raises(CannotSign):
+        declared(own).sample(MESSAGE)
 
 
 def test_a_private_key_is_no_secret_of_a_receiver() -> None:

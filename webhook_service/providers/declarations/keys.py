@@ -87,7 +87,7 @@ def load_private_key(pem: str, algorithm: str) -> PrivateKey:
         raise SecretUnusable("not a private key in pem") from None
     if algorithm == "ed25519" and isinstance(key, Ed25519PrivateKey):
         return key
-    if algorithm == "ecdsa-p256" and isinstance(key, EllipticCurvePrivateKey):
+    if algorithm == "ecdsa-p256" and isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
         return key
     if algorithm == "rsa-sha256" and isinstance(key, RSAPrivateKey):
         return key

@@ -1,7 +1,7 @@
 """Places of values in a delivery: a header, a parameter of the query string, or a field of the body."""
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -116,18 +116,10 @@ class Place:
         length = len(self.prefix)
         return [part[length:] for part in parts if part[:length].lower() == self.prefix.lower()]
 
-    def write(self, value: str, headers: MutableMapping[str, str], body: dict[str, Any]) -> None:
-        """Puts a value in this place, for a sample; not if it is in the query, which ``Draft.put`` does."""
+    def text(self, value: str) -> str:
+        """Returns a value with what stands around it in this place, for a sample."""
         text = self.prefix + value
-        if self.separator is not None:
-            text = f"{self.key}{self.separator}{text}"
-        if self.header is not None:
-            already = headers.get(self.header)
-            headers[self.header] = f"{already}{self.split}{text}" if already and self.split else text
-        elif self.field:
-            for name in self.field[:-1]:
-                body = body.setdefault(name, {})
-            body[self.field[-1]] = text
+        return text if self.separator is None else f"{self.key}{self.separator}{text}"
 
 
 def read_place(table: Table, *, default_header: str | None = None) -> Place:

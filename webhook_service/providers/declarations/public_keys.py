@@ -51,7 +51,7 @@ class PublicKeys(SignedContent):
 
     def sign(self, draft: Draft) -> None:
         if draft.private_key is None:
-            raise CannotSign("the private key is the provider's alone")
+            raise CannotSign.without_key()
         signature = _sign(load_private_key(draft.private_key, self.rules.algorithm), self.prepare(draft))
         draft.put(self.rules.signature, encode(signature, self.rules.encoding))
 

@@ -18,6 +18,7 @@ ALGORITHMS: dict[str, tuple[str, ...]] = {
 }
 """The algorithms of each scheme."""
 
+_KEY_PAIRS = {"rs256": "rsa-sha256", "es256": "ecdsa-p256", "eddsa": "ed25519"}  # of jwt
 ENCODINGS = ("hex", "base64", "base64url")
 NO_TEMPLATE = Template()
 _BODY_UNSIGNED = "or set body_unsigned = true if the provider signs nothing of it"
@@ -56,9 +57,9 @@ class Rules:
         return self.secret_encoding in ("base64", "hex") or bool(self.secret_prefix)
 
     @property
-    def is_symmetric(self) -> bool:
-        """Tells whether the secret that verifies deliveries can also sign them."""
-        return self.scheme != "public_key" and self.algorithm not in ("rs256", "es256", "eddsa")
+    def key_pair(self) -> str | None:
+        """The algorithm of the provider's key pair; None if the secret that verifies deliveries can also sign them."""
+        return self.algorithm if self.scheme == "public_key" else _KEY_PAIRS.get(self.algorithm)
 
 
 def read_rules(table: Table, public_url: str | None, *, is_form: bool) -> Rules | None:

@@ -8,10 +8,9 @@ from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.messages import Message
 from webhook_service.providers.declarations.expressions import Expression
 from webhook_service.providers.declarations.payload import Payload
-from webhook_service.providers.declarations.signing import Draft
+from webhook_service.providers.declarations.signing import Draft, Path
 
 _TIMES = {"s": 1, "ms": 1000}
-Path = tuple[str | int, ...]
 
 
 def draft_of(message: Message, payload: Payload, target: str, example: Any, headers: Mapping[str, str]) -> Draft:
@@ -61,21 +60,6 @@ def _put(draft: Draft, path: Path, value: Any, item_path: Path) -> None:
     if root == "headers" and len(rest) == 1:
         draft.headers[str(rest[0])] = str(value)
     elif root == "body" and rest:
-        draft.content = _with(draft.content, rest, value)
+        draft.put_at(rest, value)
     elif root == "item" and rest:
-        draft.content = _with(draft.content, item_path + rest, value)
-
-
-def _with(content: Any, path: Path, value: Any) -> Any:
-    """Returns the content with a value at a path; what is missing on the way there is made."""
-    if not path:
-        return value
-    step, rest = path[0], path[1:]
-    if isinstance(step, int):
-        items = list(content) if isinstance(content, list) else []
-        items += [{} for _ in range(step + 1 - len(items))] if step >= 0 else [{}] * (not items)
-        items[step] = _with(items[step], rest, value)
-        return items
-    fields: dict[str, Any] = dict(content) if isinstance(content, Mapping) else {}
-    fields[step] = _with(fields.get(step), rest, value)
-    return fields
+        draft.put_at(item_path + rest, value)

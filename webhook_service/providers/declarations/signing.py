@@ -4,7 +4,7 @@ import base64
 import binascii
 import hmac
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from json import dumps
@@ -20,11 +20,17 @@ from webhook_service.providers.declarations.places import Envelope, Place
 from webhook_service.providers.declarations.rules import Rules
 from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
 
+Path = tuple[str | int, ...]
 DIGEST_BYTES = {"sha1": 20, "sha256": 32, "sha512": 64}
 
 
 class CannotSign(Exception):
-    """A sample can't be signed with what is configured, since only the provider has the private key."""
+    """A sample can't be signed with what is configured; the message says why."""
+
+    @classmethod
+    def without_key(cls) -> "CannotSign":
+        """Makes the error of a scheme that signs with a private key, which only the provider has."""
+        return cls("its provider signs with a private key: let signing_key of the source lead to one")
 
 
 @dataclass
@@ -40,15 +46,27 @@ class Draft:
 
     def put(self, place: Place, value: str) -> None:
         """Puts a value in its place."""
+        text = place.text(value)
         if place.query is not None:
             joint = "&" if "?" in self.target else "?"
-            self.target += joint + urlencode({place.query: place.prefix + value})
+            self.target += joint + urlencode({place.query: text})
+        elif place.header is not None:
+            already = self.headers.get(place.header)
+            self.headers[place.header] = f"{already}{place.split}{text}" if already and place.split else text
         else:
-            place.write(value, self.headers, self.content)
+            self.put_at(place.field, text)
+
+    def put_at(self, path: Path, value: Any) -> None:
+        """Puts a value at a path of the content; what is missing on the way there, or is in the way, is made."""
+        self.content = _with(self.content, path, value)
 
     def raw(self) -> bytes:
-        """Returns the body as bytes."""
-        return urlencode(self.content, doseq=True).encode() if self.is_form else dumps(self.content).encode()
+        """Returns the body as bytes; CannotSign for a form that would not be one."""
+        if not self.is_form:
+            return dumps(self.content).encode()
+        if not isinstance(self.content, Mapping):
+            raise CannotSign("its items are a list, which no form can be")
+        return urlencode(self.content, doseq=True).encode()
 
     def envelope(self) -> Envelope:
         """Returns the delivery as it is so far."""
@@ -69,7 +87,11 @@ class Scheme(ABC):
 
     @abstractmethod
     def sign(self, draft: Draft) -> None:
-        """Adds to a draft what this scheme asks for; CannotSign if that takes a private key and the draft has none."""
+        """Adds to a draft what this scheme asks for.
+
+        Raises CannotSign if that takes a private key and the draft has none, and SignatureInvalid if something that is
+        signed can't be added.
+        """
 
     def envelope(self, delivery: Delivery, raw: bytes | None = None, url: str | None = None) -> Envelope:
         """Returns a delivery under verification; a body or URL that is given replaces the delivery's own."""
@@ -102,12 +124,18 @@ class SignedContent(Scheme):
         return self.rules.signature.values(self.envelope(delivery), Reason.MISSING_SIGNATURE)
 
     def prepare(self, draft: Draft) -> bytes:
-        """Adds to a draft the headers and the time that are signed, and returns the signed bytes."""
+        """Adds to a draft everything that is signed, and returns the signed bytes; SignatureInvalid if it can't."""
         timestamp, signed = self.rules.timestamp, self.rules.signed
-        for name in signed.argument("header"):
-            draft.headers.setdefault(name, f"sample-{int(draft.moment.timestamp() * 1_000_000)}")
         if timestamp is not None:
             draft.put(timestamp.place, timestamp.write(draft.moment))
+        named = (
+            *(Place(header=name) for name in signed.argument("header")),
+            *(Place(query=name) for name in signed.argument("query")),
+            *(Place(field=tuple(path.split("."))) for path in signed.argument("field")),
+        )
+        for place in named:
+            if place.read(draft.envelope()) is None:
+                draft.put(place, f"sample-{int(draft.moment.timestamp() * 1_000_000)}")
         envelope = draft.envelope()
         if timestamp is not None:
             timestamp.read(envelope)
@@ -170,6 +198,21 @@ class Basic(Scheme):
     def sign(self, draft: Draft) -> None:
         credentials = base64.b64encode(self.secrets.current.encode()).decode()
         draft.put(self.rules.signature, credentials)
+
+
+def _with(content: Any, path: Path, value: Any) -> Any:
+    """Returns the content with a value at a path."""
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    if isinstance(step, int):
+        items = list(content) if isinstance(content, list) else []
+        items += [{} for _ in range(step + 1 - len(items))] if step >= 0 else [{}] * (not items)
+        items[step] = _with(items[step], rest, value)
+        return items
+    fields: dict[str, Any] = dict(content) if isinstance(content, Mapping) else {}
+    fields[step] = _with(fields.get(step), rest, value)
+    return fields
 
 
 def encode(signature: bytes, encoding: str) -> str:

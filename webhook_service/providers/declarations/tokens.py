@@ -30,7 +30,6 @@ from webhook_service.providers.declarations.templates import url_part
 from webhook_service.providers.strict_json import loads_object
 
 _TOKEN_MAX = 8 * 2**10  # characters
-_KEY_ALGORITHMS = {"rs256": "rsa-sha256", "es256": "ecdsa-p256", "eddsa": "ed25519"}
 _NAMES = {"eddsa": "EdDSA"}  # algorithms whose names are not in capitals
 _LIFETIME = 60  # seconds of a sample's token
 
@@ -110,10 +109,10 @@ class WebToken(Scheme):
 
     def sign(self, draft: Draft) -> None:
         key: Any = self._keys[0][1]
-        if not self.rules.is_symmetric:
+        if self.rules.key_pair is not None:
             if draft.private_key is None:
-                raise CannotSign("the private key is the provider's alone")
-            key = load_private_key(draft.private_key, _KEY_ALGORITHMS[self.rules.algorithm])
+                raise CannotSign.without_key()
+            key = load_private_key(draft.private_key, self.rules.key_pair)
         now = int(draft.moment.timestamp())
         claims: dict[str, Any] = {"iat": now, "nbf": now, "exp": now + _LIFETIME}
         rules = self.rules.claims
@@ -127,8 +126,8 @@ class WebToken(Scheme):
 
 
 def _key(secret: str, rules: Rules) -> bytes | PublicKey:
-    if rules.algorithm in _KEY_ALGORITHMS:
-        return load_public_key(secret, _KEY_ALGORITHMS[rules.algorithm], rules.secret_encoding, rules.secret_prefix)
+    if rules.key_pair is not None:
+        return load_public_key(secret, rules.key_pair, rules.secret_encoding, rules.secret_prefix)
     key = decode_secret(secret, rules.secret_encoding, rules.secret_prefix)
     try:
         return HMACAlgorithm(_HASHES[rules.algorithm]).prepare_key(key)
