@@ -71,7 +71,8 @@ def _rows(tables: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("a message for each of", f"`{payload['items']}`"))
     rows += [(field, _mapped(payload[field])) for field in _FIELDS if field in payload]
     if "ts" in payload:
-        rows.append(("time in", _UNITS[payload.get("ts_format", "iso")]))
+        otherwise = ", or that of the arrival where there is none" if payload.get("ts_optional") else ""
+        rows.append(("time in", _UNITS[payload.get("ts_format", "iso")] + otherwise))
     if payload.get("phone_numbers"):
         rows.append(("phone numbers", "as `+` and digits"))
     if "handshake" in tables:

@@ -121,6 +121,7 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"payload": {"from": "[item.x, body | keys(@)]"}}, "payload.from"),
         ({"payload": {"items": "item.list"}}, "payload.items"),
         ({"payload": {"phone_numbers": "yes"}}, "payload.phone_numbers"),
+        ({"payload": {"ts_optional": "yes"}}, "payload.ts_optional"),
         ({"handshake": []}, "handshake"),
         ({"handshake": {"query": "c", "token_query": "t"}}, "handshake.token"),
         ({"handshake": {"query": "c", "token": "t"}}, "handshake.token_query"),
@@ -186,6 +187,11 @@ def test_a_challenge_is_signed_where_no_delivery_can_look_like_one(signed: str) 
     own = {"verify": {"signed": signed}, "public_url": "https://inbox.example.com"}
 
     assert places({**own, **SIGNED_CHALLENGE}) == []
+
+
+@pytest.mark.parametrize("own", [{"ts_format": "s"}, {"ts_optional": True}])
+def test_nothing_is_said_of_a_time_that_no_field_holds(own: dict[str, Any]) -> None:
+    assert places({"payload": own}, without(TABLE, "payload", "ts")) == [f"payload.{next(iter(own))}"]
 
 
 @pytest.mark.parametrize("scheme", ["token", "basic"])

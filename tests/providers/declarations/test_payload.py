@@ -100,6 +100,15 @@ def test_a_field_that_is_no_text_is_named(changed: dict[str, Any], field: str) -
     assert [item.where for item in contents.unreadable] == [field]
 
 
+@pytest.mark.parametrize("item", [{}, {"at": None}])
+def test_the_time_of_the_arrival_stands_in_only_where_the_declaration_says_so(item: dict[str, Any]) -> None:
+    content = {**ITEM, "at": None, **item}
+
+    assert [each.where for each in read(content).unreadable] == ["ts"]
+    assert only(read(content, {"ts_optional": True})).ts == RECEIVED_AT
+    assert [each.where for each in read({**ITEM, "at": "noon"}, {"ts_optional": True}).unreadable] == ["ts"]
+
+
 @pytest.mark.parametrize("body", [[], 1, "x", None, True])
 def test_a_body_that_is_no_object_is_unreadable(body: Any) -> None:
     contents = read(body)

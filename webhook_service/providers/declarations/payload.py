@@ -51,6 +51,7 @@ class Payload:
     type: Expression | None = None
     is_form: bool = False
     phone_numbers: bool = False
+    ts_optional: bool = False
 
     def expressions(self) -> list[Expression]:
         """Returns the expressions that find the fields of a message."""
@@ -128,13 +129,21 @@ class Reader:
             provider=self._provider,
             sender=self._address(short_text(found.text(payload.sender, "from"), "from", ADDRESS_MAX)),
             recipient=self._address(short_text(found.text(payload.recipient, "to"), "to", ADDRESS_MAX)),
-            ts=_time(found.value(payload.ts, "ts"), payload.ts_format) if payload.ts else delivery.received_at,
+            ts=self._ts(found) or delivery.received_at,
             received_at=delivery.received_at,
             text=None if text is None else long_text(text, "text"),
             type="text" if payload.type is None else short_text(kind, "type", WORD_MAX),
             extra=extra or None,
             source=source,
         )
+
+    def _ts(self, found: "_Finding") -> datetime | None:
+        """Returns the time that the provider gives; None where it gives none and need not."""
+        payload = self._payload
+        value = found.value(payload.ts, "ts") if payload.ts else None
+        if value is None and (payload.ts is None or payload.ts_optional):
+            return None
+        return _time(value, payload.ts_format)
 
     def _message_id(self, found: "_Finding", delivery: Delivery, index: int) -> str:
         rule = self._payload.message_id
@@ -225,15 +234,26 @@ def read_payload(table: Table) -> Payload | None:
     sender, recipient = _read_field(table, "from", required=True), _read_field(table, "to", required=True)
     items = read_expression(table, "items", roots=("body", "headers"))
     ts, text, kind = (_read_field(table, key) for key in ("ts", "text", "type"))
-    if ts_format and not table.has("ts"):
-        table.report("ts_format", "needs ts")
-    phone_numbers = table.flag("phone_numbers") or False
+    ts_optional, phone_numbers = table.flag("ts_optional") or False, table.flag("phone_numbers") or False
+    for key in ("ts_format", "ts_optional"):
+        if table.has(key) and not table.has("ts"):
+            table.report(key, "needs ts")
     table.refuse_others()
     if message_id is None or sender is None or recipient is None:
         return None
     is_form = body_format == "form"
     return Payload(
-        message_id, sender, recipient, items, ts, ts_format or "iso", text, kind, is_form, phone_numbers=phone_numbers
+        message_id,
+        sender,
+        recipient,
+        items,
+        ts,
+        ts_format or "iso",
+        text,
+        kind,
+        is_form,
+        phone_numbers=phone_numbers,
+        ts_optional=ts_optional,
     )
 
 
