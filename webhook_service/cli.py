@@ -3,6 +3,7 @@
 import os
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,7 +38,7 @@ class _LazyGroup(click.Group):
             return None
         if name not in self.commands:
             command: click.Command = pkgutil.resolve_name(COMMANDS[name])
-            _add_options(command)
+            _prepare(command)
             self.add_command(command)
         return self.commands[name]
 
@@ -75,9 +76,27 @@ def _where_settings_are() -> list[click.Parameter]:
     ]
 
 
-def _add_options(command: click.Command) -> None:
-    """Adds the options that say where the settings are to a command, and to all commands below it."""
+class _Text(click.types.StringParamType):
+    """A text that a database can store; an argument of a command line may be any bytes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text: str = super().convert(value, param, ctx)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail("not UTF-8", param, ctx)
+        return text
+
+
+def _prepare(command: click.Command) -> None:
+    """Has the texts given to a command checked, and adds the options that say where the settings are.
+
+    So it does for all commands below it.
+    """
+    for parameter in command.params:
+        if parameter.type is click.STRING:
+            parameter.type = _Text()
     command.params += _where_settings_are()
     if isinstance(command, click.Group):
         for below in command.commands.values():
-            _add_options(below)
+            _prepare(below)

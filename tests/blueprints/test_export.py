@@ -235,6 +235,21 @@ def test_an_interrupted_export_does_not_go_on_as_another(
     assert complaint in refused.stderr
 
 
+@pytest.mark.parametrize("place", ["", "{", "[]", "{}", '{"cursor": 1, "format": "ndjson", "size": 2, "messages": 1}'])
+def test_an_interrupted_export_of_which_nobody_knows_how_far_it_came_has_to_begin_anew(
+    place: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "messages.ndjson"
+    file.write_text("{}\n")
+    file.with_name("messages.ndjson.place").write_text(place)
+
+    refused = run_cli("export", str(file), environ=environment(sqlite_url))
+
+    assert refused.returncode == 1
+    assert f"{file}.place is damaged: remove it and {file}, and begin anew" in refused.stderr
+    assert file.read_text() == "{}\n"
+
+
 def test_an_export_never_writes_over_a_file(sqlite_url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.ndjson"
     file.write_text("mine")

@@ -112,6 +112,39 @@ def test_an_age_beyond_the_limit_names_the_limit(sqlite_url: str) -> None:
     assert "99999d" in refused.stderr
 
 
+@pytest.mark.parametrize("damage", [slice(16, None), slice(4096, 8 * 4096), slice(2 * 4096, None)])
+def test_a_damaged_database_is_named_and_nothing_of_it_is_imported(
+    damage: slice, database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "old.db"
+    run_cli("migrate", environ=environment(f"sqlite:///{file}"))
+    content = bytearray(file.read_bytes())
+    content[damage] = b"\xff" * len(content[damage])
+    file.write_bytes(content)
+
+    refused = run_cli("import", str(file), environ=environment(database_url))
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Error: sqlite:///{file}: the database file is ")
+    assert stored_ids(database_url) == []
+
+
+@pytest.mark.parametrize("command", ["show", "drop", "replay"])
+def test_a_number_that_is_no_id_of_the_quarantine_is_refused(command: str, sqlite_url: str) -> None:
+    refused = run_cli("quarantine", command, "99999999999999999999", environ=environment(sqlite_url))
+
+    assert refused.returncode == 2
+    assert "Invalid value" in refused.stderr
+
+
+@pytest.mark.parametrize("command", [["export", "-", "--from"], ["erase", "--number"], ["resend", "--id"]])
+def test_an_argument_that_is_not_utf_8_is_named(command: list[str], database_url: str) -> None:
+    refused = run_cli(*command, "\udcff", environ=environment(database_url))
+
+    assert refused.returncode == 2
+    assert f"Invalid value for '{command[-1]}': not UTF-8" in refused.stderr
+
+
 def test_a_replay_that_changes_nothing_exits_with_1(server: Server) -> None:
     server.deliver(b"no json")
     entry = str(json.loads(server.get("/quarantine").data)["data"][-1]["id"])

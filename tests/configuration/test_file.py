@@ -150,6 +150,18 @@ def test_what_is_no_toml_is_named_by_its_line(path: Path, text: str, line: int) 
     assert SECRET not in invalid.value.problem
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00"])
+def test_a_moment_that_utc_has_no_year_for_is_named(path: Path, moment: str) -> None:
+    assert problems(path, f'[things.a]\nurl = "x"\nuntil = {moment}') == [
+        "webhook-service.toml, line 3: things.a.until: must be within the years 1 to 9999 of UTC"
+    ]
+
+
+def test_a_number_that_python_does_not_read_makes_no_traceback(path: Path) -> None:
+    with pytest.raises(FileInvalid, match=r"webhook-service.toml: has a number with too many digits"):
+        read(path, f"[things.a]\ntries = {'9' * 4301}")
+
+
 def test_a_file_that_can_not_be_read_says_so(path: Path) -> None:
     with pytest.raises(FileInvalid, match=r"webhook-service.toml: can't be read \(FileNotFoundError\)"):
         ConfigFile.read(path, {})

@@ -71,14 +71,24 @@ class _Target:
             if self.file.exists():
                 raise click.ClickException(f"{self.file} exists")
             return 0, 0, None
-        reached = orjson.loads(self.place.read_bytes())
+        cursor, form, size, messages = self._reached()
         try:
-            after = self.cursors.read(reached["cursor"])
+            after = self.cursors.read(cursor)
         except CursorInvalid:
             raise click.ClickException(f"{self.file} was begun with other filters: remove {self.place}") from None
-        if reached["format"] != self.form:
-            raise click.ClickException(f"{self.file} was begun as {reached['format']}: remove {self.place}")
-        return reached["size"], reached["messages"], after
+        if form != self.form:
+            raise click.ClickException(f"{self.file} was begun as {form}: remove {self.place}")
+        return size, messages, after
+
+    def _reached(self) -> tuple[str, str, int, int]:
+        """Reads the file that says how far the export has come."""
+        try:
+            match orjson.loads(self.place.read_bytes()):
+                case {"cursor": str(cursor), "format": str(form), "size": int(size), "messages": int(messages)}:
+                    return cursor, form, size, messages
+        except orjson.JSONDecodeError:
+            pass
+        raise click.ClickException(f"{self.place} is damaged: remove it and {self.file}, and begin anew")
 
     def save(self, size: int, messages: int, after: Position) -> None:
         """Saves the place at which an interrupted export can continue."""

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import orjson
 from sqlalchemy import URL
 
+from webhook_service.commands.failures import naming
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.messages import Message, StoredMessage
 from webhook_service.providers.strict_json import loads_object
@@ -20,6 +21,7 @@ from webhook_service.schemas.export import load_exported_message
 from webhook_service.schemas.export_formats import ExportFormat
 from webhook_service.storage.backup import back_up
 from webhook_service.storage.database import Database
+from webhook_service.storage.errors import translated_errors
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.counts import count_all
 from webhook_service.storage.queries.messages import read_feed
@@ -103,11 +105,13 @@ def open_import(path: Path) -> Iterator[NdjsonFile | DatabaseFile]:
         if not is_database:
             yield NdjsonFile(file, path.stat().st_size)
             return
-    _refuse_without_messages(path)
+    original = URL.create("sqlite", database=str(path))
     with TemporaryDirectory(prefix="webhook_service-import-") as folder:
         copy = URL.create("sqlite", database=str(Path(folder) / "copy.db"))
-        back_up(URL.create("sqlite", database=str(path)), Path(folder) / "copy.db", progress=lambda _done, _total: None)
-        migrate(copy)
+        with naming(original):
+            _refuse_without_messages(path)
+            back_up(original, Path(folder) / "copy.db", progress=lambda _done, _total: None)
+            migrate(copy)
         database = Database(copy, pool_size=1)
         try:
             yield DatabaseFile(database)
@@ -116,7 +120,8 @@ def open_import(path: Path) -> Iterator[NdjsonFile | DatabaseFile]:
 
 
 def _refuse_without_messages(path: Path) -> None:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with translated_errors(), closing(sqlite3.connect(uri, uri=True)) as connection:
         tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'messages'").fetchone()
     if not tables[0]:
         raise ImportInvalid("the file is a SQLite database without messages")

@@ -7,7 +7,7 @@ import click
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
 from webhook_service.domain.formats import encode_json, format_timestamp
-from webhook_service.domain.limits import PAGE_MAX
+from webhook_service.domain.limits import PAGE_MAX, ROW_ID_MAX
 from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
 from webhook_service.domain.results import Outcome
 from webhook_service.intake.replaying import drop, replay
@@ -16,6 +16,8 @@ from webhook_service.schemas.quarantine import present_quarantined_whole
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
+
+ROW_ID = click.IntRange(0, ROW_ID_MAX)
 
 
 @click.group()
@@ -33,7 +35,7 @@ def list_quarantine() -> None:
 
 
 @quarantine.command("show")
-@click.argument("entry_id", metavar="ID", type=int)
+@click.argument("entry_id", metavar="ID", type=ROW_ID)
 def show_quarantined(entry_id: int) -> None:
     """All that is kept of one, as JSON."""
     with plain_failures(), open_database() as database:
@@ -42,7 +44,7 @@ def show_quarantined(entry_id: int) -> None:
 
 
 @quarantine.command("replay")
-@click.argument("entry_ids", metavar="[ID]...", nargs=-1, type=int)
+@click.argument("entry_ids", metavar="[ID]...", nargs=-1, type=ROW_ID)
 @click.option("--rename", is_flag=True, help="Store a message whose ID is taken by another under an ID of its own.")
 def replay_quarantined(entry_ids: tuple[int, ...], *, rename: bool) -> None:
     """Try them again, or all of them; what is understood now leaves the quarantine.
@@ -62,7 +64,7 @@ def replay_quarantined(entry_ids: tuple[int, ...], *, rename: bool) -> None:
 
 
 @quarantine.command("drop")
-@click.argument("entry_ids", metavar="ID...", nargs=-1, required=True, type=int)
+@click.argument("entry_ids", metavar="ID...", nargs=-1, required=True, type=ROW_ID)
 def drop_quarantined(entry_ids: tuple[int, ...]) -> None:
     """Delete these deliveries from quarantine for good."""
     with plain_failures(), open_database() as database:

@@ -49,6 +49,8 @@ class ConfigFile:
             raise FileInvalid(_syntax_problem(path.name, text, error)) from None
         except (OSError, UnicodeDecodeError, RecursionError) as error:
             raise FileInvalid(f"{path.name}: can't be read ({type(error).__name__})") from None
+        except ValueError:  # of Python itself, which reads no number of more digits: sys.set_int_max_str_digits
+            raise FileInvalid(f"{path.name}: has a number with too many digits") from None
         return cls(path.name, text, values, Surroundings(environ, path.absolute().parent))
 
     def load(self, section: str, load: Load[T]) -> dict[str, T]:

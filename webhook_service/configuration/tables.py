@@ -87,7 +87,11 @@ class Table:
         self._taken.add(key)
         value = self.values.get(key)
         if isinstance(value, datetime) and value.tzinfo:
-            return value.astimezone(UTC)
+            try:
+                return value.astimezone(UTC)
+            except OverflowError:
+                self.report((key,), "must be within the years 1 to 9999 of UTC")
+                return None
         if isinstance(value, date) and not isinstance(value, datetime):
             return datetime(value.year, value.month, value.day, tzinfo=UTC)
         if value is not None:
