@@ -51,6 +51,18 @@ def test_a_signing_key_that_can_sign_nothing_is_named(
     assert declare(tmp_path, text, environ)[1] == [f"webhook-service.toml, {problem}"]
 
 
+def test_a_bad_payload_does_not_hide_what_is_wrong_with_the_secrets(tmp_path: Path) -> None:
+    environ = {"PUBLIC_KEY": "not a key", "SIGNING_KEY": "garbage"}
+
+    _, problems = declare(tmp_path, DISCORD + 'payload = {frm = "a"}', environ)
+
+    assert [line.removeprefix("webhook-service.toml, ").split(":")[0:2] for line in problems] == [
+        ["line 4", " sources.discord.secrets[0]"],
+        ["line 5", " sources.discord.signing_key"],
+        ["line 6", " sources.discord.payload.frm"],
+    ]
+
+
 def test_a_signing_key_signs_samples(tmp_path: Path) -> None:
     environ = {"PUBLIC_KEY": PUBLIC_KEY, "SIGNING_KEY": pem(private_key("ed25519"))}
 

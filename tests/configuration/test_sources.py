@@ -108,11 +108,60 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, problem
     assert problem in problems(tmp_path, text)
 
 
-def test_a_misspelt_provider_key_is_named_beside_the_missing_one(tmp_path: Path) -> None:
-    assert problems(tmp_path, '[sources.x]\nprovidr = "native"\nsecrets = [{env = "A"}]') == [
-        "line 1: sources.x.provider: missing",
-        "line 2: sources.x.providr: unknown key; did you mean provider?",
+@pytest.mark.parametrize(
+    ("provider", "first"),
+    [
+        ('providr = "native"', "line 2: sources.x.providr: unknown key; did you mean provider?"),
+        ('provider = "nativ"', "line 2: sources.x.provider: unknown; did you mean native?"),
+    ],
+)
+def test_without_a_provider_the_keys_that_none_has_are_named(provider: str, first: str, tmp_path: Path) -> None:
+    keys = 'secretz = []\nverfy = {}\noptions = {}\npayload = {}\nsigning_key = {env = "A"}'
+
+    found = problems(tmp_path, f"[sources.x]\n{provider}\n{keys}")
+
+    assert [line for line in found if line != "line 1: sources.x.provider: missing"] == [
+        first,
+        "line 3: sources.x.secretz: unknown key; did you mean secrets?",
+        "line 4: sources.x.verfy: unknown key; did you mean verify?",
     ]
+
+
+@pytest.mark.parametrize("wrong", ["meta", "berlin"])
+def test_a_route_to_or_from_a_source_of_a_misspelt_provider_is_not_blamed(wrong: str, tmp_path: Path) -> None:
+    names = {"meta": "whatsapp", "berlin": "whatsapp", wrong: "whatsap"}
+    text = META.replace("whatsapp", names["meta"]) + 'route = {by = "a", to = {"1" = "berlin"}}\n'
+
+    found = problems(tmp_path, f'{text}[sources.berlin]\nprovider = "{names["berlin"]}"')
+
+    assert [line.partition(": ")[2] for line in found if wrong in line] == [
+        f"sources.{wrong}.provider: unknown; did you mean whatsapp?"
+    ]
+    assert not [line for line in found if "route" in line]
+
+
+@pytest.mark.parametrize("secrets", ['[{env = "UNSET"}]', '[{env = "A"}]'])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", ["line 1: sources.x.options: missing"]),
+        (
+            'options = {verify_tokn = {env = "TOKEN"}}',
+            [
+                "line 4: sources.x.options.verify_token: missing",
+                "line 4: sources.x.options.verify_tokn: unknown key; did you mean verify_token?",
+            ],
+        ),
+    ],
+)
+def test_the_options_are_read_whatever_the_secrets(
+    secrets: str, options: str, expected: list[str], tmp_path: Path
+) -> None:
+    found = problems(tmp_path, f'[sources.x]\nprovider = "whatsapp"\nsecrets = {secrets}\n{options}')
+
+    unset = "line 3: sources.x.secrets[0].env: this variable is not set"
+    assert [line for line in found if line != unset] == expected
+    assert (unset in found) == ("UNSET" in secrets)
 
 
 def test_a_source_at_the_address_of_a_provider_that_the_environment_sets_up_is_refused(tmp_path: Path) -> None:

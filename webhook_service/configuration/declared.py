@@ -12,8 +12,11 @@ from webhook_service.providers.declared import (
     Declaration,
     DeclarationInvalid,
     Declared,
+    Rules,
     SecretUnusable,
     load_declaration,
+    load_rules,
+    scheme_of,
 )
 from webhook_service.providers.presets import PRESETS
 
@@ -27,16 +30,16 @@ def take_declared(table: Table, kind: str, secrets: Secrets | None) -> Declared 
     """Takes the rules of a source; None, with problems reported, when the rules or the secrets can't be used."""
     signing_key = table.take_secret("signing_key")
     own = {key: value for key, value in table.take_any(KEYS).items() if key != "provider"}
-    resolved = {key: _with_secrets(table, value, (key,)) for key, value in own.items()}
+    resolved = {"provider": kind, **{key: _with_secrets(table, value, (key,)) for key, value in own.items()}}
+    declaration: Declaration | None = None
     try:
-        declaration = load_declaration({**resolved, "provider": kind}) if resolved else _load_preset(kind)
+        declaration = load_declaration(resolved) if own else _load_preset(kind)
     except DeclarationInvalid as invalid:
         for path, text in invalid.problems:
             table.report(path, text)
-        return None
-    usable = secrets is not None and _are_usable(table, declaration, secrets)
-    usable &= signing_key is None or _can_sign(table, declaration, signing_key)
-    if secrets is None or not usable:
+    rules = declaration.rules if declaration else load_rules(resolved)
+    usable = rules is not None and _are_usable(table, rules, secrets, signing_key)
+    if declaration is None or secrets is None or not usable:
         return None
     return Declared(declaration, secrets, signing_key=signing_key)
 
@@ -47,24 +50,21 @@ def _load_preset(name: str) -> Declaration:
     return load_declaration({"provider": name})
 
 
-def _are_usable(table: Table, declaration: Declaration, secrets: Secrets) -> bool:
+def _are_usable(table: Table, rules: Rules, secrets: Secrets | None, signing_key: str | None) -> bool:
     usable = True
-    for place, secret in enumerate(secrets.listed):
+    for place, secret in enumerate(secrets.listed if secrets else ()):
         try:
-            declaration.scheme(Secrets(secret))
+            scheme_of(rules, Secrets(secret))
         except SecretUnusable as unusable:
             table.report(("secrets", str(place)), str(unusable))
             usable = False
-    return usable
-
-
-def _can_sign(table: Table, declaration: Declaration, signing_key: str) -> bool:
     try:
-        declaration.check_signing_key(signing_key)
+        if signing_key is not None:
+            rules.check_signing_key(signing_key)
     except SecretUnusable as unusable:
         table.report(("signing_key",), str(unusable))
-        return False
-    return True
+        usable = False
+    return usable
 
 
 def _with_secrets(table: Table, value: Any, path: tuple[str, ...]) -> Any:

@@ -11,6 +11,7 @@ from webhook_service.domain.secrets import Secret, Secrets, label_of
 from webhook_service.domain.sources import address
 from webhook_service.domain.spelling import nearest
 from webhook_service.providers.base import Provider
+from webhook_service.providers.declared import KEYS
 from webhook_service.providers.routing import Route
 from webhook_service.providers.source import Source
 
@@ -23,10 +24,13 @@ _NAME_HELP = "a name has at most 32 of a-z, 0-9, - and _, and begins with a lett
 
 @dataclass(slots=True)
 class _Draft:
-    """A table that was read. Without secrets it has no provider yet, which is allowed for the target of a route."""
+    """A table that was read. Without secrets it has no provider yet, which is allowed for the target of a route.
+
+    ``kind`` is None when the table names no known provider.
+    """
 
     table: Table
-    kind: str
+    kind: str | None
     provider: Provider | None
     has_secrets: bool
     targets: Mapping[str, str]
@@ -44,7 +48,7 @@ def load_sources(
     for name, draft in drafts.items():
         _follow_route(name, draft, drafts, configured)
     for draft in drafts.values():
-        if draft.provider is None and not draft.has_secrets:
+        if draft.kind is not None and draft.provider is None and not draft.has_secrets:
             draft.table.report(("secrets",), "missing")
     return {name: Source(name, draft.provider) for name, draft in drafts.items() if draft.provider is not None}
 
@@ -57,7 +61,7 @@ class _Reading:
         self._kinds = (*known, *DECLARED_KINDS)
         self._configured = configured
 
-    def read(self, name: str, table: Table) -> _Draft | None:
+    def read(self, name: str, table: Table) -> _Draft:
         """Reads the table of one source."""
         if not _NAME.fullmatch(name):
             table.report((), _NAME_HELP)
@@ -69,11 +73,10 @@ class _Reading:
             table.report((), f"has the name of another provider than {kind}: it needs a name of its own")
         secrets = _take_secrets(table)
         route, targets = _take_route(table)
+        provider: Provider | None = None
         if kind is None:
-            table.report_misspelt("provider")  # which other keys are known depends on the provider
-            return None
-        provider: Provider | None
-        if kind in self._known:
+            table.take_any({*KEYS, "options", "signing_key"})  # which of them are known depends on the provider
+        elif kind in self._known:
             provider = self._take_built_in(table, self._known[kind], secrets)
         else:
             provider = take_declared(table, kind, secrets)
@@ -83,26 +86,30 @@ class _Reading:
         return _Draft(table, kind, provider, "secrets" in table.values, targets)
 
     def _take_built_in(self, table: Table, provider: type[Provider], secrets: Secrets | None) -> Provider | None:
-        if secrets is None:
-            table.take("options", dict)
-            return None
+        if table.values.keys().isdisjoint({"secrets", "options"}):
+            return None  # a route's target has those of the source that leads to it
         options = _take_options(table, provider)
-        problems = provider.problems(secrets, options) if options is not None else []
+        if secrets is None or options is None:
+            return None
+        problems = provider.problems(secrets, options)
         for problem in problems:
             table.report(_place_of(problem.of, provider, secrets), problem.text)
-        return None if options is None or problems else provider(secrets, options)
+        return None if problems else provider(secrets, options)
 
 
 def _follow_route(
     name: str, draft: _Draft, drafts: Mapping[str, _Draft], configured: Mapping[str, type[Provider]]
 ) -> None:
     """Checks the targets of a source's route; a target without secrets of its own shares this source's provider."""
-    kinds = {**{provider: provider for provider in configured}, **{other: drafts[other].kind for other in drafts}}
+    kinds: dict[str, str | None] = {provider: provider for provider in configured}
+    kinds |= {other: drafts[other].kind for other in drafts}
     for value, target in draft.targets.items():
         if target not in kinds:
             meant = nearest(target, kinds)
             hint = f"; did you mean {meant}?" if meant else ""
             draft.table.report(("route", "to", value), f"there is no such source{hint}")
+        elif None in (kinds[target], draft.kind):
+            continue  # that there is no such provider is told already
         elif kinds[target] != draft.kind:
             draft.table.report(("route", "to", value), f"leads to a source of {kinds[target]}, not of {draft.kind}")
         elif target != name and target in drafts and not drafts[target].has_secrets:

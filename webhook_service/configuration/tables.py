@@ -150,12 +150,6 @@ class Table:
             hint = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(self._taken))}"
             self.report((key,), f"unknown key; {hint}")
 
-    def report_misspelt(self, key: str) -> None:
-        """Reports the keys that nobody took and that may stand for this one."""
-        for other in self.values.keys() - self._taken:
-            if nearest(other, (key,)):
-                self.report((other,), f"unknown key; did you mean {key}?")
-
     def below(self, values: Mapping[str, Any], *keys: str) -> "Table":
         """Makes the table at a key path below this one."""
         return Table(values, self.path + keys, self._around, self._problems)

@@ -22,7 +22,7 @@ from webhook_service.providers.declarations.answers import (
     read_handshakes,
 )
 from webhook_service.providers.declarations.diagnosis import diagnose
-from webhook_service.providers.declarations.keys import SecretUnusable, load_private_key
+from webhook_service.providers.declarations.keys import SecretUnusable
 from webhook_service.providers.declarations.payload import Payload, Reader, read_payload
 from webhook_service.providers.declarations.public_keys import PublicKeys
 from webhook_service.providers.declarations.rules import Rules, read_rules
@@ -40,8 +40,11 @@ __all__ = [
     "Declaration",
     "DeclarationInvalid",
     "Declared",
+    "Rules",
     "SecretUnusable",
     "load_declaration",
+    "load_rules",
+    "scheme_of",
 ]
 
 CUSTOM = "custom"
@@ -70,12 +73,12 @@ class Declaration:
 
     def scheme(self, secrets: Secrets) -> Scheme:
         """Returns the scheme that verifies deliveries with these secrets; SecretUnusable for an unusable secret."""
-        return _SCHEMES[self.rules.scheme](self.rules, secrets)
+        return scheme_of(self.rules, secrets)
 
-    def check_signing_key(self, pem: str) -> None:
-        """Raises SecretUnusable, which shows nothing of it, for a private key that no sample can be signed with."""
-        if self.rules.key_pair is not None:
-            load_private_key(pem, self.rules.key_pair)
+
+def scheme_of(rules: Rules, secrets: Secrets) -> Scheme:
+    """Returns the scheme that verifies deliveries by these rules; SecretUnusable for an unusable secret."""
+    return _SCHEMES[rules.scheme](rules, secrets)
 
 
 def load_declaration(table: Mapping[str, Any]) -> Declaration:
@@ -84,15 +87,9 @@ def load_declaration(table: Mapping[str, Any]) -> Declaration:
     Secrets within the tables, such as a handshake's token, have to be there as texts already. Raises
     DeclarationInvalid with every problem at once.
     """
-    name = table.get("provider", CUSTOM)
-    preset = PRESETS.get(name) if isinstance(name, str) else None
-    read = Table(merged(preset, table) if preset else table)
-    read.word("provider", (CUSTOM, *PRESETS))
-    public_url = _public_url(read)
-    verify, payload_table = read.table("verify", required=True), read.table("payload", required=True)
+    read = _over_its_preset(table)
+    rules, payload_table = _read_rules(read), read.table("payload", required=True)
     payload = read_payload(payload_table) if payload_table else None
-    is_form = payload_table is not None and payload_table.values.get("format") == "form"
-    rules = read_rules(verify, public_url, is_form=is_form) if verify else None
     handshakes = read_handshakes(read, rules)
     answer = read_answer(read.table("answer"))
     accepts_unreadable = read.flag("accepts_unreadable")
@@ -101,7 +98,29 @@ def load_declaration(table: Mapping[str, Any]) -> Declaration:
     read.refuse_others()
     if read.problems or rules is None or payload is None:
         raise DeclarationInvalid(read.problems)
+    name = table.get("provider", CUSTOM)
     return Declaration(name, rules, payload, handshakes, answer, accepts_unreadable is not False)
+
+
+def load_rules(table: Mapping[str, Any]) -> Rules | None:
+    """Reads of the tables of a source only how deliveries are verified; None when that has a problem."""
+    read = _over_its_preset(table)
+    rules = _read_rules(read)
+    return None if read.problems else rules
+
+
+def _over_its_preset(table: Mapping[str, Any]) -> Table:
+    name = table.get("provider", CUSTOM)
+    preset = PRESETS.get(name) if isinstance(name, str) else None
+    read = Table(merged(preset, table) if preset else table)
+    read.word("provider", (CUSTOM, *PRESETS))
+    return read
+
+
+def _read_rules(table: Table) -> Rules | None:
+    public_url, verify, payload = _public_url(table), table.table("verify", required=True), table.values.get("payload")
+    is_form = isinstance(payload, Mapping) and payload.get("format") == "form"
+    return read_rules(verify, public_url, is_form=is_form) if verify else None
 
 
 def merged(preset: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -156,6 +156,7 @@ def test_what_is_needed_is_missed(path: tuple[str, ...]) -> None:
     assert (".".join(path), "missing") in problems({}, without(TABLE, *path))
 
 
+JWT = {"scheme": "jwt", "claims": {"body_sha256": "hash"}, "tolerance": 5, "body_unsigned": True, "secret_prefix": "x"}
 SIGNED_CHALLENGE = {"handshake": {"query": "c", "answer": {"json": {"signed": ["{hmac:challenge}"]}}}}
 
 
@@ -187,6 +188,22 @@ def test_a_challenge_is_signed_where_no_delivery_can_look_like_one(signed: str) 
     own = {"verify": {"signed": signed}, "public_url": "https://inbox.example.com"}
 
     assert places({**own, **SIGNED_CHALLENGE}) == []
+
+
+def test_a_missing_scheme_hides_no_misspelt_key() -> None:
+    verify = {"schem": "hmac", "algoritm": "sha256", "encodng": "hex", "signed": "{body}", "tolerance": 5}
+
+    assert places({}, {**TABLE, "verify": verify}) == [
+        "verify.scheme",
+        "verify.schem",
+        "verify.algoritm",
+        "verify.encodng",
+    ]
+
+
+@pytest.mark.parametrize("verify", [TABLE["verify"], *(PRESETS[name]["verify"] for name in PRESETS), JWT])
+def test_a_key_of_any_scheme_is_known_where_none_is_named(verify: dict[str, Any]) -> None:
+    assert places({}, {**TABLE, "verify": without(verify, "scheme")}) == ["verify.scheme"]
 
 
 @pytest.mark.parametrize("own", [{"ts_format": "s"}, {"ts_optional": True}])

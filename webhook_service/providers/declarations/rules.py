@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from webhook_service.providers.declarations.keys import PUBLIC_KEY_ENCODINGS, SYMMETRIC_ENCODINGS
+from webhook_service.providers.declarations.keys import PUBLIC_KEY_ENCODINGS, SYMMETRIC_ENCODINGS, load_private_key
 from webhook_service.providers.declarations.places import Place, read_place
 from webhook_service.providers.declarations.tables import Table
 from webhook_service.providers.declarations.templates import Template, read_template
@@ -20,6 +20,12 @@ ALGORITHMS: dict[str, tuple[str, ...]] = {
 
 _KEY_PAIRS = {"rs256": "rsa-sha256", "es256": "ecdsa-p256", "eddsa": "ed25519"}  # of jwt
 ENCODINGS = ("hex", "base64", "base64url")
+_KEYS = (
+    *("scheme", "algorithm", "encoding", "signature", "signed", "timestamp", "body_unsigned", "claims", "tolerance"),
+    *("secret_encoding", "secret_prefix"),
+)
+"""The keys of all schemes."""
+
 NO_TEMPLATE = Template()
 _BODY_UNSIGNED = "or set body_unsigned = true if the provider signs nothing of it"
 
@@ -61,11 +67,19 @@ class Rules:
         """The algorithm of the provider's key pair; None if the secret that verifies deliveries can also sign them."""
         return self.algorithm if self.scheme == "public_key" else _KEY_PAIRS.get(self.algorithm)
 
+    def check_signing_key(self, pem: str) -> None:
+        """Raises SecretUnusable, which shows nothing of it, for a private key that no sample can be signed with."""
+        if self.key_pair is not None:
+            load_private_key(pem, self.key_pair)
+
 
 def read_rules(table: Table, public_url: str | None, *, is_form: bool) -> Rules | None:
     """Reads the table; None when it has no scheme."""
     scheme = table.word("scheme", tuple(ALGORITHMS), required=True)
     if scheme is None:
+        for key in _KEYS:
+            table.any(key)
+        table.refuse_others()
         return None
     if scheme in ("hmac", "public_key"):
         rules = _signature_rules(table, scheme, public_url, is_form=is_form)
