@@ -27,8 +27,9 @@ def test_an_unknown_value_stays_with_the_first_source(item: Any, source: str) ->
     assert ROUTE.source_of(item, "first") == source
 
 
-def test_a_function_that_does_not_take_what_it_finds_leaves_the_item_with_the_first_source() -> None:
-    assert Route("starts_with(id, '1')", {"1": "berlin"}).source_of({"id": 1}, "first") == "first"
+@pytest.mark.parametrize("by", ["starts_with(id, '1')", "contains(id, '1')", "id > name", "ceil(to_number(name))"])
+def test_an_expression_that_does_not_take_what_it_finds_leaves_the_item_with_the_first_source(by: str) -> None:
+    assert Route(by, {"1": "berlin"}).source_of({"id": 1, "name": "1e999"}, "first") == "first"
 
 
 def test_an_expression_that_is_none_is_refused() -> None:

@@ -6,6 +6,9 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import JMESPathError
 
+JMESPATH_FAILURES = (JMESPathError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""The exceptions that the library raises for an expression that it can't compile, or a value that one can't take."""
+
 
 class Route:
     """Finds the source of an item by a value in it.
@@ -17,7 +20,7 @@ class Route:
     def __init__(self, by: str, to: Mapping[str, str]) -> None:
         try:
             self._find = jmespath.compile(by)
-        except JMESPathError as error:
+        except JMESPATH_FAILURES as error:
             raise ValueError("not a JMESPath") from error
         self._to = dict(to)
 
@@ -25,7 +28,7 @@ class Route:
         """Returns the source that an item belongs to, or ``otherwise`` when its value is unknown or missing."""
         try:
             value = self._find.search(item)
-        except JMESPathError:  # a function in the expression can't take the value that was found
+        except JMESPATH_FAILURES:  # a function in the expression can't take the value that was found
             return otherwise
         if isinstance(value, str):
             return self._to.get(value, otherwise)

@@ -9,11 +9,11 @@ from itertools import chain
 from typing import Any
 
 import jmespath
-from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
 
 from webhook_service.providers.declarations.places import HEADER_NAME
 from webhook_service.providers.declarations.tables import Table
+from webhook_service.providers.routing import JMESPATH_FAILURES
 
 ROOTS = ("item", "body", "headers")
 _LONGEST = 500  # characters
@@ -49,7 +49,7 @@ class Expression:
             return item.get(self.name) if isinstance(item, dict) else None
         try:
             return self.compiled.search(scope)
-        except (JMESPathError, ValueError, TypeError, OverflowError, RecursionError, AttributeError, KeyError):
+        except JMESPATH_FAILURES:
             raise ExpressionFailed from None
 
     @property
@@ -69,7 +69,7 @@ def read_expression(
 def _compile(table: Table, key: str, text: str, roots: tuple[str, ...]) -> Expression | None:
     try:
         compiled = jmespath.compile(text)
-    except (JMESPathError, ValueError, RecursionError, IndexError, KeyError, TypeError, AttributeError):
+    except JMESPATH_FAILURES:
         table.report(key, "not a JMESPath expression")
         return None
     node = compiled.parsed
