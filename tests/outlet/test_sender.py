@@ -259,6 +259,7 @@ def test_an_answer_that_no_database_takes_is_made_one_that_it_takes(receiver: Re
         ("0", 0.0),
         ("120", 120.0),
         (" 5 ", 5.0),
+        (" " * 20 + "5", 5.0),
         ("9" * 400, RETRY_AFTER_MOST),
         (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
         (format_datetime(NOW - timedelta(days=1), usegmt=True), 0.0),
@@ -267,6 +268,8 @@ def test_an_answer_that_no_database_takes_is_made_one_that_it_takes(receiver: Re
         ("1.5", None),
         ("soon", None),
         ("\u0663", None),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date_within_bounds(value: str | None, seconds: float | None) -> None:

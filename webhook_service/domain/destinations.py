@@ -41,6 +41,7 @@ class Failure(StrEnum):
     BROKEN_OFF = "broken_off"
     REDIRECTED = "redirected"
     STATUS = "status"
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,23 @@
 """The pushes of one destination in this process: many at once but, where order matters, one at a time per sender."""
 
+import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import inf
 
-from webhook_service.domain.destinations import Attempt, PushOrder, Retry
+from webhook_service.domain.destinations import Attempt, Failure, PushOrder, Retry
 from webhook_service.domain.messages import StoredMessage
 
 FAILURES_TO_PAUSE = 10  # in a row, after which nothing more is pushed until they are recorded
 
 Push = Callable[[StoredMessage], Attempt]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
@@ -153,7 +158,7 @@ class Lanes:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            attempt = self._push(job.message) if self._wait_for(job) else None
+            attempt = self._attempt(job.message) if self._wait_for(job) else None
             with self._changed:
                 self._under_way -= 1
                 if attempt is not None:
@@ -161,6 +166,17 @@ class Lanes:
                 self._conclude(job, attempt)
                 if self._by_sender:
                     self._go_on(job.message.sender, succeeded=attempt is not None and attempt.accepted)
+
+    def _attempt(self, message: StoredMessage) -> Attempt:
+        """Pushes a message; a bug is a failed attempt too, as a thread that dies leaves its job without an outcome."""
+        now, began = datetime.now(UTC), time.monotonic()
+        try:
+            return self._push(message)
+        except Exception as bug:
+            # What an exception says may quote the message or the URL, so only where it was raised is logged.
+            where = "".join(traceback.format_tb(bug.__traceback__))
+            _log.error("a push raised %s\n%s", type(bug).__name__, where)
+            return Attempt(now, time.monotonic() - began, failure=Failure.INTERNAL_ERROR)
 
     def _next(self) -> Job | None:
         with self._changed:

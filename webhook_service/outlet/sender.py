@@ -126,11 +126,12 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
     """Reads a ``Retry-After`` (RFC 9110, section 10.2.3) as seconds, at most an hour; None for any other text."""
     if value is None:
         return None
-    if value.strip().isascii() and value.strip().isdigit():
+    value = value.strip()
+    if value.isascii() and value.isdigit():
         return min(float(value[:16]), RETRY_AFTER_MOST)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

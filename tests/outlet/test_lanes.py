@@ -1,0 +1,69 @@
+"""The threads that push for one destination."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.support.messages import MOMENT
+from tests.support.waiting import wait_until
+from webhook_service.domain.destinations import Attempt, Failure, PushOrder
+from webhook_service.domain.messages import StoredMessage
+from webhook_service.outlet.lanes import Job, Lanes, Outcome
+
+ACCEPTED = Attempt(datetime(2025, 1, 15, tzinfo=UTC), 0.1, 200)
+BROKEN = "https://shop.example/TOKEN is broken"
+
+
+def push(pushed: StoredMessage) -> Attempt:
+    """Takes every message but one, at which it has a bug."""
+    if pushed.message_id == "m1":
+        raise LookupError(BROKEN)
+    return ACCEPTED
+
+
+@pytest.fixture
+def lanes() -> Iterator[Lanes]:
+    """One thread that pushes."""
+    made = Lanes(push, concurrency=1, order=PushOrder.SENDER)
+    yield made
+    made.stop()
+
+
+def job(message_id: str, sender: str) -> Job:
+    return Job(StoredMessage(1, message_id, sender, "+4930", MOMENT, "Hello", "native", "text", MOMENT, None, "shop"))
+
+
+def outcomes(lanes: Lanes, number: int) -> list[Outcome]:
+    """What came of this many jobs."""
+    taken: list[Outcome] = []
+
+    def take() -> bool:
+        taken.extend(lanes.take_outcomes())
+        return len(taken) == number
+
+    wait_until(take, "outcomes")
+    return taken
+
+
+def test_a_bug_in_a_push_is_a_failed_attempt_and_the_thread_goes_on(lanes: Lanes) -> None:
+    lanes.add([job("m1", "+491"), job("m2", "+491"), job("m3", "+492")])
+
+    came = {outcome.job.message.message_id: outcome.attempt for outcome in outcomes(lanes, 3)}
+
+    assert (came["m1"] and came["m1"].failure, came["m2"], came["m3"]) == (Failure.INTERNAL_ERROR, None, ACCEPTED)
+    assert lanes.jobs == 0
+    assert lanes.is_idle
+
+
+def test_the_log_says_where_a_push_had_a_bug_and_not_what_it_was_about(
+    lanes: Lanes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        lanes.add([job("m1", "+491")])
+        outcomes(lanes, 1)
+
+    assert "LookupError" in caplog.text
+    assert "in push" in caplog.text
+    assert BROKEN not in caplog.text
