@@ -2,16 +2,33 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from wsgiref.types import WSGIEnvironment
 
 import pytest
 
+from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 from webhook_service.web.peers import users_of_peer
 
 ME = {os.geteuid()}
+# A /proc of its own without what is of no process, as ProcSubset=pid of the shipped unit gives the service.
+HARDENED = (
+    *("unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "--pid", "--fork"),
+    *("sh", "-c", 'mount -t proc -o subset=pid proc /proc && exec "$@"', "sh"),
+)
+FIND_ME = """
+import socket
+from tests.web.test_peers import ME, as_request
+from webhook_service.web.peers import users_of_peer
+
+with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+    accepted, _ = listener.accept()
+    assert users_of_peer(as_request(accepted)) == ME
+"""
 
 
 @pytest.fixture(params=["127.0.0.1", "::1", "::"])
@@ -77,3 +94,10 @@ def test_any_other_connection_is_not_taken_for_it(changed: dict[str, str]) -> No
 
 def test_a_request_that_came_over_no_socket_is_nobodys() -> None:
     assert users_of_peer({"REMOTE_ADDR": "127.0.0.1"}) == frozenset()
+
+
+def test_a_peer_is_found_where_the_unit_hides_all_of_proc_but_processes() -> None:
+    if subprocess.run([*HARDENED, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespaces for whoever runs this")
+
+    subprocess.run([*HARDENED, sys.executable, "-c", FIND_ME], cwd=ROOT, check=True)

@@ -12,8 +12,9 @@ from wsgiref.types import WSGIEnvironment
 
 IS_SUPPORTED = sys.platform == "linux"
 
-# A client on IPv4 may reach a server on IPv6, by a mapped address.
-_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+# A client on IPv4 may reach a server on IPv6, by a mapped address. A hardened unit hides /proc/net, which links to the
+# same, but no process from itself (ProcSubset=pid).
+_TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _NO_INODE = b"0"
 _WORD = 8  # hex digits of 32 bits, which are in the byte order of the machine
 
