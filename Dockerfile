@@ -17,7 +17,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sb
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY . .
-ENV PATH=/opt/venv/bin:$PATH BIND=0.0.0.0:8000 DATABASE_URL=sqlite:////data/app.db
+ENV PATH=/opt/venv/bin:$PATH BIND=0.0.0.0:8000 DATA_DIR=/data
 USER 10001:10001
 EXPOSE 8000
 

@@ -381,3 +381,17 @@ def test_deliveries_go_to_every_app_that_there_is(stack: Stack) -> None:
 
     assert len(names) == 2
     assert stack.inspect("nginx", "{{.State.StartedAt}}") == nginx
+
+
+def test_a_forwarder_is_started_as_its_page_says(stack: Stack) -> None:
+    page = (ROOT / "docs" / "destinations.md").read_text()
+    commands = next(block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "make up" in block)
+    declared = '[destinations.shop]\nurl = "https://shop.example/hook"\nsecrets = [{env = "SHOP_SECRET"}]\n'
+    (stack.folder / "webhook-service.toml").write_text(declared)
+    files = "docker-compose.yml" + (":deploy/compose.postgres.yml" if stack.target == "up-postgres" else "")
+    with (stack.folder / ".env").open("a") as env_file:
+        env_file.write(f"COMPOSE_FILE={files}\nSHOP_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+
+    stack.run("bash", "-e", "-c", commands)
+
+    wait_until(lambda: "pushing to shop" in stack.compose("logs", "--no-log-prefix", "forward"))
