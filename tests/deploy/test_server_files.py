@@ -107,9 +107,11 @@ def _run_nginx(folder: Path, port: int, server: Server, certificate: Path) -> No
             stored = client.request("POST", f"https://localhost:{port}/webhook", body=body, headers=signed(body))
             metrics = client.request("GET", f"https://localhost:{port}/metrics")
             too_large = client.request("POST", f"https://localhost:{port}/webhook", body=b"x" * (3 * 2**20 + 1))
+            plain = client.request("GET", f"http://localhost:{port}/health/ready")
         finally:
             nginx.terminate()
             client.clear()
 
     assert (stored.status, metrics.status, too_large.status) == (200, 403, 413)
+    assert (plain.status, plain.json()) == (400, {"detail": "bad request"})
     assert server.get("/messages/through-tls").status == 200
