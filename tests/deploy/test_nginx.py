@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import urllib3
 
-from tests.support.nginx import Nginx
+from tests.support.nginx import Client, Nginx
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -94,3 +95,23 @@ def test_the_log_names_no_method_of_a_request_that_nginx_refuses_to_read(nginx: 
 
     assert logged(nginx, unread["x-request-id"])["method"] == "other"
     assert logged(nginx, too_large["x-request-id"])["method"] == "POST"
+
+
+def sign_in(client: Client, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+    """Signs a browser in at the dashboard."""
+    return client.post("/dashboard/sign-in", {"token": TOKEN}, {"Sec-Fetch-Site": "same-origin", **headers})
+
+
+@pytest.mark.parametrize(
+    ("proxies", "claimed", "scheme"), [(1, "https", "http"), (2, "http", "http"), (2, "https", "https")]
+)
+def test_the_service_learns_that_a_proxy_in_front_of_nginx_ended_tls_and_no_caller_may_claim_it(
+    server: Server, proxies: int, claimed: str, scheme: str
+) -> None:
+    headers = {"X-Forwarded-Proto": claimed, "Authorization": f"Bearer {TOKEN}", "Host": "inbox.example.org"}
+    with Nginx(server, trusted_proxies=proxies) as nginx, Client(nginx, "127.0.0.1") as client:
+        cookie = sign_in(client, headers).headers["Set-Cookie"]
+        page = client.get("/dashboard/setup", headers).data.decode()
+
+    assert ("; Secure" in cookie) == (scheme == "https")
+    assert f"{scheme}://inbox.example.org/webhook" in page

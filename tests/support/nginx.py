@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import urllib3
 
@@ -17,6 +18,8 @@ from tests.support.waiting import wait_until
 
 TEMPLATE = ROOT / "deploy" / "nginx" / "nginx.conf.template"
 PROGRAM = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class Nginx:
@@ -75,6 +78,10 @@ class Client:
     def get(self, path: str, headers: dict[str, str] | None = None) -> urllib3.BaseHTTPResponse:
         """Sends a GET."""
         return self._http.request("GET", self._url + path, headers=headers)
+
+    def post(self, path: str, form: dict[str, str], headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        """A POST of a form."""
+        return self._http.request("POST", self._url + path, body=urlencode(form), headers={**_FORM, **headers})
 
     def deliver(self, content: Any) -> urllib3.BaseHTTPResponse:
         """Sends a signed delivery to the native provider, for ``Load``."""
