@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_network
@@ -22,6 +23,7 @@ from webhook_service.outlet.sender import RETRY_AFTER_MOST, Sender, read_retry_a
 
 CURRENT, PREVIOUS = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
+NO_FAMILY = 255
 SHORT = Timeouts(connect=0.5, total=0.5)
 NOW = datetime(2025, 1, 15, 10, tzinfo=UTC)
 
@@ -150,7 +152,7 @@ def test_a_private_address_is_refused_and_not_connected_to(receiver: Receiver) -
 def test_a_name_is_resolved_once_so_it_can_not_point_elsewhere_after_the_check(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = int(receiver.url.rpartition(":")[2].removesuffix("/hook"))
+    port = receiver.port
     asked = []
 
     def rebinding(host: str, *_: Any, **__: Any) -> list[Any]:
@@ -163,6 +165,44 @@ def test_a_name_is_resolved_once_so_it_can_not_point_elsewhere_after_the_check(
     assert sender_to(f"http://rebinding.example:{port}/").push(stored()).accepted
     assert asked == ["rebinding.example"]
     assert receiver.received[0].headers["host"] == f"rebinding.example:{port}"
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[int, str]) -> None:
+    """Every name has these addresses, each with its family, in this order."""
+
+    def resolve(_host: str, port: int, **_: Any) -> list[Any]:
+        return [(family, socket.SOCK_STREAM, 6, "", (address, port)) for family, address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+@contextmanager
+def silent(port: int) -> Iterator[str]:
+    """An address that answers no attempt to connect: its queue of connections is full."""
+    address = "127.0.0.2"
+    with socket.create_server((address, port), backlog=0), socket.create_connection((address, port)):
+        yield address
+
+
+def test_an_address_that_does_not_answer_leaves_the_others_their_share_of_the_time(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with silent(receiver.port) as address:
+        resolve_to(monkeypatch, (socket.AF_INET, address), (socket.AF_INET, "127.0.0.1"))
+        attempt = sender_to(f"http://two.example:{receiver.port}/", timeouts=Timeouts(connect=3, total=9)).push(
+            stored()
+        )
+
+    assert attempt.accepted
+    assert 1.5 <= attempt.seconds < 2.9
+
+
+def test_an_address_of_a_family_that_this_machine_lacks_is_passed_over(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_to(monkeypatch, (NO_FAMILY, "127.0.0.1"), (socket.AF_INET, "127.0.0.1"))
+
+    assert sender_to(f"http://two.example:{receiver.port}/").push(stored()).accepted
 
 
 def test_an_unknown_host_and_a_closed_port_are_told_apart() -> None:

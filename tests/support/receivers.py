@@ -97,8 +97,13 @@ class Receiver:
                 connection.shutdown(socket.SHUT_RDWR)
 
     @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/hook"
+        return f"http://127.0.0.1:{self.port}/hook"
 
     def ids(self) -> list[str]:
         """Returns the IDs of the messages that came, in order."""

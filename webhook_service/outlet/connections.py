@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from webhook_service.domain.destinations import Network, Timeouts
-from webhook_service.outlet.addresses import resolve
+from webhook_service.outlet.addresses import Resolved, resolve
+
+_LEAST_SHARE = 0.001  # seconds; a timeout of 0 would not wait at all
 
 
 class NotConnected(OSError):
@@ -101,17 +103,27 @@ def _connect(host: str, port: int, allowed: Sequence[Network], limits: Timeouts)
         raise UnknownHost(str(error)) from error
     deadline = time.monotonic() + limits.connect
     failure: OSError | None = None
-    for family, address in addresses:
-        connecting = TimedSocket(family, socket.SOCK_STREAM)
+    for tried, address in enumerate(addresses):
+        share = (deadline - time.monotonic()) / (len(addresses) - tried)
         try:
-            connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connecting.settimeout(max(0.001, deadline - time.monotonic()))
-            connecting.connect(address)
+            connected = _connect_to(address, max(_LEAST_SHARE, share))
         except OSError as error:
-            connecting.close()
             failure = error
         else:
-            sys.audit("http.client.connect", connecting, host, port)
-            connecting.settimeout(limits.connect)  # a TLS handshake may take as long again
-            return connecting
+            sys.audit("http.client.connect", connected, host, port)
+            connected.settimeout(limits.connect)  # a TLS handshake may take as long again
+            return connected
     raise NotConnected(str(failure)) from failure
+
+
+def _connect_to(resolved: Resolved, seconds: float) -> socket.socket:
+    family, address = resolved
+    connecting = TimedSocket(family, socket.SOCK_STREAM)
+    try:
+        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connecting.settimeout(seconds)
+        connecting.connect(address)
+    except OSError:
+        connecting.close()
+        raise
+    return connecting
