@@ -12,6 +12,19 @@ from webhook_service.domain.destinations import Network
 
 EVERYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
+# What is not public although Python, or some release of it, takes it for global. IANA's registries:
+# https://www.iana.org/assignments/iana-ipv4-special-registry and https://www.iana.org/assignments/iana-ipv6-special-registry
+# Azure's own services: https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+_NOT_PUBLIC: tuple[Network, ...] = (
+    ip_network("168.63.129.16/32"),  # Azure's own services
+    ip_network("192.0.0.0/24"),  # RFC 6890, of protocols; Oracle's classic cloud has its metadata at 192.0.0.192
+    ip_network("::/96"),  # RFC 4291, section 2.5.5.1: an IPv4 address in disguise, as in the next two
+    ip_network("::ffff:0:0:0/96"),  # RFC 2765
+    ip_network("64:ff9b:1::/48"),  # RFC 8215: NAT64 of a local network
+    ip_network("3fff::/20"),  # RFC 9637: documentation
+    ip_network("5f00::/16"),  # RFC 9602: segments of a network
+    ip_network("fec0::/10"),  # RFC 3879: site-local
+)
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address stands in the last 32 bits
 
 Address = IPv4Address | IPv6Address
@@ -40,7 +53,7 @@ def is_allowed(text: str, allowed: Iterable[Network]) -> bool:
     address = _unwrapped(ip_address(text))
     if any(address in network for network in allowed if network.version == address.version):
         return True
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in network for network in _NOT_PUBLIC)
 
 
 def _unwrapped(address: Address) -> Address:
