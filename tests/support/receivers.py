@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+MALFORMED = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nno header at all\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)

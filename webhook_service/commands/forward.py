@@ -33,6 +33,8 @@ def forward(lease_seconds: float) -> None:
     """
     stop = _stop_signal()
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # Of a malformed answer it would write what the receiver sent, and the URL, which may hold a token.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     with plain_failures():
         settings = Settings.from_env()
         if not settings.configuration.destinations:
