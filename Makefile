@@ -159,8 +159,8 @@ logs: ## Follow the containers' logs
 	@$(COMPOSE) logs --follow
 
 down: ## Stop the containers; the data stays
-	@$(COMPOSE) down --remove-orphans
+	@$(COMPOSE) --profile forward down --remove-orphans
 
 destroy: ## Stop the containers and delete all data in their volumes (CONFIRM=yes)
 	@test "$(CONFIRM)" = yes || { echo 'this deletes every message: make destroy CONFIRM=yes'; exit 1; }
-	@$(COMPOSE_POSTGRES) down --remove-orphans --volumes
+	@$(COMPOSE_POSTGRES) --profile forward down --remove-orphans --volumes
