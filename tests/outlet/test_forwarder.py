@@ -7,26 +7,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
 
 from tests.support.consumers import store
 from tests.support.forwarding_destinations import destination, forwarding
-from tests.support.messages import message
-from tests.support.receivers import Answer, Receiver, accept, answer, hang
-from tests.support.stored import accept as take_in
+from tests.support.pushes import count, dead, names, place, refuse, standing, store_of
+from tests.support.receivers import Receiver, accept, answer, hang
 from tests.support.waiting import wait_until
-from webhook_service.domain.consumers import NOW, ConsumerKind, DeadLetterFilter, FeedFilter
-from webhook_service.domain.deliveries import Contents
-from webhook_service.domain.destinations import DestinationState, Failure, On410, PushOrder, Retries, Standing, Timeouts
+from webhook_service.domain.consumers import NOW, ConsumerKind, FeedFilter
+from webhook_service.domain.destinations import DestinationState, Failure, On410, PushOrder, Retries, Timeouts
 from webhook_service.outlet import backoff
-from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.dead_letters import DeadLetters
 from webhook_service.outlet.forwarder import Forwarder
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import StretchRow
-from webhook_service.storage.queries.dead_letters import list_dead_letters
-from webhook_service.storage.queries.destinations import read_standings
 
 
 @pytest.fixture
@@ -40,43 +34,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paused destinations are probed soon."""
     monkeypatch.setattr(backoff, "FIRST_PROBE", 0.1)
     monkeypatch.setattr(backoff, "LONGEST_PROBE", 0.2)
-
-
-def names(first: int, last: int) -> list[str]:
-    return [f"m{number}" for number in range(first, last + 1)]
-
-
-def store_of(database: Database, sender: str, *message_ids: str) -> None:
-    take_in(database, Contents(messages=tuple(message(each, sender=sender) for each in message_ids)))
-
-
-def count(database: Database, row: Any) -> int:
-    with database.primary_snapshot() as snapshot:
-        return snapshot.scalars(select(func.count()).select_from(row)).one()
-
-
-def standing(database: Database, name: str = "shop") -> Standing:
-    with database.primary_snapshot() as snapshot:
-        return read_standings(snapshot).get(name, Standing())
-
-
-def place(database: Database, name: str = "shop") -> int:
-    return Consumers(database, ConsumerKind.DESTINATION).read(name).place
-
-
-def dead(database: Database) -> list[Any]:
-    with database.primary_snapshot() as snapshot:
-        return list(list_dead_letters(snapshot, DeadLetterFilter(), after=0, limit=100).items)
-
-
-BROKEN = answer(500, b"broken")
-
-
-def refuse(*message_ids: str, with_: Answer = BROKEN) -> Answer:
-    """Takes all messages but these."""
-    return lambda received, connection: (with_ if received.headers["webhook-id"] in message_ids else accept)(
-        received, connection
-    )
 
 
 def test_a_destination_gets_every_message_and_those_that_come_later(database: Database, receiver: Receiver) -> None:

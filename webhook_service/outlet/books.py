@@ -5,6 +5,7 @@ complete whatever the receiver does.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -25,6 +26,7 @@ from webhook_service.storage.queries.retries import (
     find_waiting,
     give_back_retry,
     take_due,
+    wake_first,
     wake_retries,
 )
 from webhook_service.storage.queries.stretches import change_stretch, delete_stretch, find_free, find_lease
@@ -46,8 +48,8 @@ class Books:
         """Opens the books, which reads how the destination is doing."""
         return cls(locked, desk, read_standing(locked.transaction, locked.consumer.id))
 
-    def keep(self, *, takes: bool) -> Taken:
-        """Records what was done, and with ``takes`` takes what comes next."""
+    def keep(self, *, takes: bool, orphans: Iterable[str] = ()) -> Taken:
+        """Records what was done, has the messages of ``orphans`` tried, and takes what comes next if wanted."""
         before = self.standing
         self.desk.extending.clear()
         self._lose_expired()
@@ -55,6 +57,8 @@ class Books:
         self._renew()
         if before.state is DestinationState.PAUSED and self.standing.state is DestinationState.ACTIVE:
             wake_retries(self.locked.transaction, self.locked.consumer.id, self.locked.now)
+        for sender in orphans:
+            wake_first(self.locked.transaction, self.locked.consumer.id, sender, self.locked.now)
         taken = self._take() if takes else Taken()
         if self.standing != before:
             save_standing(self.locked.transaction, self.locked.consumer.id, self.standing)

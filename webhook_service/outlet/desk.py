@@ -11,7 +11,12 @@ from webhook_service.domain.destinations import Destination, DestinationState, P
 from webhook_service.outlet.lanes import Held, Job, Lanes, Outcome
 from webhook_service.outlet.sender import Sender
 from webhook_service.storage.queries.consumers import read_stretch
-from webhook_service.storage.queries.retries import find_senders_elsewhere, find_waiting, read_messages
+from webhook_service.storage.queries.retries import (
+    find_orphans,
+    find_senders_elsewhere,
+    find_waiting,
+    read_messages,
+)
 from webhook_service.storage.writing import Transaction
 
 RENEWED_AFTER = 1 / 6  # of a lease's duration; well before pushes may no longer begin
@@ -41,9 +46,9 @@ class Taken:
 class Desk:
     """The work that this process has in hand for one destination.
 
-    ``lease_seconds`` is how long it leases stretches for. ``pending`` are jobs, in stored order, that may have to wait
-    for another forwarder's. ``outcomes`` are not recorded yet. ``extending`` are the stretches whose leases are being
-    extended, each with the time from which the extension counts. ``flows`` is false while nothing may be pushed.
+    ``lease_seconds`` is for how long it takes stretches. ``pending`` are jobs that may have to wait for another
+    forwarder's, in stored order. ``outcomes`` are not recorded yet, nor are the leases ``extending`` since a time.
+    ``looks_from`` is the sender from whom on it looks for orphans the next time.
     """
 
     destination: Destination
@@ -55,6 +60,7 @@ class Desk:
     outcomes: list[Outcome] = field(default_factory=list)
     extending: list[tuple[Held, float]] = field(default_factory=list)
     flows: bool = True
+    looks_from: str = ""
 
     def __post_init__(self) -> None:
         destination = self.destination
@@ -159,6 +165,11 @@ class Desk:
         self.pending = stay
         self._conclude(Outcome(job, None) for job in wait)
         self.lanes.add(go)
+
+    def find_orphans(self, snapshot: Transaction, consumer: Consumer) -> list[str]:
+        """Looks for some senders whose messages all wait for one that is not there any more."""
+        orphans, self.looks_from = find_orphans(snapshot, consumer.id, self.looks_from)
+        return orphans
 
     def lose(self, held: Held) -> None:
         """Stops pushing a stretch that another forwarder has taken over."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import starmap
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
 
 from webhook_service.domain.destinations import Retry, WaitingMessage
 from webhook_service.domain.messages import StoredMessage
@@ -17,6 +17,8 @@ from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import MessageRow, StretchRow
 from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, to_messages
 from webhook_service.storage.writing import Transaction
+
+ORPHANS_LOOK = 200  # senders that are looked at, by one statement, for some whose messages nobody would try
 
 _retries: Select[Any] = select(RetryRow.id, RetryRow.feed_id, RetryRow.sender, RetryRow.attempts, RetryRow.first_at)
 
@@ -48,15 +50,48 @@ def give_back_retry(transaction: Transaction, retry: Retry) -> None:
 def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: datetime) -> None:
     """Deletes a message that was accepted or became a dead letter, and makes the next of its sender due."""
     transaction.execute(delete(RetryRow).where(RetryRow.id == retry.id))
-    behind = select(func.min(RetryRow.feed_id)).where(
-        RetryRow.consumer_id == consumer_id, RetryRow.sender == retry.sender
-    )
-    following = RetryRow.feed_id == behind.scalar_subquery()
+    wake_first(transaction, consumer_id, retry.sender, now)
+
+
+def wake_first(transaction: Transaction, consumer_id: int, sender: str, now: datetime) -> None:
+    """Has the first message of a sender that waits tried, unless it has a time of its own already."""
+    of_sender = RetryRow.consumer_id == consumer_id, RetryRow.sender == sender
+    first = RetryRow.feed_id == select(func.min(RetryRow.feed_id)).where(*of_sender).scalar_subquery()
     transaction.execute(
         update(RetryRow)
-        .where(RetryRow.consumer_id == consumer_id, following, RetryRow.next_at.is_(None))
+        .where(RetryRow.consumer_id == consumer_id, first, RetryRow.next_at.is_(None))
         .values(next_at=now)
     )
+
+
+def _select_firsts() -> Select[Any]:
+    """Selects senders from ``begin`` on, in order, and when the first message of each that waits is tried.
+
+    It goes from sender to sender along the index, however many messages of each wait.
+    """
+    of_destination = RetryRow.consumer_id == bindparam("consumer")
+    begin = select(func.min(RetryRow.sender).label("sender")).where(
+        of_destination, RetryRow.sender >= bindparam("begin")
+    )
+    senders = begin.cte("senders", recursive=True)
+    following = select(func.min(RetryRow.sender)).where(of_destination, RetryRow.sender > senders.c.sender)
+    senders = senders.union_all(select(following.scalar_subquery()).where(senders.c.sender.is_not(None)))
+    of_sender = select(RetryRow.next_at).where(of_destination, RetryRow.sender == senders.c.sender)
+    next_at = of_sender.order_by(RetryRow.feed_id).limit(1).scalar_subquery()
+    return select(senders.c.sender, next_at).where(senders.c.sender.is_not(None)).limit(ORPHANS_LOOK)
+
+
+_firsts = _select_firsts()
+
+
+def find_orphans(connection: Connection, consumer_id: int, begin: str) -> tuple[list[str], str]:
+    """Looks, from a sender on, for those whose messages all wait for an earlier one, as that was deleted.
+
+    Returns them, and the sender to go on from the next time.
+    """
+    firsts = connection.execute(_firsts, {"consumer": consumer_id, "begin": begin}).all()
+    orphans = [sender for sender, next_at in firsts if next_at is None]
+    return orphans, firsts[-1][0] if len(firsts) == ORPHANS_LOOK else ""
 
 
 def take_due(

@@ -1,0 +1,62 @@
+"""Messages that wait for another attempt, and those of the same sender behind them."""
+
+import socket
+from collections.abc import Iterator
+from threading import Event
+
+import pytest
+from sqlalchemy import delete
+
+from tests.support.forwarding_destinations import destination, forwarding
+from tests.support.pushes import BROKEN, count, names, refuse, store_of
+from tests.support.receivers import Received, Receiver, accept
+from tests.support.waiting import wait_until
+from webhook_service.domain.destinations import Retries
+from webhook_service.storage.database import Database
+from webhook_service.storage.destination_models import RetryRow
+from webhook_service.storage.models import MessageRow
+
+LATER = Retries(first=3600, longest=3600)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+def forget(database: Database, message_id: str) -> None:
+    """Deletes a message, as prune and erase do."""
+    with database.transaction() as transaction:
+        transaction.execute(delete(MessageRow).where(MessageRow.message_id == message_id))
+
+
+def test_a_sender_goes_on_when_the_first_of_its_messages_that_wait_is_deleted(
+    database: Database, receiver: Receiver
+) -> None:
+    receiver.answer = refuse("m1")
+    store_of(database, "+491", "m1", "m2", "m3")
+    with forwarding(database, destination(receiver, retries=LATER)):
+        wait_until(lambda: count(database, RetryRow) == 3, "all to wait")
+        forget(database, "m1")
+        wait_until(lambda: receiver.ids() == names(1, 3), "those behind it")
+        store_of(database, "+491", "m4")
+        wait_until(lambda: receiver.ids() == names(1, 4), "a new message")
+
+
+def test_a_sender_goes_on_when_its_message_is_deleted_while_it_is_pushed(
+    database: Database, receiver: Receiver
+) -> None:
+    is_deleted = Event()
+
+    def fail_once_it_is_deleted(received: Received, connection: socket.socket) -> None:
+        is_deleted.wait()
+        (BROKEN if received.headers["webhook-id"] == "m1" else accept)(received, connection)
+
+    receiver.answer = fail_once_it_is_deleted
+    store_of(database, "+491", "m1", "m2", "m3")
+    with forwarding(database, destination(receiver, retries=LATER)):
+        wait_until(lambda: bool(receiver.received), "the push")
+        forget(database, "m1")
+        is_deleted.set()
+        wait_until(lambda: receiver.ids() == names(1, 3), "those behind it")
