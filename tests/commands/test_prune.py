@@ -13,16 +13,22 @@ import pytest
 from sqlalchemy import select
 
 from tests.support.consumers import Desk
+from tests.support.forwarding_destinations import destination, forwarding
 from tests.support.messages import message
 from tests.support.processes import environment, run_cli
+from tests.support.pushes import count, place, refuse
+from tests.support.receivers import Receiver
 from tests.support.stored import accept
+from tests.support.waiting import wait_until
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.destinations import Retries
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
 from webhook_service.storage.database import Database
+from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import QuarantineRow
 from webhook_service.storage.queries.activity import add_activity
 from webhook_service.storage.queries.counts import count_differences
@@ -34,6 +40,7 @@ from webhook_service.storage.writing import Transaction
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
+LATER = Retries(first=3600, longest=3600)
 
 
 def store(database: Database, *messages: Message) -> None:
@@ -222,3 +229,15 @@ def test_prune_leaves_what_a_consumer_has_not_had_unless_it_is_told(database_url
     assert desk.dead() == {}
     run_cli("prune", "--older-than", "90d", "--even-unread", environ=environment(database_url))
     assert ids(database) == []
+
+
+def test_prune_leaves_what_waits_for_another_attempt_at_a_destination(database_url: str, database: Database) -> None:
+    old = NOW - 100 * DAY
+    store(database, *(message(f"m{number}", ts=old, sender=f"+{number}") for number in range(4)))
+    with Receiver(refuse("m2")) as receiver, forwarding(database, destination(receiver, retries=LATER)):
+        wait_until(lambda: place(database) == 4 and count(database, RetryRow) == 1, "the failure")
+
+    left = run_cli("prune", "--older-than", "90d", environ=environment(database_url))
+
+    assert ids(database) == ["m2", "m3"]
+    assert "2 older messages stay, as destination shop has not had them: --even-unread" in left.stderr
