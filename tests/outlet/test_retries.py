@@ -1,17 +1,18 @@
 """Messages that wait for another attempt, and those of the same sender behind them."""
 
 import socket
-from collections.abc import Iterator
-from threading import Event
+from collections.abc import Callable, Iterator
+from threading import Event, Thread
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from tests.support.forwarding_destinations import destination, forwarding
 from tests.support.pushes import BROKEN, count, names, refuse, store_of
-from tests.support.receivers import Received, Receiver, accept
+from tests.support.receivers import Answer, Received, Receiver, accept
 from tests.support.waiting import wait_until
 from webhook_service.domain.destinations import Retries
+from webhook_service.outlet.forwarder import Forwarder
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import MessageRow
@@ -29,6 +30,25 @@ def forget(database: Database, message_id: str) -> None:
     """Deletes a message, as prune and erase do."""
     with database.transaction() as transaction:
         transaction.execute(delete(MessageRow).where(MessageRow.message_id == message_id))
+
+
+def turn_until(forwarder: Forwarder, condition: Callable[[], bool]) -> None:
+    """Lets a forwarder take its turns."""
+
+    def turn() -> bool:
+        forwarder.turn()
+        return condition()
+
+    wait_until(turn, "the forwarder")
+
+
+def is_pushing(forwarder: Forwarder) -> bool:
+    return any(desk.lanes.jobs for desk in forwarder._desks)
+
+
+def is_any_taken(database: Database) -> bool:
+    with database.primary_snapshot() as snapshot:
+        return snapshot.scalars(select(RetryRow.id).where(RetryRow.taken_until.is_not(None))).first() is not None
 
 
 def test_a_sender_goes_on_when_the_first_of_its_messages_that_wait_is_deleted(
@@ -60,3 +80,35 @@ def test_a_sender_goes_on_when_its_message_is_deleted_while_it_is_pushed(
         forget(database, "m1")
         is_deleted.set()
         wait_until(lambda: receiver.ids() == names(1, 3), "those behind it")
+
+
+@pytest.mark.parametrize("first_answer", [accept, BROKEN], ids=["taken", "failed"])
+def test_what_a_stopping_forwarder_gives_back_waits_for_what_it_is_pushing(
+    first_answer: Answer, database: Database, receiver: Receiver
+) -> None:
+    goes_on, stop = Event(), Event()
+
+    def answer_once_it_may(received: Received, connection: socket.socket) -> None:
+        if len(receiver.received) == 1:
+            goes_on.wait()
+            first_answer(received, connection)
+        else:
+            accept(received, connection)
+
+    receiver.answer = answer_once_it_may
+    store_of(database, "+491", *names(1, 3))
+    stopping, other = (Forwarder(database, [destination(receiver)]) for _ in range(2))
+    stopping.declare()
+    thread = Thread(target=stopping.run, args=(stop,))
+    thread.start()
+    wait_until(lambda: bool(receiver.received), "the push")
+    stop.set()
+    wait_until(lambda: count(database, RetryRow) == 2, "the others to be given back")
+    turn_until(other, lambda: is_any_taken(database))
+    turn_until(other, lambda: not is_pushing(other))
+    assert receiver.ids() == ["m1"]
+    goes_on.set()
+    thread.join()
+    turn_until(other, lambda: count(database, RetryRow) == 0)
+
+    assert receiver.ids() == (names(1, 3) if first_answer is accept else ["m1", *names(1, 3)])

@@ -23,8 +23,9 @@ from webhook_service.storage.queries.retries import (
     add_retries,
     change_retry,
     delete_retry,
-    find_waiting,
+    find_firsts,
     give_back_retry,
+    queue_behind,
     take_due,
     wake_first,
     wake_retries,
@@ -106,10 +107,10 @@ class Books:
     def _add_waiting(self, waiting: list[tuple[Job, Attempt | None]]) -> None:
         """Stores messages that have to wait; one behind a waiting message of the same sender waits for that message."""
         transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
-        senders = {job.message.sender for job, _ in waiting}
         is_ordered = self.desk.destination.order is PushOrder.SENDER
-        _, stuck = find_waiting(transaction, consumer.id, (), senders if is_ordered else ())
-        rows = []
+        ids = [job.message.id for job, _ in waiting]
+        firsts = find_firsts(transaction, consumer.id, ids) if is_ordered else {}
+        rows, overtaken = [], []
         for job, attempt in sorted(waiting, key=lambda each: each[0].message.id):
             message = job.message
             retry = Retry(0, message.id, message.sender, (), None)
@@ -120,17 +121,21 @@ class Books:
                     self._bury(message.id, retry, attempt)
                     continue
                 due += timedelta(seconds=retry_delay(self.desk.destination.retries, 1, attempt.retry_after))
+            first = firsts.get(message.sender)
+            is_behind = first is not None and first <= message.id
+            if is_ordered and not is_behind:
+                firsts[message.sender] = message.id
+                overtaken += [] if first is None else [first]
             rows.append(
                 {
                     "feed_id": message.id,
                     "sender": message.sender,
                     "attempts": list(retry.attempts),
                     "first_at": retry.first_at,
-                    "next_at": None if message.sender in stuck else due,
+                    "next_at": None if is_behind else due,
                 }
             )
-            if is_ordered:
-                stuck.add(message.sender)
+        queue_behind(transaction, consumer.id, overtaken)
         add_retries(transaction, consumer.id, rows)
 
     def _is_final(self, attempt: Attempt, first_at: datetime) -> bool:

@@ -12,8 +12,9 @@ from webhook_service.outlet.lanes import Held, Job, Lanes, Outcome
 from webhook_service.outlet.sender import Sender
 from webhook_service.storage.queries.consumers import read_stretch
 from webhook_service.storage.queries.retries import (
+    find_firsts,
+    find_firsts_elsewhere,
     find_orphans,
-    find_senders_elsewhere,
     find_waiting,
     read_messages,
 )
@@ -21,6 +22,8 @@ from webhook_service.storage.writing import Transaction
 
 RENEWED_AFTER = 1 / 6  # of a lease's duration; well before pushes may no longer begin
 AHEAD = 200  # jobs that are taken ahead, so that no thread is idle between two looks at the database
+
+Judge = Callable[[Job], bool]
 
 _log = logging.getLogger(__name__)
 
@@ -139,26 +142,23 @@ class Desk:
             new = [Job(message, held) for message in messages]
         for place, job in enumerate([*retries, *new]):
             job.not_before = taken.pace.begin + place * taken.pace.interval
-        self.lanes.add(retries)
-        self.pending = sorted(self.pending + new, key=lambda job: job.message.id)
+        self.pending = sorted([*self.pending, *retries, *new], key=lambda job: job.message.id)
 
     def admit(self, snapshot: Transaction, consumer: Consumer) -> None:
         """Hands to the lanes the jobs that don't have to wait for another forwarder's messages of the same sender.
 
         A job that has to wait for another attempt at an earlier message becomes an outcome.
         """
-        is_ordered = self.destination.order is PushOrder.SENDER
-        ids = [job.message.id for job in self.pending]
-        names = {job.message.sender for job in self.pending} if is_ordered else set()
-        waiting, stuck = find_waiting(snapshot, consumer.id, ids, names)
-        is_blocked = self._find_blocked(snapshot, consumer) if is_ordered else lambda _job: False
+        new = [job.message.id for job in self.pending if job.retry is None]
+        waiting = find_waiting(snapshot, consumer.id, new)
+        is_blocked, is_stuck = self._look_at_senders(snapshot, consumer)
         go, wait, stay = [], [], []
         for job in self.pending:
-            if job.message.id in waiting:
+            if job.retry is None and job.message.id in waiting:
                 wait.append(job)
             elif is_blocked(job):
                 stay.append(job)
-            elif job.message.sender in stuck:
+            elif is_stuck(job):
                 wait.append(job)
             else:
                 go.append(job)
@@ -187,13 +187,27 @@ class Desk:
         self.outcomes.clear()
         self.lanes.forget_failures()
 
-    def _find_blocked(self, snapshot: Transaction, consumer: Consumer) -> Callable[[Job], bool]:
-        """Returns a test for jobs that have an earlier message of their sender in another forwarder's stretch."""
-        elsewhere = {
-            after: find_senders_elsewhere(snapshot, consumer.id, after, self.held)
-            for after in {job.held.recorded for job in self.pending if job.held}
-        }
-        return lambda job: job.held is not None and job.message.sender in elsewhere[job.held.recorded]
+    def _look_at_senders(self, snapshot: Transaction, consumer: Consumer) -> tuple[Judge, Judge]:
+        """Finds which pending jobs have an earlier message of their sender at another forwarder, or one that waits.
+
+        A retry is behind none that was taken with it: the lanes keep their order.
+        """
+        if self.destination.order is not PushOrder.SENDER or not self.pending:
+            return _never, _never
+        ids = [job.message.id for job in self.pending]
+        senders = {job.message.sender for job in self.pending}
+        elsewhere = find_firsts_elsewhere(snapshot, consumer.id, max(ids), self.held, senders)
+        waiting = find_firsts(snapshot, consumer.id, ids)
+        own = {job.message.id for job in self.pending if job.retry is not None}
+
+        def is_blocked(job: Job) -> bool:
+            return elsewhere.get(job.message.sender, job.message.id) < job.message.id
+
+        def is_stuck(job: Job) -> bool:
+            first = waiting.get(job.message.sender)
+            return first is not None and (job.retry is None or first not in own)
+
+        return is_blocked, is_stuck
 
     def _conclude(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
@@ -208,3 +222,7 @@ class Desk:
     def _good_for(self) -> float:
         """Returns the seconds for which pushes may begin, so that they are over before the lease is."""
         return max(self.lease_seconds - self.destination.target.timeouts.total, self.lease_seconds / 3)
+
+
+def _never(_job: Job) -> bool:
+    return False

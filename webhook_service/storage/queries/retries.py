@@ -9,12 +9,12 @@ from datetime import datetime
 from itertools import starmap
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, case, delete, func, insert, literal, or_, select, update
 
 from webhook_service.domain.destinations import Retry, WaitingMessage
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.storage.destination_models import RetryRow
-from webhook_service.storage.models import MessageRow, StretchRow
+from webhook_service.storage.models import MessageRow, StretchRow, UtcDateTime
 from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, to_messages
 from webhook_service.storage.writing import Transaction
 
@@ -37,8 +37,12 @@ def add_retries(transaction: Transaction, consumer_id: int, rows: Sequence[dict[
 
 
 def change_retry(transaction: Transaction, retry: Retry, next_at: datetime) -> None:
-    """Stores the attempts of a message, and has it tried again from ``next_at`` on."""
-    values = {"attempts": list(retry.attempts), "first_at": retry.first_at, "next_at": next_at, "taken_until": None}
+    """Stores the attempts of a message, and has it tried again from ``next_at`` on.
+
+    One behind which it was queued meanwhile comes first.
+    """
+    later = case((RetryRow.next_at.is_not(None), literal(next_at, UtcDateTime)))
+    values = {"attempts": list(retry.attempts), "first_at": retry.first_at, "next_at": later, "taken_until": None}
     transaction.execute(update(RetryRow).where(RetryRow.id == retry.id).values(values))
 
 
@@ -62,6 +66,12 @@ def wake_first(transaction: Transaction, consumer_id: int, sender: str, now: dat
         .where(RetryRow.consumer_id == consumer_id, first, RetryRow.next_at.is_(None))
         .values(next_at=now)
     )
+
+
+def queue_behind(transaction: Transaction, consumer_id: int, feed_ids: Collection[int]) -> None:
+    """Has messages that wait no longer tried until an earlier one of their sender is done."""
+    behind = RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(feed_ids)
+    transaction.execute(update(RetryRow).where(*behind).values(next_at=None))
 
 
 def _select_firsts() -> Select[Any]:
@@ -126,30 +136,39 @@ def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> N
     transaction.execute(update(RetryRow).where(*waiting).values(next_at=now))
 
 
-def find_waiting(
-    connection: Connection, consumer_id: int, feed_ids: Collection[int], senders: Collection[str]
-) -> tuple[set[int], set[str]]:
-    """Reads which of these messages wait, and which of these senders have a message that does."""
-    of_destination = RetryRow.consumer_id == consumer_id
-    messages = select(RetryRow.feed_id).where(of_destination, RetryRow.feed_id.in_(feed_ids))
-    names = select(RetryRow.sender).where(of_destination, RetryRow.sender.in_(senders)).distinct()
-    return set(connection.scalars(messages)), set(connection.scalars(names))
+def find_waiting(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> set[int]:
+    """Reads which of the messages wait."""
+    waiting = select(RetryRow.feed_id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(feed_ids))
+    return set(connection.scalars(waiting))
 
 
-def find_senders_elsewhere(connection: Connection, consumer_id: int, before: int, own: Iterable[str]) -> set[str]:
-    """Reads the senders of messages in stretches that begin before an id, except those of the forwarder's own leases.
+def find_firsts(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> dict[str, int]:
+    """Reads, of the senders of these messages, the first message that waits, where one does."""
+    of_sender = RetryRow.consumer_id == consumer_id, RetryRow.sender == MessageRow.sender
+    first = select(func.min(RetryRow.feed_id)).where(*of_sender).scalar_subquery()
+    found = connection.execute(select(MessageRow.sender, first).where(MessageRow.id.in_(feed_ids)))
+    return {sender: feed_id for sender, feed_id in found if feed_id is not None}
 
-    Stretches that were asked for again and never given since are left out: they have no place in the order, and there
-    may be many.
+
+def find_firsts_elsewhere(
+    connection: Connection, consumer_id: int, before: int, own: Iterable[str], senders: Collection[str]
+) -> dict[str, int]:
+    """Reads, of senders, the first message that is in a stretch which is not among one's own leases.
+
+    It looks at stretches that begin before an id, and passes over messages that wait for another attempt. What was
+    never given since somebody asked for it again has no place in the order, and may be much.
     """
     is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
     others = or_(StretchRow.token.not_in(list(own)), StretchRow.token.is_(None) & (StretchRow.attempt > 0))
+    waits = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id == MessageRow.id)
     found = (
-        select(MessageRow.sender)
+        select(MessageRow.sender, func.min(MessageRow.id))
         .join_from(StretchRow, MessageRow, is_within)
         .where(StretchRow.consumer_id == consumer_id, StretchRow.after < before, others, FOR_PROGRAMS)
+        .where(MessageRow.sender.in_(senders), ~waits.exists())
+        .group_by(MessageRow.sender)
     )
-    return set(connection.scalars(found.distinct()))
+    return {row[0]: row[1] for row in connection.execute(found)}
 
 
 def has_due(connection: Connection, consumer_id: int, now: datetime) -> bool:
