@@ -11,7 +11,7 @@ from tests.support.forwarding_destinations import destination, forwarding
 from tests.support.pushes import BROKEN, count, names, refuse, store_of
 from tests.support.receivers import Answer, Received, Receiver, accept
 from tests.support.waiting import wait_until
-from webhook_service.domain.destinations import Retries
+from webhook_service.domain.destinations import PushOrder, Retries
 from webhook_service.outlet.forwarder import Forwarder
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
@@ -112,3 +112,20 @@ def test_what_a_stopping_forwarder_gives_back_waits_for_what_it_is_pushing(
     turn_until(other, lambda: count(database, RetryRow) == 0)
 
     assert receiver.ids() == (names(1, 3) if first_answer is accept else ["m1", *names(1, 3)])
+
+
+def test_a_retry_that_takes_longer_than_a_lease_is_pushed_once(database: Database, receiver: Receiver) -> None:
+    def fail_and_then_be_slow(received: Received, connection: socket.socket) -> None:
+        if len(receiver.received) == 1:
+            BROKEN(received, connection)
+        else:
+            Event().wait(2)  # far longer than the lease, and than others take to look whether it has ended
+            accept(received, connection)
+
+    receiver.answer = fail_and_then_be_slow
+    store_of(database, "+491", "m1")
+    slow = destination(receiver, order=PushOrder.NONE)
+    with forwarding(database, slow, lease_seconds=0.3), forwarding(database, slow, lease_seconds=0.3):
+        wait_until(lambda: len(receiver.received) > 1 and count(database, RetryRow) == 0, "the message to be taken")
+
+    assert receiver.ids() == ["m1", "m1"]

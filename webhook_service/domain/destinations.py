@@ -164,13 +164,17 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A message that waits for another attempt, by its id in the feed; ``attempts`` are the failed ones so far."""
+    """A message that waits for another attempt, by its id in the feed; ``attempts`` are those that failed.
+
+    Whoever has taken it has it until ``taken_until``.
+    """
 
     id: int
     feed_id: int
     sender: str
     attempts: Sequence[Mapping[str, Any]]
     first_at: datetime | None
+    taken_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

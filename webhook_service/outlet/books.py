@@ -180,8 +180,7 @@ class Books:
         limit = self._limit()
         if limit <= 0:
             return self._take_earlier()
-        until = now + timedelta(seconds=self.desk.lease_seconds)
-        retries = take_due(self.locked.transaction, self.locked.consumer.id, now, until, limit)
+        retries = self._take_retries(limit)
         stretch = self._give(limit - len(retries))
         return Taken(stretch, retries, self._claim(len(retries), stretch))
 
@@ -194,12 +193,16 @@ class Books:
         return Taken(self._give(room))
 
     def _take_probe(self) -> Taken:
-        """Takes one message to find out whether the destination is back; meanwhile no forwarder takes another."""
-        now = self.locked.now
-        until = now + timedelta(seconds=self.desk.lease_seconds)
+        """Takes one message to find out whether the destination is back; meanwhile nobody else does."""
+        until = self.locked.now + timedelta(seconds=self.desk.lease_seconds)
         self.standing = replace(self.standing, held_until=until)
-        retries = take_due(self.locked.transaction, self.locked.consumer.id, now, until, 1, early=True)
+        retries = self._take_retries(1, early=True)
         return Taken(None if retries else self._give(1), retries)
+
+    def _take_retries(self, limit: int, *, early: bool = False) -> list[Retry]:
+        transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
+        until = now + timedelta(seconds=self.desk.retry_seconds)
+        return take_due(transaction, consumer.id, now, until, limit, early=early, besides=self.desk.retrying)
 
     def _give(self, limit: int) -> Stretch | None:
         return give(self.locked, limit, timedelta(seconds=self.desk.lease_seconds)) if limit > 0 else None

@@ -20,8 +20,9 @@ from webhook_service.storage.queries.retries import (
 )
 from webhook_service.storage.writing import Transaction
 
-RENEWED_AFTER = 1 / 6  # of a lease's duration; well before pushes may no longer begin
-AHEAD = 200  # jobs that are taken ahead, so that no thread is idle between two looks at the database
+RENEWED_AFTER = 1 / 6  # of the time of a lease; well before the time until which a push may begin
+TO_RECORD = 5.0  # seconds between the end of a push and the record of it
+AHEAD = 200  # jobs that wait for a thread, so that none is idle between two looks at the database
 
 Judge = Callable[[Job], bool]
 
@@ -51,7 +52,8 @@ class Desk:
 
     ``lease_seconds`` is for how long it takes stretches. ``pending`` are jobs that may have to wait for another
     forwarder's, in stored order. ``outcomes`` are not recorded yet, nor are the leases ``extending`` since a time.
-    ``looks_from`` is the sender from whom on it looks for orphans the next time.
+    ``retrying`` are the ids of retries that have no recorded outcome yet. ``looks_from`` is the sender from whom on it
+    looks for orphans the next time.
     """
 
     destination: Destination
@@ -63,6 +65,7 @@ class Desk:
     outcomes: list[Outcome] = field(default_factory=list)
     extending: list[tuple[Held, float]] = field(default_factory=list)
     flows: bool = True
+    retrying: set[int] = field(default_factory=set)
     looks_from: str = ""
 
     def __post_init__(self) -> None:
@@ -89,6 +92,11 @@ class Desk:
         return self._most - self.lanes.jobs
 
     @property
+    def retry_seconds(self) -> float:
+        """For how long it takes retries: until the last push that may begin is recorded, as nothing extends that."""
+        return self._good_for() + self.destination.target.timeouts.total + TO_RECORD
+
+    @property
     def is_empty(self) -> bool:
         """Tells whether no work is in hand."""
         return not (self.held or self.pending or self.outcomes or self.lanes.jobs)
@@ -98,7 +106,8 @@ class Desk:
         self._conclude(self.lanes.take_outcomes())
 
     def forget_recorded(self) -> None:
-        """Forgets the outcomes, and the stretches of which nothing is left, now that the database has recorded them."""
+        """Forgets the outcomes, and the stretches of which nothing is left, as the database has them."""
+        self.retrying -= {outcome.job.retry.id for outcome in self.outcomes if outcome.job.retry}
         self.outcomes.clear()
         self.lanes.forget_failures()
         for held, extended in self.extending:
@@ -132,6 +141,7 @@ class Desk:
         now = time.monotonic()
         deadline = now + self._good_for()
         by_id = {retry.feed_id: retry for retry in taken.retries}
+        self.retrying |= {retry.id for retry in taken.retries}
         retries = [Job(each, retry=by_id[each.id], until=deadline) for each in read_messages(snapshot, by_id.keys())]
         new: list[Job] = []
         if (stretch := taken.stretch) is not None:
@@ -184,6 +194,7 @@ class Desk:
         self.collect()
         self.pending.clear()
         self.held.clear()
+        self.retrying.clear()
         self.outcomes.clear()
         self.lanes.forget_failures()
 

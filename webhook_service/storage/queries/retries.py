@@ -5,11 +5,25 @@ on the consumer's row, so that no message is added behind one that is just being
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import starmap
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from webhook_service.domain.destinations import Retry, WaitingMessage
 from webhook_service.domain.messages import StoredMessage
@@ -39,16 +53,20 @@ def add_retries(transaction: Transaction, consumer_id: int, rows: Sequence[dict[
 def change_retry(transaction: Transaction, retry: Retry, next_at: datetime) -> None:
     """Stores the attempts of a message, and has it tried again from ``next_at`` on.
 
-    One behind which it was queued meanwhile comes first.
+    One behind which it was queued meanwhile comes first. Where somebody else has taken it by now, nothing is stored.
     """
     later = case((RetryRow.next_at.is_not(None), literal(next_at, UtcDateTime)))
     values = {"attempts": list(retry.attempts), "first_at": retry.first_at, "next_at": later, "taken_until": None}
-    transaction.execute(update(RetryRow).where(RetryRow.id == retry.id).values(values))
+    transaction.execute(update(RetryRow).where(*_still_taken(retry)).values(values))
 
 
 def give_back_retry(transaction: Transaction, retry: Retry) -> None:
-    """Lets any forwarder take a message that was taken and not pushed."""
-    transaction.execute(update(RetryRow).where(RetryRow.id == retry.id).values(taken_until=None))
+    """Lets anyone take a message that was taken and not pushed, unless somebody has by now."""
+    transaction.execute(update(RetryRow).where(*_still_taken(retry)).values(taken_until=None))
+
+
+def _still_taken(retry: Retry) -> tuple[ColumnElement[bool], ...]:
+    return RetryRow.id == retry.id, RetryRow.taken_until == retry.taken_until
 
 
 def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: datetime) -> None:
@@ -105,29 +123,39 @@ def find_orphans(connection: Connection, consumer_id: int, begin: str) -> tuple[
 
 
 def take_due(
-    transaction: Transaction, consumer_id: int, now: datetime, until: datetime, limit: int, *, early: bool = False
+    transaction: Transaction,
+    consumer_id: int,
+    now: datetime,
+    until: datetime,
+    limit: int,
+    *,
+    early: bool = False,
+    besides: Collection[int] = (),
 ) -> list[Retry]:
     """Takes at most ``limit`` messages until the time ``until``: those that are due, and those behind them.
 
-    Those behind are of the same senders. With ``early``, messages that are not due yet are taken, too.
+    The one that is due first is taken even ``early``. Those with an id in ``besides`` are in hand already.
     """
-    free = or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
+    free = _free(now) & RetryRow.id.not_in(besides)
     due = _retries.where(RetryRow.consumer_id == consumer_id, RetryRow.next_at.is_not(None), free)
     if not early:
         due = due.where(RetryRow.next_at <= now)
-    rows = transaction.execute(due.order_by(RetryRow.next_at, RetryRow.id).limit(limit)).all()
-    taken = list(starmap(Retry, rows))
-    if taken and limit > len(taken):
-        senders = {retry.sender for retry in taken}
+    rows = list(transaction.execute(due.order_by(RetryRow.next_at, RetryRow.id).limit(limit)))
+    if rows and limit > len(rows):
+        senders = {row.sender for row in rows}
         behind = _retries.where(
             RetryRow.consumer_id == consumer_id, RetryRow.sender.in_(senders), RetryRow.next_at.is_(None), free
         )
-        rows = transaction.execute(behind.order_by(RetryRow.feed_id).limit(limit - len(taken))).all()
-        taken += starmap(Retry, rows)
+        rows += transaction.execute(behind.order_by(RetryRow.feed_id).limit(limit - len(rows)))
+    taken = [replace(Retry(*row), taken_until=until) for row in rows]
     if taken:
         ids = [retry.id for retry in taken]
         transaction.execute(update(RetryRow).where(RetryRow.id.in_(ids)).values(taken_until=until))
     return taken
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    return or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
 
 
 def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> None:
@@ -174,8 +202,7 @@ def find_firsts_elsewhere(
 def has_due(connection: Connection, consumer_id: int, now: datetime) -> bool:
     """Tells whether any message of a destination is due."""
     due = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id, RetryRow.next_at <= now)
-    free = or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
-    return connection.scalar(due.where(free).limit(1)) is not None
+    return connection.scalar(due.where(_free(now)).limit(1)) is not None
 
 
 def count_retries(connection: Connection) -> dict[int, int]:
