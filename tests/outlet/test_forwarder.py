@@ -180,6 +180,25 @@ def test_a_410_may_mean_that_the_message_is_not_wanted(database: Database, recei
     assert [letter.message.message_id for letter in dead(database)] == ["m1"]
 
 
+def test_messages_that_a_receiver_refuses_do_not_keep_those_of_others_from_it(
+    database: Database, receiver: Receiver
+) -> None:
+    receiver.answer = refuse(*names(1, 12), with_=answer(400))
+    for number in range(1, 13):
+        store_of(database, f"+49{number}", f"m{number}")
+    with forwarding(database, destination(receiver)):
+        wait_until(lambda: standing(database).state is DestinationState.PAUSED, "it to be paused")
+        store_of(database, "+491", *(f"behind{number}" for number in range(20)))
+        for number in range(13, 51):
+            store_of(database, f"+49{number}", f"m{number}")
+        wait_until(lambda: set(names(13, 50)) <= set(receiver.ids()), "the others")
+        state = standing(database)
+
+    assert state.state is DestinationState.ACTIVE
+    assert count(database, RetryRow) == 32
+    assert not [each for each in receiver.ids() if each.startswith("behind")]
+
+
 def test_retry_after_holds_the_destination(database: Database, receiver: Receiver) -> None:
     receiver.answer = answer(429, Retry_After="2")
     store_of(database, "+491", "m1")

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from webhook_service.domain.consumers import Death, Stretch
-from webhook_service.domain.destinations import Attempt, DestinationState, On410, PushOrder, Retry, Standing
+from webhook_service.domain.destinations import Attempt, DestinationState, PushOrder, Retry, Standing
 from webhook_service.outlet.backoff import retry_delay
-from webhook_service.outlet.breaker import GONE, fail, succeed
+from webhook_service.outlet.breaker import fail, is_not_wanted, succeed
 from webhook_service.outlet.desk import RENEWED_AFTER, Desk, Pace, Taken
 from webhook_service.outlet.lanes import Held, Job
-from webhook_service.outlet.leases import Locked, give
+from webhook_service.outlet.leases import Locked, give, read_next
 from webhook_service.storage.queries.consumers import measure_ids
 from webhook_service.storage.queries.dead_letters import keep_dead_letters
 from webhook_service.storage.queries.destinations import read_standing, save_standing
@@ -33,7 +33,8 @@ from webhook_service.storage.queries.retries import (
 from webhook_service.storage.queries.stretches import change_stretch, delete_stretch, find_free, find_lease
 
 CLAIMED_AHEAD = timedelta(seconds=1)
-ATTEMPTS_KEPT = 100  # the latest attempts at a message
+PROBE_WINDOW = 100  # new messages among which one is looked for that doesn't have to wait
+ATTEMPTS_KEPT = 100  # of a message: the latest
 
 
 @dataclass(slots=True)
@@ -81,7 +82,8 @@ class Books:
                 accepted.append(attempt)
             elif attempt is not None:
                 before, accepted = succeed(self.standing, accepted), []
-                self.standing = fail(before, attempt, self.desk.destination.on_410, self.locked.now)
+                first_at = job.retry.first_at if job.retry else None
+                self.standing = fail(before, attempt, self.desk.destination.on_410, self.locked.now, first_at)
             if job.retry is not None:
                 self._record_retry(job.retry, attempt)
             elif attempt is None or not attempt.accepted:
@@ -141,7 +143,7 @@ class Books:
     def _is_final(self, attempt: Attempt, first_at: datetime) -> bool:
         """Tells whether a failed attempt was the last one, so that the message becomes a dead letter."""
         destination = self.desk.destination
-        if attempt.status == GONE and destination.on_410 is On410.DEAD:
+        if is_not_wanted(attempt, destination.on_410):
             return True
         return (attempt.at - first_at).total_seconds() >= destination.retries.total
 
@@ -193,11 +195,27 @@ class Books:
         return Taken(self._give(room))
 
     def _take_probe(self) -> Taken:
-        """Takes one message to find out whether the destination is back; meanwhile nobody else does."""
+        """Takes one message to find out whether the destination is back; meanwhile nobody else does.
+
+        Every other one is new, as those that wait may be just what the receiver can't take.
+        """
         until = self.locked.now + timedelta(seconds=self.desk.lease_seconds)
         self.standing = replace(self.standing, held_until=until)
+        if self.standing.probes % 2 and (number := self._find_probe()):
+            return Taken(self._give(number))
         retries = self._take_retries(1, early=True)
         return Taken(None if retries else self._give(1), retries)
+
+    def _find_probe(self) -> int:
+        """Finds the first new message that waits for none of its sender; returns how many it is the last of, or 0.
+
+        Those before it will wait as well.
+        """
+        transaction, consumer = self.locked.transaction, self.locked.consumer
+        messages = read_next(self.locked, PROBE_WINDOW)
+        is_ordered = self.desk.destination.order is PushOrder.SENDER
+        stuck = find_firsts(transaction, consumer.id, [each.id for each in messages]) if is_ordered else {}
+        return next((number for number, each in enumerate(messages, 1) if each.sender not in stuck), 0)
 
     def _take_retries(self, limit: int, *, early: bool = False) -> list[Retry]:
         transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now

@@ -17,20 +17,25 @@ def succeed(standing: Standing, accepted: Sequence[Attempt]) -> Standing:
     if not accepted:
         return standing
     pushed, last = standing.pushed + len(accepted), accepted[-1].at
-    succeeded = replace(standing, failures=0, pushed=pushed, last_pushed_at=last)
-    return resume(succeeded) if standing.state is DestinationState.PAUSED else succeeded
+    return _go_on(replace(standing, pushed=pushed, last_pushed_at=last))
 
 
-def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> Standing:
-    """Returns the standing of a destination after a push that failed."""
+def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime, first_at: datetime | None) -> Standing:
+    """Returns how a destination is doing after a push that failed, of a message that failed first at a time.
+
+    A message that fails again although others were accepted meanwhile says nothing about the destination.
+    """
     failed = replace(
         standing,
-        failures=standing.failures + 1,
         failed=standing.failed + 1,
         last_failed_at=attempt.at,
         last_failure=attempt.failure,
         last_status=attempt.status,
     )
+    if is_not_wanted(attempt, on_410):
+        return _go_on(failed)  # it is there, and has answered for this message alone
+    if not (first_at and standing.last_pushed_at and first_at < standing.last_pushed_at):
+        failed = replace(failed, failures=failed.failures + 1)
     if attempt.status == GONE and on_410 is On410.DISABLE:
         return replace(failed, state=DestinationState.DISABLED)
     if failed.state is DestinationState.ACTIVE and failed.failures >= FAILURES_TO_PAUSE:
@@ -45,9 +50,18 @@ def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> 
     return failed
 
 
+def is_not_wanted(attempt: Attempt, on_410: On410) -> bool:
+    """Tells whether the receiver said that it doesn't want this message, whatever it makes of others."""
+    return attempt.status == GONE and on_410 is On410.DEAD
+
+
 def resume(standing: Standing) -> Standing:
     """Returns the standing of a destination once it is resumed."""
     return replace(standing, state=DestinationState.ACTIVE, failures=0, probes=0, held_until=None, paused_at=None)
+
+
+def _go_on(standing: Standing) -> Standing:
+    return resume(standing) if standing.state is DestinationState.PAUSED else replace(standing, failures=0)
 
 
 def _later(one: datetime | None, other: datetime) -> datetime:
