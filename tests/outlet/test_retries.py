@@ -2,20 +2,23 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 
 import pytest
 from sqlalchemy import delete, select
 
 from tests.support.forwarding_destinations import destination, forwarding
-from tests.support.pushes import BROKEN, count, names, refuse, store_of
-from tests.support.receivers import Answer, Received, Receiver, accept
+from tests.support.pushes import BROKEN, count, names, refuse, standing, store_of
+from tests.support.receivers import Answer, Received, Receiver, accept, answer
 from tests.support.waiting import wait_until
 from webhook_service.domain.destinations import PushOrder, Retries
+from webhook_service.outlet import forwarder
 from webhook_service.outlet.forwarder import Forwarder
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import MessageRow
+from webhook_service.storage.queries.consumers import read_now
 
 LATER = Retries(first=3600, longest=3600)
 
@@ -129,3 +132,24 @@ def test_a_retry_that_takes_longer_than_a_lease_is_pushed_once(database: Databas
         wait_until(lambda: len(receiver.received) > 1 and count(database, RetryRow) == 0, "the message to be taken")
 
     assert receiver.ids() == ["m1", "m1"]
+
+
+def test_a_clock_that_was_ahead_and_is_set_back_holds_nothing_up(
+    database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.answer = answer(429, Retry_After="5")
+    store_of(database, "+491", "m1")
+    limited = destination(receiver, rate=10.0)
+    with monkeypatch.context() as clock:
+        clock.setattr(forwarder, "read_now", lambda transaction: read_now(transaction) + timedelta(hours=3))
+        with forwarding(database, limited):
+            wait_until(lambda: count(database, RetryRow) == 1, "the failure")
+    receiver.answer = accept
+    store_of(database, "+492", "m2")
+    with forwarding(database, limited):
+        wait_until(lambda: standing(database).pushed == 2, "both messages")
+
+    shown = standing(database)
+    assert shown.held_until is not None
+    assert shown.held_until > datetime.now(UTC) + timedelta(hours=2)
+    assert count(database, RetryRow) == 0

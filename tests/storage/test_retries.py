@@ -56,3 +56,9 @@ def test_whoever_had_it_before_does_not_give_back_what_another_has_taken(transac
     assert take(transaction, SOON, LATER) == []
     give_back_retry(transaction, taken)
     assert len(take(transaction, SOON, LATER)) == 1
+
+
+def test_what_is_taken_until_a_time_that_no_right_clock_gave_is_free(transaction: Transaction) -> None:
+    take(transaction, NOW, NOW + timedelta(hours=3))
+
+    assert len(take(transaction, NOW, SOON)) == 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -11,7 +11,8 @@ from webhook_service.domain.consumers import NOW, FeedFilter, Lag, Start
 from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.secrets import Secrets
 
-ANSWER_KEPT = 1024  # bytes of an answer that are kept
+ANSWER_KEPT = 1024  # bytes of an answer
+HELD_MOST = timedelta(hours=1, minutes=10)  # more than any lease, with its pushes, and than a receiver may ask for
 Network = IPv4Network | IPv6Network
 
 
@@ -94,6 +95,11 @@ class Retries:
     longest: float = 3600.0
     total: float = 86_400.0
 
+    @property
+    def waits_at_most(self) -> timedelta:
+        """For how long a message waits between two attempts, whatever the receiver asks for."""
+        return max(HELD_MOST, timedelta(seconds=self.longest))
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -121,6 +127,14 @@ class Destination:
     rate: float | None = None
     retries: Retries = field(default_factory=Retries)
     on_410: On410 = On410.DISABLE
+
+
+def time_to_come(moment: datetime | None, now: datetime, most: timedelta) -> datetime:
+    """Returns a stored time that is still to come, or else now.
+
+    One that is further away than it can have been set was set by a clock that was ahead, and has been set back since.
+    """
+    return moment if moment is not None and now < moment <= now + most else now
 
 
 class DestinationState(StrEnum):
@@ -159,7 +173,7 @@ class Standing:
 
     def is_held(self, now: datetime) -> bool:
         """Tells whether nothing may be pushed yet."""
-        return self.held_until is not None and now < self.held_until
+        return time_to_come(self.held_until, now, HELD_MOST) > now
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from webhook_service.domain.consumers import Death, Stretch
-from webhook_service.domain.destinations import Attempt, DestinationState, PushOrder, Retry, Standing
+from webhook_service.domain.destinations import Attempt, DestinationState, PushOrder, Retry, Standing, time_to_come
 from webhook_service.outlet.backoff import retry_delay
 from webhook_service.outlet.breaker import fail, is_not_wanted, succeed
 from webhook_service.outlet.desk import RENEWED_AFTER, Desk, Pace, Taken
@@ -21,6 +21,7 @@ from webhook_service.storage.queries.dead_letters import keep_dead_letters
 from webhook_service.storage.queries.destinations import read_standing, save_standing
 from webhook_service.storage.queries.retries import (
     add_retries,
+    bring_forward,
     change_retry,
     delete_retry,
     find_firsts,
@@ -220,18 +221,19 @@ class Books:
     def _take_retries(self, limit: int, *, early: bool = False) -> list[Retry]:
         transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
         until = now + timedelta(seconds=self.desk.retry_seconds)
+        bring_forward(transaction, consumer.id, now, now + self.desk.destination.retries.waits_at_most)
         return take_due(transaction, consumer.id, now, until, limit, early=early, besides=self.desk.retrying)
 
     def _give(self, limit: int) -> Stretch | None:
         return give(self.locked, limit, timedelta(seconds=self.desk.lease_seconds)) if limit > 0 else None
 
     def _limit(self) -> int:
-        """Returns how many messages may be taken; with a rate, one second's worth, or 0 if that is claimed already."""
-        rate, next_slot = self.desk.destination.rate, self.standing.next_slot
+        """Returns how many messages may be taken; with a rate, those of a second, unless that is claimed already."""
+        rate = self.desk.destination.rate
         if rate is None:
             return self.desk.room
-        is_claimed = next_slot is not None and next_slot - self.locked.now > CLAIMED_AHEAD
-        return 0 if is_claimed else min(self.desk.room, max(1, int(rate)))
+        is_claimed = self._next_slot(rate) - self.locked.now > CLAIMED_AHEAD
+        return 0 if is_claimed else min(self.desk.room, _at_once(rate))
 
     def _claim(self, retries: int, stretch: Stretch | None) -> Pace:
         """Claims time for the pushes, where the destination has a rate, which all forwarders share."""
@@ -242,9 +244,17 @@ class Books:
         if stretch is not None:
             wanted = self.locked.consumer.options.filter
             number += measure_ids(self.locked.transaction, wanted, stretch.after, stretch.last, self.desk.room)[0]
-        begin = max(now, self.standing.next_slot or now)
+        begin = self._next_slot(rate)
         self.standing = replace(self.standing, next_slot=begin + timedelta(seconds=number / rate))
         return Pace(time.monotonic() + (begin - now).total_seconds(), 1 / rate)
+
+    def _next_slot(self, rate: float) -> datetime:
+        most = CLAIMED_AHEAD + timedelta(seconds=_at_once(rate) / rate)
+        return time_to_come(self.standing.next_slot, self.locked.now, most)
+
+
+def _at_once(rate: float) -> int:
+    return max(1, int(rate))
 
 
 def _with(retry: Retry, attempt: Attempt) -> Retry:

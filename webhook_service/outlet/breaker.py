@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from webhook_service.domain.destinations import Attempt, DestinationState, On410, Standing
+from webhook_service.domain.destinations import HELD_MOST, Attempt, DestinationState, On410, Standing, time_to_come
 from webhook_service.outlet.backoff import probe_delay
 from webhook_service.outlet.lanes import FAILURES_TO_PAUSE
 
@@ -46,7 +46,8 @@ def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime, fir
         held = now + timedelta(seconds=probe_delay(failed.probes + 1))
         failed = replace(failed, probes=failed.probes + 1, held_until=held)
     if attempt.status in _OVERLOADED and attempt.retry_after:
-        failed = replace(failed, held_until=_later(failed.held_until, now + timedelta(seconds=attempt.retry_after)))
+        asked_for = now + timedelta(seconds=attempt.retry_after)
+        failed = replace(failed, held_until=max(time_to_come(failed.held_until, now, HELD_MOST), asked_for))
     return failed
 
 
@@ -62,7 +63,3 @@ def resume(standing: Standing) -> Standing:
 
 def _go_on(standing: Standing) -> Standing:
     return resume(standing) if standing.state is DestinationState.PAUSED else replace(standing, failures=0)
-
-
-def _later(one: datetime | None, other: datetime) -> datetime:
-    return other if one is None else max(one, other)

@@ -216,7 +216,8 @@ def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool
     if view.newest <= consumer.handed and not looks_closer:
         return Plan(desk, takes=False)
     outlook = look(view.snapshot, consumer, view.now)
-    takes = outlook.is_worth_a_try or bool(orphans) or has_due(view.snapshot, consumer.id, view.now)
+    latest = view.now + desk.destination.retries.waits_at_most
+    takes = outlook.is_worth_a_try or bool(orphans) or has_due(view.snapshot, consumer.id, view.now, latest)
     is_probe = standing.state is DestinationState.PAUSED
     return Plan(desk, takes or is_probe, outlook.passed_over, orphans)
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from webhook_service.domain.destinations import Retry, WaitingMessage
+from webhook_service.domain.destinations import HELD_MOST, Retry, WaitingMessage
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import MessageRow, StretchRow, UtcDateTime
@@ -155,7 +155,14 @@ def take_due(
 
 
 def _free(now: datetime) -> ColumnElement[bool]:
-    return or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
+    is_over = or_(RetryRow.taken_until <= now, RetryRow.taken_until > now + HELD_MOST)
+    return or_(RetryRow.taken_until.is_(None), is_over)
+
+
+def bring_forward(transaction: Transaction, consumer_id: int, now: datetime, latest: datetime) -> None:
+    """Makes messages due that would wait for longer than any does, as the clock was ahead and has been set back."""
+    too_late = RetryRow.consumer_id == consumer_id, RetryRow.next_at > latest
+    transaction.execute(update(RetryRow).where(*too_late).values(next_at=now))
 
 
 def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> None:
@@ -199,10 +206,12 @@ def find_firsts_elsewhere(
     return {row[0]: row[1] for row in connection.execute(found)}
 
 
-def has_due(connection: Connection, consumer_id: int, now: datetime) -> bool:
-    """Tells whether any message of a destination is due."""
-    due = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id, RetryRow.next_at <= now)
-    return connection.scalar(due.where(_free(now)).limit(1)) is not None
+def has_due(connection: Connection, consumer_id: int, now: datetime, latest: datetime) -> bool:
+    """Tells whether any message of a destination is due, or would wait until after the ``latest`` time that one may."""
+    of_destination = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id)
+    due = of_destination.where(RetryRow.next_at <= now, _free(now)).limit(1)
+    too_late = of_destination.where(RetryRow.next_at > latest).limit(1)
+    return connection.scalar(due) is not None or connection.scalar(too_late) is not None
 
 
 def count_retries(connection: Connection) -> dict[int, int]:
