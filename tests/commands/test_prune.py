@@ -40,6 +40,7 @@ from webhook_service.storage.writing import Transaction
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
+UNREAD = 10_000  # messages
 LATER = Retries(first=3600, longest=3600)
 
 
@@ -129,6 +130,31 @@ def test_deliveries_go_on_while_much_is_deleted(database: Database) -> None:
     left = ids(database)
     assert len([message_id for message_id in left if message_id.startswith("new")]) == 60
     assert sum(batches) == 2_500 + 60 - len(left)
+
+
+@pytest.mark.parametrize("days", [100, 300], ids=["unread is newer", "unread is older"])
+def test_while_it_holds_the_turn_pruning_does_not_look_at_what_stays(days: int, sqlite_url: str) -> None:
+    database = Database(parse_url(sqlite_url), pool_size=1)
+    store(database, *(message(ts=NOW - DAY * 200) for _ in range(100)))
+    store(database, *(message(ts=NOW - DAY * days) for _ in range(UNREAD)))
+    (old,) = TABLES["messages"].before(NOW, 100)
+    with database.snapshot() as snapshot:
+        number = old.count(snapshot)
+    steps = []
+
+    def delete_and_count_steps(transaction: Transaction, limit: int) -> int:
+        driver = transaction.connection.driver_connection
+        assert driver is not None
+        driver.set_progress_handler(lambda: steps.append(1), 1)
+        deleted = old.delete(transaction, limit)
+        driver.set_progress_handler(None, 0)
+        return deleted
+
+    batches = list(in_batches(database, delete_and_count_steps, number))
+    database.close()
+
+    assert (number, sum(batches)) == (100, 100)
+    assert len(steps) < 3 * UNREAD  # what it takes to delete 100; to pass over a message takes 4 each time
 
 
 def test_a_batch_is_as_large_as_the_turn_allows() -> None:

@@ -82,19 +82,25 @@ def _delete_all(
         for what, kept in tables.items():
             with database.long_snapshot() as snapshot:
                 doomed = choose(kept, snapshot)
-                number = found[what] = sum(part.count(snapshot) for part in doomed)
+                numbers = [part.count(snapshot) for part in doomed]
+            found[what] = sum(numbers)
             if dry_run:
-                click.echo(f"{number:,} {what} would be deleted")
+                click.echo(f"{found[what]:,} {what} would be deleted")
             else:
-                click.echo(f"{_delete(database, doomed, number):,} {what} deleted")
+                click.echo(f"{_delete(database, doomed, numbers):,} {what} deleted")
     return found
 
 
-def _delete(database: Database, doomed: list[Doomed], number: int) -> int:
+def _delete(database: Database, doomed: list[Doomed], numbers: list[int]) -> int:
+    """Deletes rows that were counted.
+
+    Of old rows no more than these, as to find that none is left means to pass over all that stay.
+    """
     deleted = 0
-    with click.progressbar(length=number, label="Deleting", file=sys.stderr) as bar:
-        for part in doomed:
-            for done in in_batches(database, part.delete):
+    with click.progressbar(length=sum(numbers), label="Deleting", file=sys.stderr) as bar:
+        for part, number in zip(doomed, numbers, strict=True):
+            most = sys.maxsize if part.age is None else number
+            for done in in_batches(database, part.delete, most):
                 deleted += done
                 bar.update(done)
     return deleted
