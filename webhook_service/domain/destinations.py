@@ -11,8 +11,10 @@ from webhook_service.domain.consumers import NOW, FeedFilter, Lag, Start
 from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.secrets import Secrets
 
-ANSWER_KEPT = 1024  # bytes of an answer
-HELD_MOST = timedelta(hours=1, minutes=10)  # more than any lease, with its pushes, and than a receiver may ask for
+ANSWER_KEPT = 1024  # bytes of an answer that are kept
+HELD_MOST = timedelta(
+    hours=1, minutes=10
+)  # longer than any lease with its pushes, and than any wait that a receiver asks for
 Network = IPv4Network | IPv6Network
 
 
@@ -97,7 +99,7 @@ class Retries:
 
     @property
     def waits_at_most(self) -> timedelta:
-        """For how long a message waits between two attempts, whatever the receiver asks for."""
+        """The longest wait between two attempts, whatever the receiver asks for."""
         return max(HELD_MOST, timedelta(seconds=self.longest))
 
 
@@ -178,9 +180,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A message that waits for another attempt, by its id in the feed; ``attempts`` are those that failed.
+    """A message that waits for another attempt, by its id in the feed; ``attempts`` are the failed ones so far.
 
-    Whoever has taken it has it until ``taken_until``.
+    The forwarder that has taken it has it until ``taken_until``.
     """
 
     id: int

@@ -35,7 +35,7 @@ from webhook_service.storage.queries.stretches import change_stretch, delete_str
 
 CLAIMED_AHEAD = timedelta(seconds=1)
 PROBE_WINDOW = 100  # new messages among which one is looked for that doesn't have to wait
-ATTEMPTS_KEPT = 100  # of a message: the latest
+ATTEMPTS_KEPT = 100  # the latest attempts at a message
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Books:
         return cls(locked, desk, read_standing(locked.transaction, locked.consumer.id))
 
     def keep(self, *, takes: bool, orphans: Iterable[str] = ()) -> Taken:
-        """Records what was done, has the messages of ``orphans`` tried, and takes what comes next if wanted."""
+        """Records what was done, wakes the senders ``orphans``, and with ``takes`` takes what comes next."""
         before = self.standing
         self.desk.extending.clear()
         self._lose_expired()
@@ -196,9 +196,9 @@ class Books:
         return Taken(self._give(room))
 
     def _take_probe(self) -> Taken:
-        """Takes one message to find out whether the destination is back; meanwhile nobody else does.
+        """Takes one message to find out whether the destination is back; meanwhile no forwarder takes another.
 
-        Every other one is new, as those that wait may be just what the receiver can't take.
+        Every other one is new, since those that wait may be the very messages that the receiver can't take.
         """
         until = self.locked.now + timedelta(seconds=self.desk.lease_seconds)
         self.standing = replace(self.standing, held_until=until)
@@ -208,9 +208,9 @@ class Books:
         return Taken(None if retries else self._give(1), retries)
 
     def _find_probe(self) -> int:
-        """Finds the first new message that waits for none of its sender; returns how many it is the last of, or 0.
+        """Returns how many new messages to take so that only the last doesn't have to wait, or 0 if each has to.
 
-        Those before it will wait as well.
+        The others have to wait for an earlier message of their sender.
         """
         transaction, consumer = self.locked.transaction, self.locked.consumer
         messages = read_next(self.locked, PROBE_WINDOW)
@@ -228,7 +228,7 @@ class Books:
         return give(self.locked, limit, timedelta(seconds=self.desk.lease_seconds)) if limit > 0 else None
 
     def _limit(self) -> int:
-        """Returns how many messages may be taken; with a rate, those of a second, unless that is claimed already."""
+        """Returns how many messages may be taken; with a rate, one second's worth, or 0 if that is claimed already."""
         rate = self.desk.destination.rate
         if rate is None:
             return self.desk.room

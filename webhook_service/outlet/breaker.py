@@ -21,7 +21,7 @@ def succeed(standing: Standing, accepted: Sequence[Attempt]) -> Standing:
 
 
 def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime, first_at: datetime | None) -> Standing:
-    """Returns how a destination is doing after a push that failed, of a message that failed first at a time.
+    """Returns the standing of a destination after a push that failed; ``first_at`` is when the message failed first.
 
     A message that fails again although others were accepted meanwhile says nothing about the destination.
     """

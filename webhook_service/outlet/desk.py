@@ -20,9 +20,9 @@ from webhook_service.storage.queries.retries import (
 )
 from webhook_service.storage.writing import Transaction
 
-RENEWED_AFTER = 1 / 6  # of the time of a lease; well before the time until which a push may begin
+RENEWED_AFTER = 1 / 6  # of a lease's duration; well before pushes may no longer begin
 TO_RECORD = 5.0  # seconds between the end of a push and the record of it
-AHEAD = 200  # jobs that wait for a thread, so that none is idle between two looks at the database
+AHEAD = 200  # jobs that are taken ahead, so that no thread is idle between two looks at the database
 
 Judge = Callable[[Job], bool]
 
@@ -50,10 +50,11 @@ class Taken:
 class Desk:
     """The work that this process has in hand for one destination.
 
-    ``lease_seconds`` is for how long it takes stretches. ``pending`` are jobs that may have to wait for another
-    forwarder's, in stored order. ``outcomes`` are not recorded yet, nor are the leases ``extending`` since a time.
-    ``retrying`` are the ids of retries that have no recorded outcome yet. ``looks_from`` is the sender from whom on it
-    looks for orphans the next time.
+    ``lease_seconds`` is how long it leases stretches for. ``pending`` are jobs, in stored order, that may have to wait
+    for another forwarder's. ``outcomes`` are not recorded yet. ``extending`` are the stretches whose leases are being
+    extended, each with the time from which the extension counts. ``flows`` is false while nothing may be pushed.
+    ``retrying`` are the ids of the retries in hand. ``looks_from`` is the sender at which the next look for orphans
+    begins.
     """
 
     destination: Destination
@@ -93,7 +94,7 @@ class Desk:
 
     @property
     def retry_seconds(self) -> float:
-        """For how long it takes retries: until the last push that may begin is recorded, as nothing extends that."""
+        """How long it takes retries for: until each push that may begin is recorded, since nothing extends it."""
         return self._good_for() + self.destination.target.timeouts.total + TO_RECORD
 
     @property
@@ -106,7 +107,7 @@ class Desk:
         self._conclude(self.lanes.take_outcomes())
 
     def forget_recorded(self) -> None:
-        """Forgets the outcomes, and the stretches of which nothing is left, as the database has them."""
+        """Forgets the outcomes, and the stretches of which nothing is left, now that the database has recorded them."""
         self.retrying -= {outcome.job.retry.id for outcome in self.outcomes if outcome.job.retry}
         self.outcomes.clear()
         self.lanes.forget_failures()
@@ -177,7 +178,7 @@ class Desk:
         self.lanes.add(go)
 
     def find_orphans(self, snapshot: Transaction, consumer: Consumer) -> list[str]:
-        """Looks for some senders whose messages all wait for one that is not there any more."""
+        """Finds senders whose messages all wait for one that is gone; each look goes on where the last one ended."""
         orphans, self.looks_from = find_orphans(snapshot, consumer.id, self.looks_from)
         return orphans
 
@@ -199,9 +200,9 @@ class Desk:
         self.lanes.forget_failures()
 
     def _look_at_senders(self, snapshot: Transaction, consumer: Consumer) -> tuple[Judge, Judge]:
-        """Finds which pending jobs have an earlier message of their sender at another forwarder, or one that waits.
+        """Returns tests for jobs with an earlier message of their sender in another's stretch, or among the retries.
 
-        A retry is behind none that was taken with it: the lanes keep their order.
+        Retries that were taken together don't wait for each other here: the lanes keep their order.
         """
         if self.destination.order is not PushOrder.SENDER or not self.pending:
             return _never, _never

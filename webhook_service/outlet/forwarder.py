@@ -63,9 +63,9 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do for a destination: whether to take something, and up to where nothing passes its filter.
+    """The plan for a destination: whether to take something, and the id up to which nothing passes its filter.
 
-    ``orphans`` are senders whose messages wait for one that is not there any more.
+    ``orphans`` are senders to wake, since the message that theirs wait for is gone.
     """
 
     desk: Desk
@@ -210,9 +210,8 @@ def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool
     if not may_take:
         return Plan(desk, takes=False, orphans=orphans)
     if desk.outcomes:
-        return Plan(
-            desk, takes=True, orphans=orphans
-        )  # there is something to write anyway, and it may be what others wait for
+        # There is something to write anyway, and other messages may be waiting for that.
+        return Plan(desk, takes=True, orphans=orphans)
     if view.newest <= consumer.handed and not looks_closer:
         return Plan(desk, takes=False)
     outlook = look(view.snapshot, consumer, view.now)

@@ -124,7 +124,7 @@ def read_place(connection: Connection, consumer: Consumer) -> int:
 
 
 def read_had(connection: Connection) -> dict[str, int]:
-    """Reads the id up to which every consumer and destination has had all that it gets, by ``<kind> <name>``.
+    """Reads the id up to which every consumer and destination has had all that it gets; the keys are ``<kind> <name>``.
 
     That is its place, unless a destination has an earlier message that waits for another attempt.
     """

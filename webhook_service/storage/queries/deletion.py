@@ -120,9 +120,9 @@ TABLES: Mapping[str, Kept] = {
 def in_batches(database: Database, work: Callable[[Transaction, int], int], most: int = sys.maxsize) -> Iterator[int]:
     """Repeats ``work``, each time in a transaction of its own, until ``most`` rows are done or none is left.
 
-    Yields how many it did each time. ``work`` gets the most rows that it may do and returns how many it did. That limit
-    follows from how long the last transaction took. After each, it waits for as long as it held the turn to write, so
-    that others have half the time.
+    Yields the rows done each time. ``work`` is given the most rows that it may do, and returns how many it did. That
+    limit follows from how long the last transaction took. After each one there is a pause as long as the turn to write
+    was held, so that others have half of the time.
     """
     size = FIRST_BATCH
     while most:

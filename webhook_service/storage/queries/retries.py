@@ -32,7 +32,7 @@ from webhook_service.storage.models import MessageRow, StretchRow, UtcDateTime
 from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, to_messages
 from webhook_service.storage.writing import Transaction
 
-ORPHANS_LOOK = 200  # senders that are looked at, by one statement, for some whose messages nobody would try
+ORPHANS_LOOK = 200  # senders that one statement looks at
 
 _retries: Select[Any] = select(RetryRow.id, RetryRow.feed_id, RetryRow.sender, RetryRow.attempts, RetryRow.first_at)
 
@@ -53,7 +53,8 @@ def add_retries(transaction: Transaction, consumer_id: int, rows: Sequence[dict[
 def change_retry(transaction: Transaction, retry: Retry, next_at: datetime) -> None:
     """Stores the attempts of a message, and has it tried again from ``next_at`` on.
 
-    One behind which it was queued meanwhile comes first. Where somebody else has taken it by now, nothing is stored.
+    If it was queued behind another meanwhile, it waits for that one. If another forwarder has taken it over, nothing is
+    stored.
     """
     later = case((RetryRow.next_at.is_not(None), literal(next_at, UtcDateTime)))
     values = {"attempts": list(retry.attempts), "first_at": retry.first_at, "next_at": later, "taken_until": None}
@@ -61,7 +62,7 @@ def change_retry(transaction: Transaction, retry: Retry, next_at: datetime) -> N
 
 
 def give_back_retry(transaction: Transaction, retry: Retry) -> None:
-    """Lets anyone take a message that was taken and not pushed, unless somebody has by now."""
+    """Lets any forwarder take a message that was taken and not pushed, unless one has taken it over."""
     transaction.execute(update(RetryRow).where(*_still_taken(retry)).values(taken_until=None))
 
 
@@ -76,7 +77,7 @@ def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: 
 
 
 def wake_first(transaction: Transaction, consumer_id: int, sender: str, now: datetime) -> None:
-    """Has the first message of a sender that waits tried, unless it has a time of its own already."""
+    """Makes the first waiting message of a sender due, unless it has a time already."""
     of_sender = RetryRow.consumer_id == consumer_id, RetryRow.sender == sender
     first = RetryRow.feed_id == select(func.min(RetryRow.feed_id)).where(*of_sender).scalar_subquery()
     transaction.execute(
@@ -87,7 +88,7 @@ def wake_first(transaction: Transaction, consumer_id: int, sender: str, now: dat
 
 
 def queue_behind(transaction: Transaction, consumer_id: int, feed_ids: Collection[int]) -> None:
-    """Has messages that wait no longer tried until an earlier one of their sender is done."""
+    """Lets waiting messages wait for an earlier one of their sender instead of for their time."""
     behind = RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(feed_ids)
     transaction.execute(update(RetryRow).where(*behind).values(next_at=None))
 
@@ -113,9 +114,9 @@ _firsts = _select_firsts()
 
 
 def find_orphans(connection: Connection, consumer_id: int, begin: str) -> tuple[list[str], str]:
-    """Looks, from a sender on, for those whose messages all wait for an earlier one, as that was deleted.
+    """Finds senders, from one on, whose messages all wait for an earlier one that was deleted.
 
-    Returns them, and the sender to go on from the next time.
+    Returns them, and the sender at which the next look begins.
     """
     firsts = connection.execute(_firsts, {"consumer": consumer_id, "begin": begin}).all()
     orphans = [sender for sender, next_at in firsts if next_at is None]
@@ -134,7 +135,8 @@ def take_due(
 ) -> list[Retry]:
     """Takes at most ``limit`` messages until the time ``until``: those that are due, and those behind them.
 
-    The one that is due first is taken even ``early``. Those with an id in ``besides`` are in hand already.
+    Those behind are of the same senders. With ``early``, messages that are not due yet are taken, too. None is taken
+    whose id is in ``besides``.
     """
     free = _free(now) & RetryRow.id.not_in(besides)
     due = _retries.where(RetryRow.consumer_id == consumer_id, RetryRow.next_at.is_not(None), free)
@@ -160,7 +162,7 @@ def _free(now: datetime) -> ColumnElement[bool]:
 
 
 def bring_forward(transaction: Transaction, consumer_id: int, now: datetime, latest: datetime) -> None:
-    """Makes messages due that would wait for longer than any does, as the clock was ahead and has been set back."""
+    """Makes messages due that would wait longer than any may, since the clock was ahead and has been set back."""
     too_late = RetryRow.consumer_id == consumer_id, RetryRow.next_at > latest
     transaction.execute(update(RetryRow).where(*too_late).values(next_at=now))
 
@@ -172,13 +174,13 @@ def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> N
 
 
 def find_waiting(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> set[int]:
-    """Reads which of the messages wait."""
+    """Reads which of these messages wait."""
     waiting = select(RetryRow.feed_id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(feed_ids))
     return set(connection.scalars(waiting))
 
 
 def find_firsts(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> dict[str, int]:
-    """Reads, of the senders of these messages, the first message that waits, where one does."""
+    """Reads the first waiting message of each sender of these messages; senders without one are left out."""
     of_sender = RetryRow.consumer_id == consumer_id, RetryRow.sender == MessageRow.sender
     first = select(func.min(RetryRow.feed_id)).where(*of_sender).scalar_subquery()
     found = connection.execute(select(MessageRow.sender, first).where(MessageRow.id.in_(feed_ids)))
@@ -188,10 +190,10 @@ def find_firsts(connection: Connection, consumer_id: int, feed_ids: Collection[i
 def find_firsts_elsewhere(
     connection: Connection, consumer_id: int, before: int, own: Iterable[str], senders: Collection[str]
 ) -> dict[str, int]:
-    """Reads, of senders, the first message that is in a stretch which is not among one's own leases.
+    """Reads the first message of each sender in stretches that begin before an id, except the forwarder's own leases.
 
-    It looks at stretches that begin before an id, and passes over messages that wait for another attempt. What was
-    never given since somebody asked for it again has no place in the order, and may be much.
+    Messages that wait for another attempt are left out. So are stretches that were asked for again and never given
+    since: they have no place in the order, and there may be many.
     """
     is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
     others = or_(StretchRow.token.not_in(list(own)), StretchRow.token.is_(None) & (StretchRow.attempt > 0))
