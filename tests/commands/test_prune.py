@@ -13,16 +13,22 @@ import pytest
 from sqlalchemy import select
 
 from tests.support.consumers import Desk
+from tests.support.forwarding_destinations import destination, forwarding
 from tests.support.messages import message
 from tests.support.processes import environment, run_cli
+from tests.support.pushes import count, place, refuse
+from tests.support.receivers import Receiver
 from tests.support.stored import accept
+from tests.support.waiting import wait_until
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.destinations import Retries
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
 from webhook_service.storage.database import Database
+from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import QuarantineRow
 from webhook_service.storage.queries.activity import add_activity
 from webhook_service.storage.queries.counts import count_differences
@@ -34,6 +40,8 @@ from webhook_service.storage.writing import Transaction
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
+UNREAD = 10_000  # messages
+LATER = Retries(first=3600, longest=3600)
 
 
 def store(database: Database, *messages: Message) -> None:
@@ -122,6 +130,31 @@ def test_deliveries_go_on_while_much_is_deleted(database: Database) -> None:
     left = ids(database)
     assert len([message_id for message_id in left if message_id.startswith("new")]) == 60
     assert sum(batches) == 2_500 + 60 - len(left)
+
+
+@pytest.mark.parametrize("days", [100, 300], ids=["unread is newer", "unread is older"])
+def test_while_it_holds_the_turn_pruning_does_not_look_at_what_stays(days: int, sqlite_url: str) -> None:
+    database = Database(parse_url(sqlite_url), pool_size=1)
+    store(database, *(message(ts=NOW - DAY * 200) for _ in range(100)))
+    store(database, *(message(ts=NOW - DAY * days) for _ in range(UNREAD)))
+    (old,) = TABLES["messages"].before(NOW, 100)
+    with database.snapshot() as snapshot:
+        number = old.count(snapshot)
+    steps = []
+
+    def delete_and_count_steps(transaction: Transaction, limit: int) -> int:
+        driver = transaction.connection.driver_connection
+        assert driver is not None
+        driver.set_progress_handler(lambda: steps.append(1), 1)
+        deleted = old.delete(transaction, limit)
+        driver.set_progress_handler(None, 0)
+        return deleted
+
+    batches = list(in_batches(database, delete_and_count_steps, number))
+    database.close()
+
+    assert (number, sum(batches)) == (100, 100)
+    assert len(steps) < 3 * UNREAD  # what it takes to delete 100; to pass over a message takes 4 each time
 
 
 def test_a_batch_is_as_large_as_the_turn_allows() -> None:
@@ -222,3 +255,15 @@ def test_prune_leaves_what_a_consumer_has_not_had_unless_it_is_told(database_url
     assert desk.dead() == {}
     run_cli("prune", "--older-than", "90d", "--even-unread", environ=environment(database_url))
     assert ids(database) == []
+
+
+def test_prune_leaves_what_waits_for_another_attempt_at_a_destination(database_url: str, database: Database) -> None:
+    old = NOW - 100 * DAY
+    store(database, *(message(f"m{number}", ts=old, sender=f"+{number}") for number in range(4)))
+    with Receiver(refuse("m2")) as receiver, forwarding(database, destination(receiver, retries=LATER)):
+        wait_until(lambda: place(database) == 4 and count(database, RetryRow) == 1, "the failure")
+
+    left = run_cli("prune", "--older-than", "90d", environ=environment(database_url))
+
+    assert ids(database) == ["m2", "m3"]
+    assert "2 older messages stay, as destination shop has not had them: --even-unread" in left.stderr

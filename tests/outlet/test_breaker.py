@@ -18,11 +18,23 @@ def failed(status: int = 500, **fields: Any) -> Attempt:
     return Attempt(fields.pop("at", NOW), 0.1, status, Failure.STATUS, **fields)
 
 
+def push(
+    standing: Standing,
+    attempt: Attempt,
+    on_410: On410 = On410.DISABLE,
+    *,
+    now: datetime = NOW,
+    first_at: datetime | None = None,
+) -> Standing:
+    """How a destination is doing after a push that failed."""
+    return fail(standing, attempt, on_410, now, first_at)
+
+
 def after(number: int, standing: Standing | None = None) -> Standing:
     """How a destination is doing after so many failures in a row."""
     standing = standing or Standing()
     for _ in range(number):
-        standing = fail(standing, failed(), On410.DISABLE, NOW)
+        standing = push(standing, failed())
     return standing
 
 
@@ -44,8 +56,8 @@ def test_a_success_between_failures_begins_the_count_anew() -> None:
 
 def test_what_was_under_way_when_it_was_paused_is_no_probe() -> None:
     paused = after(FAILURES_TO_PAUSE)
-    leftover = fail(paused, failed(at=NOW - timedelta(seconds=1)), On410.DISABLE, NOW)
-    probe = fail(paused, failed(at=NOW + timedelta(seconds=9)), On410.DISABLE, NOW + timedelta(seconds=10))
+    leftover = push(paused, failed(at=NOW - timedelta(seconds=1)))
+    probe = push(paused, failed(at=NOW + timedelta(seconds=9)), now=NOW + timedelta(seconds=10))
 
     assert (leftover.probes, leftover.held_until) == (0, paused.held_until)
     assert probe.probes == 1
@@ -62,11 +74,28 @@ def test_a_probe_that_is_accepted_makes_it_active() -> None:
     ("meaning", "state"), [(On410.DISABLE, "disabled"), (On410.RETRY, "active"), (On410.DEAD, "active")]
 )
 def test_a_410_means_what_it_is_declared_to_mean(meaning: On410, state: str) -> None:
-    assert fail(Standing(), failed(410), meaning, NOW).state == state
+    assert push(Standing(), failed(410), meaning).state == state
+
+
+def test_a_message_that_is_not_wanted_says_that_the_destination_is_there() -> None:
+    unwanted = push(after(FAILURES_TO_PAUSE - 1), failed(410), On410.DEAD)
+    active = push(after(FAILURES_TO_PAUSE), failed(410), On410.DEAD)
+
+    assert (unwanted.failures, unwanted.failed, unwanted.last_status) == (0, FAILURES_TO_PAUSE, 410)
+    assert (active.state, active.held_until) == (DestinationState.ACTIVE, None)
+
+
+def test_a_message_that_fails_again_while_others_are_accepted_pauses_nothing() -> None:
+    accepting = succeed(Standing(), [ACCEPTED])
+    before, since = NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)
+
+    assert push(accepting, failed(at=since), first_at=before).failures == 0
+    assert push(accepting, failed(at=since), first_at=since).failures == 1
+    assert push(accepting, failed(at=since)).failures == 1
 
 
 def test_only_a_person_makes_a_disabled_one_active() -> None:
-    disabled = fail(Standing(), failed(410), On410.DISABLE, NOW)
+    disabled = push(Standing(), failed(410))
 
     assert succeed(disabled, [ACCEPTED]).state is DestinationState.DISABLED
     assert resume(disabled).state is DestinationState.ACTIVE
@@ -74,7 +103,7 @@ def test_only_a_person_makes_a_disabled_one_active() -> None:
 
 @pytest.mark.parametrize(("status", "is_held"), [(429, True), (503, True), (500, False)])
 def test_retry_after_of_one_that_is_overloaded_holds_all_of_it(status: int, is_held: bool) -> None:
-    standing = fail(Standing(), failed(status, retry_after=7.0), On410.DISABLE, NOW)
+    standing = push(Standing(), failed(status, retry_after=7.0))
 
     assert standing.is_held(NOW + timedelta(seconds=6)) is is_held
     assert not standing.is_held(NOW + timedelta(seconds=7))

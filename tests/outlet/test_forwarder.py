@@ -7,26 +7,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
 
 from tests.support.consumers import store
 from tests.support.forwarding_destinations import destination, forwarding
-from tests.support.messages import message
-from tests.support.receivers import Answer, Receiver, accept, answer, hang
-from tests.support.stored import accept as take_in
+from tests.support.pushes import count, dead, names, place, refuse, standing, store_of
+from tests.support.receivers import Receiver, accept, answer, hang
 from tests.support.waiting import wait_until
-from webhook_service.domain.consumers import NOW, ConsumerKind, DeadLetterFilter, FeedFilter
-from webhook_service.domain.deliveries import Contents
-from webhook_service.domain.destinations import DestinationState, Failure, On410, PushOrder, Retries, Standing, Timeouts
+from webhook_service.domain.consumers import NOW, ConsumerKind, FeedFilter
+from webhook_service.domain.destinations import DestinationState, Failure, On410, PushOrder, Retries, Timeouts
 from webhook_service.outlet import backoff
-from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.dead_letters import DeadLetters
 from webhook_service.outlet.forwarder import Forwarder
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import StretchRow
-from webhook_service.storage.queries.dead_letters import list_dead_letters
-from webhook_service.storage.queries.destinations import read_standings
 
 
 @pytest.fixture
@@ -40,43 +34,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paused destinations are probed soon."""
     monkeypatch.setattr(backoff, "FIRST_PROBE", 0.1)
     monkeypatch.setattr(backoff, "LONGEST_PROBE", 0.2)
-
-
-def names(first: int, last: int) -> list[str]:
-    return [f"m{number}" for number in range(first, last + 1)]
-
-
-def store_of(database: Database, sender: str, *message_ids: str) -> None:
-    take_in(database, Contents(messages=tuple(message(each, sender=sender) for each in message_ids)))
-
-
-def count(database: Database, row: Any) -> int:
-    with database.primary_snapshot() as snapshot:
-        return snapshot.scalars(select(func.count()).select_from(row)).one()
-
-
-def standing(database: Database, name: str = "shop") -> Standing:
-    with database.primary_snapshot() as snapshot:
-        return read_standings(snapshot).get(name, Standing())
-
-
-def place(database: Database, name: str = "shop") -> int:
-    return Consumers(database, ConsumerKind.DESTINATION).read(name).place
-
-
-def dead(database: Database) -> list[Any]:
-    with database.primary_snapshot() as snapshot:
-        return list(list_dead_letters(snapshot, DeadLetterFilter(), after=0, limit=100).items)
-
-
-BROKEN = answer(500, b"broken")
-
-
-def refuse(*message_ids: str, with_: Answer = BROKEN) -> Answer:
-    """Takes all messages but these."""
-    return lambda received, connection: (with_ if received.headers["webhook-id"] in message_ids else accept)(
-        received, connection
-    )
 
 
 def test_a_destination_gets_every_message_and_those_that_come_later(database: Database, receiver: Receiver) -> None:
@@ -221,6 +178,25 @@ def test_a_410_may_mean_that_the_message_is_not_wanted(database: Database, recei
         wait_until(lambda: bool(dead(database)), "the dead letter")
 
     assert [letter.message.message_id for letter in dead(database)] == ["m1"]
+
+
+def test_messages_that_a_receiver_refuses_do_not_keep_those_of_others_from_it(
+    database: Database, receiver: Receiver
+) -> None:
+    receiver.answer = refuse(*names(1, 12), with_=answer(400))
+    for number in range(1, 13):
+        store_of(database, f"+49{number}", f"m{number}")
+    with forwarding(database, destination(receiver)):
+        wait_until(lambda: standing(database).state is DestinationState.PAUSED, "it to be paused")
+        store_of(database, "+491", *(f"behind{number}" for number in range(20)))
+        for number in range(13, 51):
+            store_of(database, f"+49{number}", f"m{number}")
+        wait_until(lambda: set(names(13, 50)) <= set(receiver.ids()), "the others")
+        state = standing(database)
+
+    assert state.state is DestinationState.ACTIVE
+    assert count(database, RetryRow) == 32
+    assert not [each for each in receiver.ids() if each.startswith("behind")]
 
 
 def test_retry_after_holds_the_destination(database: Database, receiver: Receiver) -> None:

@@ -12,7 +12,7 @@ import click
 from webhook_service.commands.database import open_database
 from webhook_service.commands.failures import plain_failures
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.consumers import read_places
+from webhook_service.storage.queries.consumers import read_had
 from webhook_service.storage.queries.deletion import TABLES, Doomed, Kept, count_old, in_batches
 from webhook_service.storage.writing import Transaction
 
@@ -36,15 +36,15 @@ class Age(click.ParamType[timedelta]):
 
 @click.command()
 @click.option("--older-than", "age", type=Age(), required=True, help="Such as 36h, 90d or 52w, by their ts.")
-@click.option("--even-unread", is_flag=True, help="Messages that a consumer has not had, too.")
+@click.option("--even-unread", is_flag=True, help="Messages that a consumer or a destination has not had, too.")
 @click.option("--dry-run", is_flag=True, help="Only say how much would go.")
 def prune(age: timedelta, even_unread: bool, dry_run: bool) -> None:  # flags of the command line
     """Delete what is older than an age, while deliveries go on."""
     before = datetime.now(UTC) - age
 
     def choose(kept: Kept, snapshot: Transaction) -> list[Doomed]:
-        places = {} if even_unread else read_places(snapshot)
-        return kept.before(before, min(places.values(), default=None))
+        had = {} if even_unread else read_had(snapshot)
+        return kept.before(before, min(had.values(), default=None))
 
     _delete_all(TABLES, choose, dry_run=dry_run)
     if not even_unread:
@@ -54,8 +54,8 @@ def prune(age: timedelta, even_unread: bool, dry_run: bool) -> None:  # flags of
 def _tell_what_stays(before: datetime) -> None:
     """Prints the consumers because of which old messages stay, since they have not had them yet."""
     with plain_failures(), open_database() as database, database.long_snapshot() as snapshot:
-        for name, place in read_places(snapshot).items():
-            number = count_old(snapshot, before, place)
+        for name, had in read_had(snapshot).items():
+            number = count_old(snapshot, before, had)
             if number:
                 click.echo(f"{number:,} older messages stay, as {name} has not had them: --even-unread", err=True)
 
@@ -82,19 +82,25 @@ def _delete_all(
         for what, kept in tables.items():
             with database.long_snapshot() as snapshot:
                 doomed = choose(kept, snapshot)
-                number = found[what] = sum(part.count(snapshot) for part in doomed)
+                numbers = [part.count(snapshot) for part in doomed]
+            found[what] = sum(numbers)
             if dry_run:
-                click.echo(f"{number:,} {what} would be deleted")
+                click.echo(f"{found[what]:,} {what} would be deleted")
             else:
-                click.echo(f"{_delete(database, doomed, number):,} {what} deleted")
+                click.echo(f"{_delete(database, doomed, numbers):,} {what} deleted")
     return found
 
 
-def _delete(database: Database, doomed: list[Doomed], number: int) -> int:
+def _delete(database: Database, doomed: list[Doomed], numbers: list[int]) -> int:
+    """Deletes rows that were counted.
+
+    Of old rows no more than these, as to find that none is left means to pass over all that stay.
+    """
     deleted = 0
-    with click.progressbar(length=number, label="Deleting", file=sys.stderr) as bar:
-        for part in doomed:
-            for done in in_batches(database, part.delete):
+    with click.progressbar(length=sum(numbers), label="Deleting", file=sys.stderr) as bar:
+        for part, number in zip(doomed, numbers, strict=True):
+            most = sys.maxsize if part.age is None else number
+            for done in in_batches(database, part.delete, most):
                 deleted += done
                 bar.update(done)
     return deleted

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -12,6 +12,9 @@ from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.secrets import Secrets
 
 ANSWER_KEPT = 1024  # bytes of an answer that are kept
+HELD_MOST = timedelta(
+    hours=1, minutes=10
+)  # longer than any lease with its pushes, and than any wait that a receiver asks for
 Network = IPv4Network | IPv6Network
 
 
@@ -94,6 +97,11 @@ class Retries:
     longest: float = 3600.0
     total: float = 86_400.0
 
+    @property
+    def waits_at_most(self) -> timedelta:
+        """The longest wait between two attempts, whatever the receiver asks for."""
+        return max(HELD_MOST, timedelta(seconds=self.longest))
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -121,6 +129,14 @@ class Destination:
     rate: float | None = None
     retries: Retries = field(default_factory=Retries)
     on_410: On410 = On410.DISABLE
+
+
+def time_to_come(moment: datetime | None, now: datetime, most: timedelta) -> datetime:
+    """Returns a stored time that is still to come, or else now.
+
+    One that is further away than it can have been set was set by a clock that was ahead, and has been set back since.
+    """
+    return moment if moment is not None and now < moment <= now + most else now
 
 
 class DestinationState(StrEnum):
@@ -159,18 +175,22 @@ class Standing:
 
     def is_held(self, now: datetime) -> bool:
         """Tells whether nothing may be pushed yet."""
-        return self.held_until is not None and now < self.held_until
+        return time_to_come(self.held_until, now, HELD_MOST) > now
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A message that waits for another attempt, by its id in the feed; ``attempts`` are the failed ones so far."""
+    """A message that waits for another attempt, by its id in the feed; ``attempts`` are the failed ones so far.
+
+    The forwarder that has taken it has it until ``taken_until``.
+    """
 
     id: int
     feed_id: int
     sender: str
     attempts: Sequence[Mapping[str, Any]]
     first_at: datetime | None
+    taken_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

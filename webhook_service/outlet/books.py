@@ -5,31 +5,36 @@ complete whatever the receiver does.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from webhook_service.domain.consumers import Death, Stretch
-from webhook_service.domain.destinations import Attempt, DestinationState, On410, PushOrder, Retry, Standing
+from webhook_service.domain.destinations import Attempt, DestinationState, PushOrder, Retry, Standing, time_to_come
 from webhook_service.outlet.backoff import retry_delay
-from webhook_service.outlet.breaker import GONE, fail, succeed
+from webhook_service.outlet.breaker import fail, is_not_wanted, succeed
 from webhook_service.outlet.desk import RENEWED_AFTER, Desk, Pace, Taken
 from webhook_service.outlet.lanes import Held, Job
-from webhook_service.outlet.leases import Locked, give
+from webhook_service.outlet.leases import Locked, give, read_next
 from webhook_service.storage.queries.consumers import measure_ids
 from webhook_service.storage.queries.dead_letters import keep_dead_letters
 from webhook_service.storage.queries.destinations import read_standing, save_standing
 from webhook_service.storage.queries.retries import (
     add_retries,
+    bring_forward,
     change_retry,
     delete_retry,
-    find_waiting,
+    find_firsts,
     give_back_retry,
+    queue_behind,
     take_due,
+    wake_first,
     wake_retries,
 )
 from webhook_service.storage.queries.stretches import change_stretch, delete_stretch, find_free, find_lease
 
 CLAIMED_AHEAD = timedelta(seconds=1)
+PROBE_WINDOW = 100  # new messages among which one is looked for that doesn't have to wait
 ATTEMPTS_KEPT = 100  # the latest attempts at a message
 
 
@@ -46,8 +51,8 @@ class Books:
         """Opens the books, which reads how the destination is doing."""
         return cls(locked, desk, read_standing(locked.transaction, locked.consumer.id))
 
-    def keep(self, *, takes: bool) -> Taken:
-        """Records what was done, and with ``takes`` takes what comes next."""
+    def keep(self, *, takes: bool, orphans: Iterable[str] = ()) -> Taken:
+        """Records what was done, wakes the senders ``orphans``, and with ``takes`` takes what comes next."""
         before = self.standing
         self.desk.extending.clear()
         self._lose_expired()
@@ -55,6 +60,8 @@ class Books:
         self._renew()
         if before.state is DestinationState.PAUSED and self.standing.state is DestinationState.ACTIVE:
             wake_retries(self.locked.transaction, self.locked.consumer.id, self.locked.now)
+        for sender in orphans:
+            wake_first(self.locked.transaction, self.locked.consumer.id, sender, self.locked.now)
         taken = self._take() if takes else Taken()
         if self.standing != before:
             save_standing(self.locked.transaction, self.locked.consumer.id, self.standing)
@@ -76,7 +83,8 @@ class Books:
                 accepted.append(attempt)
             elif attempt is not None:
                 before, accepted = succeed(self.standing, accepted), []
-                self.standing = fail(before, attempt, self.desk.destination.on_410, self.locked.now)
+                first_at = job.retry.first_at if job.retry else None
+                self.standing = fail(before, attempt, self.desk.destination.on_410, self.locked.now, first_at)
             if job.retry is not None:
                 self._record_retry(job.retry, attempt)
             elif attempt is None or not attempt.accepted:
@@ -102,10 +110,10 @@ class Books:
     def _add_waiting(self, waiting: list[tuple[Job, Attempt | None]]) -> None:
         """Stores messages that have to wait; one behind a waiting message of the same sender waits for that message."""
         transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
-        senders = {job.message.sender for job, _ in waiting}
         is_ordered = self.desk.destination.order is PushOrder.SENDER
-        _, stuck = find_waiting(transaction, consumer.id, (), senders if is_ordered else ())
-        rows = []
+        ids = [job.message.id for job, _ in waiting]
+        firsts = find_firsts(transaction, consumer.id, ids) if is_ordered else {}
+        rows, overtaken = [], []
         for job, attempt in sorted(waiting, key=lambda each: each[0].message.id):
             message = job.message
             retry = Retry(0, message.id, message.sender, (), None)
@@ -116,23 +124,27 @@ class Books:
                     self._bury(message.id, retry, attempt)
                     continue
                 due += timedelta(seconds=retry_delay(self.desk.destination.retries, 1, attempt.retry_after))
+            first = firsts.get(message.sender)
+            is_behind = first is not None and first <= message.id
+            if is_ordered and not is_behind:
+                firsts[message.sender] = message.id
+                overtaken += [] if first is None else [first]
             rows.append(
                 {
                     "feed_id": message.id,
                     "sender": message.sender,
                     "attempts": list(retry.attempts),
                     "first_at": retry.first_at,
-                    "next_at": None if message.sender in stuck else due,
+                    "next_at": None if is_behind else due,
                 }
             )
-            if is_ordered:
-                stuck.add(message.sender)
+        queue_behind(transaction, consumer.id, overtaken)
         add_retries(transaction, consumer.id, rows)
 
     def _is_final(self, attempt: Attempt, first_at: datetime) -> bool:
         """Tells whether a failed attempt was the last one, so that the message becomes a dead letter."""
         destination = self.desk.destination
-        if attempt.status == GONE and destination.on_410 is On410.DEAD:
+        if is_not_wanted(attempt, destination.on_410):
             return True
         return (attempt.at - first_at).total_seconds() >= destination.retries.total
 
@@ -171,8 +183,7 @@ class Books:
         limit = self._limit()
         if limit <= 0:
             return self._take_earlier()
-        until = now + timedelta(seconds=self.desk.lease_seconds)
-        retries = take_due(self.locked.transaction, self.locked.consumer.id, now, until, limit)
+        retries = self._take_retries(limit)
         stretch = self._give(limit - len(retries))
         return Taken(stretch, retries, self._claim(len(retries), stretch))
 
@@ -185,23 +196,44 @@ class Books:
         return Taken(self._give(room))
 
     def _take_probe(self) -> Taken:
-        """Takes one message to find out whether the destination is back; meanwhile no forwarder takes another."""
-        now = self.locked.now
-        until = now + timedelta(seconds=self.desk.lease_seconds)
+        """Takes one message to find out whether the destination is back; meanwhile no forwarder takes another.
+
+        Every other one is new, since those that wait may be the very messages that the receiver can't take.
+        """
+        until = self.locked.now + timedelta(seconds=self.desk.lease_seconds)
         self.standing = replace(self.standing, held_until=until)
-        retries = take_due(self.locked.transaction, self.locked.consumer.id, now, until, 1, early=True)
+        if self.standing.probes % 2 and (number := self._find_probe()):
+            return Taken(self._give(number))
+        retries = self._take_retries(1, early=True)
         return Taken(None if retries else self._give(1), retries)
+
+    def _find_probe(self) -> int:
+        """Returns how many new messages to take so that only the last doesn't have to wait, or 0 if each has to.
+
+        The others have to wait for an earlier message of their sender.
+        """
+        transaction, consumer = self.locked.transaction, self.locked.consumer
+        messages = read_next(self.locked, PROBE_WINDOW)
+        is_ordered = self.desk.destination.order is PushOrder.SENDER
+        stuck = find_firsts(transaction, consumer.id, [each.id for each in messages]) if is_ordered else {}
+        return next((number for number, each in enumerate(messages, 1) if each.sender not in stuck), 0)
+
+    def _take_retries(self, limit: int, *, early: bool = False) -> list[Retry]:
+        transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
+        until = now + timedelta(seconds=self.desk.retry_seconds)
+        bring_forward(transaction, consumer.id, now, now + self.desk.destination.retries.waits_at_most)
+        return take_due(transaction, consumer.id, now, until, limit, early=early, besides=self.desk.retrying)
 
     def _give(self, limit: int) -> Stretch | None:
         return give(self.locked, limit, timedelta(seconds=self.desk.lease_seconds)) if limit > 0 else None
 
     def _limit(self) -> int:
         """Returns how many messages may be taken; with a rate, one second's worth, or 0 if that is claimed already."""
-        rate, next_slot = self.desk.destination.rate, self.standing.next_slot
+        rate = self.desk.destination.rate
         if rate is None:
             return self.desk.room
-        is_claimed = next_slot is not None and next_slot - self.locked.now > CLAIMED_AHEAD
-        return 0 if is_claimed else min(self.desk.room, max(1, int(rate)))
+        is_claimed = self._next_slot(rate) - self.locked.now > CLAIMED_AHEAD
+        return 0 if is_claimed else min(self.desk.room, _at_once(rate))
 
     def _claim(self, retries: int, stretch: Stretch | None) -> Pace:
         """Claims time for the pushes, where the destination has a rate, which all forwarders share."""
@@ -212,9 +244,17 @@ class Books:
         if stretch is not None:
             wanted = self.locked.consumer.options.filter
             number += measure_ids(self.locked.transaction, wanted, stretch.after, stretch.last, self.desk.room)[0]
-        begin = max(now, self.standing.next_slot or now)
+        begin = self._next_slot(rate)
         self.standing = replace(self.standing, next_slot=begin + timedelta(seconds=number / rate))
         return Pace(time.monotonic() + (begin - now).total_seconds(), 1 / rate)
+
+    def _next_slot(self, rate: float) -> datetime:
+        most = CLAIMED_AHEAD + timedelta(seconds=_at_once(rate) / rate)
+        return time_to_come(self.standing.next_slot, self.locked.now, most)
+
+
+def _at_once(rate: float) -> int:
+    return max(1, int(rate))
 
 
 def _with(retry: Retry, attempt: Attempt) -> Retry:

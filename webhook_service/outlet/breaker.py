@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from webhook_service.domain.destinations import Attempt, DestinationState, On410, Standing
+from webhook_service.domain.destinations import HELD_MOST, Attempt, DestinationState, On410, Standing, time_to_come
 from webhook_service.outlet.backoff import probe_delay
 from webhook_service.outlet.lanes import FAILURES_TO_PAUSE
 
@@ -17,20 +17,25 @@ def succeed(standing: Standing, accepted: Sequence[Attempt]) -> Standing:
     if not accepted:
         return standing
     pushed, last = standing.pushed + len(accepted), accepted[-1].at
-    succeeded = replace(standing, failures=0, pushed=pushed, last_pushed_at=last)
-    return resume(succeeded) if standing.state is DestinationState.PAUSED else succeeded
+    return _go_on(replace(standing, pushed=pushed, last_pushed_at=last))
 
 
-def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> Standing:
-    """Returns the standing of a destination after a push that failed."""
+def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime, first_at: datetime | None) -> Standing:
+    """Returns the standing of a destination after a push that failed; ``first_at`` is when the message failed first.
+
+    A message that fails again although others were accepted meanwhile says nothing about the destination.
+    """
     failed = replace(
         standing,
-        failures=standing.failures + 1,
         failed=standing.failed + 1,
         last_failed_at=attempt.at,
         last_failure=attempt.failure,
         last_status=attempt.status,
     )
+    if is_not_wanted(attempt, on_410):
+        return _go_on(failed)  # it is there, and has answered for this message alone
+    if not (first_at and standing.last_pushed_at and first_at < standing.last_pushed_at):
+        failed = replace(failed, failures=failed.failures + 1)
     if attempt.status == GONE and on_410 is On410.DISABLE:
         return replace(failed, state=DestinationState.DISABLED)
     if failed.state is DestinationState.ACTIVE and failed.failures >= FAILURES_TO_PAUSE:
@@ -41,8 +46,14 @@ def fail(standing: Standing, attempt: Attempt, on_410: On410, now: datetime) -> 
         held = now + timedelta(seconds=probe_delay(failed.probes + 1))
         failed = replace(failed, probes=failed.probes + 1, held_until=held)
     if attempt.status in _OVERLOADED and attempt.retry_after:
-        failed = replace(failed, held_until=_later(failed.held_until, now + timedelta(seconds=attempt.retry_after)))
+        asked_for = now + timedelta(seconds=attempt.retry_after)
+        failed = replace(failed, held_until=max(time_to_come(failed.held_until, now, HELD_MOST), asked_for))
     return failed
+
+
+def is_not_wanted(attempt: Attempt, on_410: On410) -> bool:
+    """Tells whether the receiver said that it doesn't want this message, whatever it makes of others."""
+    return attempt.status == GONE and on_410 is On410.DEAD
 
 
 def resume(standing: Standing) -> Standing:
@@ -50,5 +61,5 @@ def resume(standing: Standing) -> Standing:
     return replace(standing, state=DestinationState.ACTIVE, failures=0, probes=0, held_until=None, paused_at=None)
 
 
-def _later(one: datetime | None, other: datetime) -> datetime:
-    return other if one is None else max(one, other)
+def _go_on(standing: Standing) -> Standing:
+    return resume(standing) if standing.state is DestinationState.PAUSED else replace(standing, failures=0)

@@ -11,11 +11,20 @@ from webhook_service.domain.destinations import Destination, DestinationState, P
 from webhook_service.outlet.lanes import Held, Job, Lanes, Outcome
 from webhook_service.outlet.sender import Sender
 from webhook_service.storage.queries.consumers import read_stretch
-from webhook_service.storage.queries.retries import find_senders_elsewhere, find_waiting, read_messages
+from webhook_service.storage.queries.retries import (
+    find_firsts,
+    find_firsts_elsewhere,
+    find_orphans,
+    find_waiting,
+    read_messages,
+)
 from webhook_service.storage.writing import Transaction
 
 RENEWED_AFTER = 1 / 6  # of a lease's duration; well before pushes may no longer begin
+TO_RECORD = 5.0  # seconds between the end of a push and the record of it
 AHEAD = 200  # jobs that are taken ahead, so that no thread is idle between two looks at the database
+
+Judge = Callable[[Job], bool]
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +53,8 @@ class Desk:
     ``lease_seconds`` is how long it leases stretches for. ``pending`` are jobs, in stored order, that may have to wait
     for another forwarder's. ``outcomes`` are not recorded yet. ``extending`` are the stretches whose leases are being
     extended, each with the time from which the extension counts. ``flows`` is false while nothing may be pushed.
+    ``retrying`` are the ids of the retries in hand. ``looks_from`` is the sender at which the next look for orphans
+    begins.
     """
 
     destination: Destination
@@ -55,6 +66,8 @@ class Desk:
     outcomes: list[Outcome] = field(default_factory=list)
     extending: list[tuple[Held, float]] = field(default_factory=list)
     flows: bool = True
+    retrying: set[int] = field(default_factory=set)
+    looks_from: str = ""
 
     def __post_init__(self) -> None:
         destination = self.destination
@@ -80,6 +93,11 @@ class Desk:
         return self._most - self.lanes.jobs
 
     @property
+    def retry_seconds(self) -> float:
+        """How long it takes retries for: until each push that may begin is recorded, since nothing extends it."""
+        return self._good_for() + self.destination.target.timeouts.total + TO_RECORD
+
+    @property
     def is_empty(self) -> bool:
         """Tells whether no work is in hand."""
         return not (self.held or self.pending or self.outcomes or self.lanes.jobs)
@@ -90,6 +108,7 @@ class Desk:
 
     def forget_recorded(self) -> None:
         """Forgets the outcomes, and the stretches of which nothing is left, now that the database has recorded them."""
+        self.retrying -= {outcome.job.retry.id for outcome in self.outcomes if outcome.job.retry}
         self.outcomes.clear()
         self.lanes.forget_failures()
         for held, extended in self.extending:
@@ -123,6 +142,7 @@ class Desk:
         now = time.monotonic()
         deadline = now + self._good_for()
         by_id = {retry.feed_id: retry for retry in taken.retries}
+        self.retrying |= {retry.id for retry in taken.retries}
         retries = [Job(each, retry=by_id[each.id], until=deadline) for each in read_messages(snapshot, by_id.keys())]
         new: list[Job] = []
         if (stretch := taken.stretch) is not None:
@@ -133,32 +153,34 @@ class Desk:
             new = [Job(message, held) for message in messages]
         for place, job in enumerate([*retries, *new]):
             job.not_before = taken.pace.begin + place * taken.pace.interval
-        self.lanes.add(retries)
-        self.pending = sorted(self.pending + new, key=lambda job: job.message.id)
+        self.pending = sorted([*self.pending, *retries, *new], key=lambda job: job.message.id)
 
     def admit(self, snapshot: Transaction, consumer: Consumer) -> None:
         """Hands to the lanes the jobs that don't have to wait for another forwarder's messages of the same sender.
 
         A job that has to wait for another attempt at an earlier message becomes an outcome.
         """
-        is_ordered = self.destination.order is PushOrder.SENDER
-        ids = [job.message.id for job in self.pending]
-        names = {job.message.sender for job in self.pending} if is_ordered else set()
-        waiting, stuck = find_waiting(snapshot, consumer.id, ids, names)
-        is_blocked = self._find_blocked(snapshot, consumer) if is_ordered else lambda _job: False
+        new = [job.message.id for job in self.pending if job.retry is None]
+        waiting = find_waiting(snapshot, consumer.id, new)
+        is_blocked, is_stuck = self._look_at_senders(snapshot, consumer)
         go, wait, stay = [], [], []
         for job in self.pending:
-            if job.message.id in waiting:
+            if job.retry is None and job.message.id in waiting:
                 wait.append(job)
             elif is_blocked(job):
                 stay.append(job)
-            elif job.message.sender in stuck:
+            elif is_stuck(job):
                 wait.append(job)
             else:
                 go.append(job)
         self.pending = stay
         self._conclude(Outcome(job, None) for job in wait)
         self.lanes.add(go)
+
+    def find_orphans(self, snapshot: Transaction, consumer: Consumer) -> list[str]:
+        """Finds senders whose messages all wait for one that is gone; each look goes on where the last one ended."""
+        orphans, self.looks_from = find_orphans(snapshot, consumer.id, self.looks_from)
+        return orphans
 
     def lose(self, held: Held) -> None:
         """Stops pushing a stretch that another forwarder has taken over."""
@@ -173,16 +195,31 @@ class Desk:
         self.collect()
         self.pending.clear()
         self.held.clear()
+        self.retrying.clear()
         self.outcomes.clear()
         self.lanes.forget_failures()
 
-    def _find_blocked(self, snapshot: Transaction, consumer: Consumer) -> Callable[[Job], bool]:
-        """Returns a test for jobs that have an earlier message of their sender in another forwarder's stretch."""
-        elsewhere = {
-            after: find_senders_elsewhere(snapshot, consumer.id, after, self.held)
-            for after in {job.held.recorded for job in self.pending if job.held}
-        }
-        return lambda job: job.held is not None and job.message.sender in elsewhere[job.held.recorded]
+    def _look_at_senders(self, snapshot: Transaction, consumer: Consumer) -> tuple[Judge, Judge]:
+        """Returns tests for jobs with an earlier message of their sender in another's stretch, or among the retries.
+
+        Retries that were taken together don't wait for each other here: the lanes keep their order.
+        """
+        if self.destination.order is not PushOrder.SENDER or not self.pending:
+            return _never, _never
+        ids = [job.message.id for job in self.pending]
+        senders = {job.message.sender for job in self.pending}
+        elsewhere = find_firsts_elsewhere(snapshot, consumer.id, max(ids), self.held, senders)
+        waiting = find_firsts(snapshot, consumer.id, ids)
+        own = {job.message.id for job in self.pending if job.retry is not None}
+
+        def is_blocked(job: Job) -> bool:
+            return elsewhere.get(job.message.sender, job.message.id) < job.message.id
+
+        def is_stuck(job: Job) -> bool:
+            first = waiting.get(job.message.sender)
+            return first is not None and (job.retry is None or first not in own)
+
+        return is_blocked, is_stuck
 
     def _conclude(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
@@ -197,3 +234,7 @@ class Desk:
     def _good_for(self) -> float:
         """Returns the seconds for which pushes may begin, so that they are over before the lease is."""
         return max(self.lease_seconds - self.destination.target.timeouts.total, self.lease_seconds / 3)
+
+
+def _never(_job: Job) -> bool:
+    return False

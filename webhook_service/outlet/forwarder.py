@@ -63,11 +63,15 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan for a destination: whether to take something, and the id up to which nothing passes its filter."""
+    """The plan for a destination: whether to take something, and the id up to which nothing passes its filter.
+
+    ``orphans`` are senders to wake, since the message that theirs wait for is gone.
+    """
 
     desk: Desk
     takes: bool
     passed_over: int | None = None
+    orphans: Sequence[str] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -170,7 +174,7 @@ class Forwarder:
             standing = view.standings.get(desk.name, Standing())
             desk.heed(standing, view.now)
             plan = Plan(desk, takes=False) if self._ends else _plan_to_take(view, desk, consumer, looks_closer)
-            if plan.takes or plan.passed_over or desk.outcomes or _has_to_renew(desk):
+            if plan.takes or plan.passed_over or plan.orphans or desk.outcomes or _has_to_renew(desk):
                 plans.append(plan)
         return plans
 
@@ -187,7 +191,7 @@ class Forwarder:
                 if plan.passed_over is not None and consumer.handed < plan.passed_over:
                     locked = pass_over(locked, plan.passed_over)
                 books = Books.open(locked, plan.desk)
-                given = books.keep(takes=plan.takes)
+                given = books.keep(takes=plan.takes, orphans=plan.orphans)
                 kept.append(books)
                 if given.stretch is not None or given.retries:
                     taken[plan.desk.name] = given
@@ -199,17 +203,22 @@ class Forwarder:
 
 def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool) -> Plan:
     standing = view.standings.get(desk.name, Standing())
-    may_take = desk.room > 0 or (desk.pending and looks_closer)
-    if not may_take or standing.state is DestinationState.DISABLED or standing.is_held(view.now):
+    if standing.state is DestinationState.DISABLED or standing.is_held(view.now):
         return Plan(desk, takes=False)
+    orphans = desk.find_orphans(view.snapshot, consumer) if looks_closer else ()
+    may_take = desk.room > 0 or (desk.pending and looks_closer)
+    if not may_take:
+        return Plan(desk, takes=False, orphans=orphans)
     if desk.outcomes:
-        return Plan(desk, takes=True)  # there is something to write anyway, and other messages may be waiting for that
+        # There is something to write anyway, and other messages may be waiting for that.
+        return Plan(desk, takes=True, orphans=orphans)
     if view.newest <= consumer.handed and not looks_closer:
         return Plan(desk, takes=False)
     outlook = look(view.snapshot, consumer, view.now)
-    takes = outlook.is_worth_a_try or has_due(view.snapshot, consumer.id, view.now)
+    latest = view.now + desk.destination.retries.waits_at_most
+    takes = outlook.is_worth_a_try or bool(orphans) or has_due(view.snapshot, consumer.id, view.now, latest)
     is_probe = standing.state is DestinationState.PAUSED
-    return Plan(desk, takes=takes or is_probe, passed_over=outlook.passed_over)
+    return Plan(desk, takes or is_probe, outlook.passed_over, orphans)
 
 
 def _has_to_renew(desk: Desk) -> bool:

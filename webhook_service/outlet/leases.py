@@ -24,6 +24,7 @@ from webhook_service.domain.consumers import (
     Stretch,
 )
 from webhook_service.domain.limits import LEASE_MAX, ROW_ID_MAX
+from webhook_service.domain.messages import StoredMessage
 from webhook_service.outlet.outlook import look
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import (
@@ -227,6 +228,15 @@ def _give_next(locked: Locked, limit: int, lent: Stretch) -> Stretch | None:
     insert_stretches(transaction, consumer, [given])
     move_handed(transaction, consumer, last)
     return given
+
+
+def read_next(locked: Locked, limit: int) -> list[StoredMessage]:
+    """Reads the messages that would be given next: at most ``limit``, and none that is further than a window away."""
+    transaction, consumer = locked.transaction, locked.consumer
+    free = find_free(transaction, consumer, locked.now)
+    after, last = (free.after, free.last) if free else (consumer.handed, end_of_window(transaction, consumer.handed))
+    _, last = measure_ids(transaction, consumer.options.filter, after, last, limit)
+    return read_stretch(transaction, consumer.options.filter, after, last)
 
 
 def _set_aside(locked: Locked, stretch: Stretch, dead: Mapping[str, str]) -> None:

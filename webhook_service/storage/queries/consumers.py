@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 from webhook_service.domain.consumers import Consumer, ConsumerKind, ConsumerOptions, FeedFilter, Lag
 from webhook_service.domain.limits import LAG_MAX
 from webhook_service.domain.messages import StoredMessage
+from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import ConsumerRow, MessageRow, StretchRow, UtcDateTime
 from webhook_service.storage.queries.messages import (
     FOR_PROGRAMS,
@@ -117,14 +118,23 @@ def move_handed(transaction: Transaction, consumer: Consumer, handed: int) -> No
 
 
 def read_place(connection: Connection, consumer: Consumer) -> int:
-    """Reads the id up to which a consumer has acknowledged all that it gets."""
+    """Reads the id up to which a consumer has acknowledged all that it gets, or has it waiting for another attempt."""
     oldest = connection.scalar(select(func.min(StretchRow.after)).where(StretchRow.consumer_id == consumer.id))
     return consumer.handed if oldest is None else min(oldest, consumer.handed)
 
 
-def read_places(connection: Connection) -> dict[str, int]:
-    """Reads the place of every consumer and destination, as ``read_place`` does; the keys are ``<kind> <name>``."""
-    return {f"{each.kind} {each.name}": read_place(connection, each) for each in list_consumers(connection)}
+def read_had(connection: Connection) -> dict[str, int]:
+    """Reads the id up to which every consumer and destination has had all that it gets; the keys are ``<kind> <name>``.
+
+    That is its place, unless a destination has an earlier message that waits for another attempt.
+    """
+    return {f"{each.kind} {each.name}": _read_had(connection, each) for each in list_consumers(connection)}
+
+
+def _read_had(connection: Connection, consumer: Consumer) -> int:
+    place = read_place(connection, consumer)
+    waiting = connection.scalar(select(func.min(RetryRow.feed_id)).where(RetryRow.consumer_id == consumer.id))
+    return place if waiting is None else min(place, waiting - 1)
 
 
 def measure_ids(connection: Connection, wanted: FeedFilter, after: int, last: int, most: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ Every table that keeps anything of a message, a delivery or a person has an entr
 """
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,21 +26,39 @@ IDS_OF_A_PART = 100  # ids in one statement: reading a longer list would take as
 AnyRow = MessageRow | ReceiptRow | QuarantineRow | ActivityRow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Doomed:
-    """Rows of a table that are to be deleted; ``ids`` selects their ids in the order of deletion."""
+    """Rows of a table that are to be deleted; ``ids`` selects their ids in the order of deletion.
+
+    Where that is the order of ``age``, there are none before ``reached``.
+    """
 
     row: type[AnyRow]
     ids: Select[int]
+    age: InstrumentedAttribute[datetime] | None
+    reached: datetime | None = None
 
     def count(self, connection: Connection) -> int:
-        """Counts the rows."""
-        return connection.scalars(select(func.count()).select_from(self.ids.order_by(None).subquery())).one()
+        """Counts the rows, and notes where the first of the old ones is."""
+        rows = self.ids.order_by(None)
+        if self.age is None:
+            return connection.scalars(select(func.count()).select_from(rows.subquery())).one()
+        ages = rows.with_only_columns(self.age.label("age")).subquery()
+        counted = connection.execute(select(func.count(), func.min(ages.c.age))).one()
+        self.reached = counted[1]
+        return int(counted[0])
 
     def delete(self, transaction: Transaction, limit: int) -> int:
         """Deletes at most ``limit`` of the rows and returns how many it deleted."""
         some = self.ids.limit(limit)
-        return transaction.execute(delete(self.row).where(self.row.id.in_(some))).rowcount
+        if self.age is None:
+            return transaction.execute(delete(self.row).where(self.row.id.in_(some))).rowcount
+        if self.reached is not None:  # those before it stay, and may be many
+            some = some.where(self.age >= self.reached)
+        deleted = delete(self.row).where(self.row.id.in_(some)).returning(self.age)
+        ages = transaction.scalars(deleted).all()
+        self.reached = max(ages, default=self.reached)
+        return len(ages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +77,12 @@ class Kept:
         old = select(self.row.id).where(self.moment < moment).order_by(self.moment)
         if had is not None and self.row is MessageRow:
             old = old.where(MessageRow.id <= had)
-        return [Doomed(self.row, old)]
+        return [Doomed(self.row, old, self.moment)]
 
     def about(self, snapshot: Connection, number: str) -> list[Doomed]:
         """Selects the rows about a phone number."""
         parts = self.find_about(snapshot, number) if self.find_about else []
-        return [Doomed(self.row, select(self.row.id).where(condition)) for condition in parts]
+        return [Doomed(self.row, select(self.row.id).where(condition), None) for condition in parts]
 
 
 def count_old(connection: Connection, moment: datetime, after: int) -> int:
@@ -98,25 +117,27 @@ TABLES: Mapping[str, Kept] = {
 }
 
 
-def in_batches(database: Database, work: Callable[[Transaction, int], int]) -> Iterator[int]:
-    """Repeats ``work``, each time in a transaction of its own, until no rows are left; yields the rows done each time.
+def in_batches(database: Database, work: Callable[[Transaction, int], int], most: int = sys.maxsize) -> Iterator[int]:
+    """Repeats ``work``, each time in a transaction of its own, until ``most`` rows are done or none is left.
 
-    ``work`` is given the most rows that it may do, and returns how many it did. That limit follows from how long the
-    last transaction took. After each one there is a pause as long as the turn to write was held, so that others have
-    half of the time.
+    Yields the rows done each time. ``work`` is given the most rows that it may do, and returns how many it did. That
+    limit follows from how long the last transaction took. After each one there is a pause as long as the turn to write
+    was held, so that others have half of the time.
     """
     size = FIRST_BATCH
-    while True:
+    while most:
+        wanted = min(size, most)
         try:
             with database.transaction() as transaction:
                 began = time.monotonic()
-                done = work(transaction, size)
+                done = work(transaction, wanted)
         except StorageBusy:
             continue  # another program is writing; the attempt itself has waited already
         held = time.monotonic() - began
         yield done
-        if done < size:
+        if done < wanted:
             return
+        most -= done
         size = next_size(size, held)
         time.sleep(held)
 

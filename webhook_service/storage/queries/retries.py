@@ -5,18 +5,34 @@ on the consumer's row, so that no message is added behind one that is just being
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import starmap
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
-from webhook_service.domain.destinations import Retry, WaitingMessage
+from webhook_service.domain.destinations import HELD_MOST, Retry, WaitingMessage
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.storage.destination_models import RetryRow
-from webhook_service.storage.models import MessageRow, StretchRow
+from webhook_service.storage.models import MessageRow, StretchRow, UtcDateTime
 from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, to_messages
 from webhook_service.storage.writing import Transaction
+
+ORPHANS_LOOK = 200  # senders that one statement looks at
 
 _retries: Select[Any] = select(RetryRow.id, RetryRow.feed_id, RetryRow.sender, RetryRow.attempts, RetryRow.first_at)
 
@@ -35,54 +51,120 @@ def add_retries(transaction: Transaction, consumer_id: int, rows: Sequence[dict[
 
 
 def change_retry(transaction: Transaction, retry: Retry, next_at: datetime) -> None:
-    """Stores the attempts of a message, and has it tried again from ``next_at`` on."""
-    values = {"attempts": list(retry.attempts), "first_at": retry.first_at, "next_at": next_at, "taken_until": None}
-    transaction.execute(update(RetryRow).where(RetryRow.id == retry.id).values(values))
+    """Stores the attempts of a message, and has it tried again from ``next_at`` on.
+
+    If it was queued behind another meanwhile, it waits for that one. If another forwarder has taken it over, nothing is
+    stored.
+    """
+    later = case((RetryRow.next_at.is_not(None), literal(next_at, UtcDateTime)))
+    values = {"attempts": list(retry.attempts), "first_at": retry.first_at, "next_at": later, "taken_until": None}
+    transaction.execute(update(RetryRow).where(*_still_taken(retry)).values(values))
 
 
 def give_back_retry(transaction: Transaction, retry: Retry) -> None:
-    """Lets any forwarder take a message that was taken and not pushed."""
-    transaction.execute(update(RetryRow).where(RetryRow.id == retry.id).values(taken_until=None))
+    """Lets any forwarder take a message that was taken and not pushed, unless one has taken it over."""
+    transaction.execute(update(RetryRow).where(*_still_taken(retry)).values(taken_until=None))
+
+
+def _still_taken(retry: Retry) -> tuple[ColumnElement[bool], ...]:
+    return RetryRow.id == retry.id, RetryRow.taken_until == retry.taken_until
 
 
 def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: datetime) -> None:
     """Deletes a message that was accepted or became a dead letter, and makes the next of its sender due."""
     transaction.execute(delete(RetryRow).where(RetryRow.id == retry.id))
-    behind = select(func.min(RetryRow.feed_id)).where(
-        RetryRow.consumer_id == consumer_id, RetryRow.sender == retry.sender
-    )
-    following = RetryRow.feed_id == behind.scalar_subquery()
+    wake_first(transaction, consumer_id, retry.sender, now)
+
+
+def wake_first(transaction: Transaction, consumer_id: int, sender: str, now: datetime) -> None:
+    """Makes the first waiting message of a sender due, unless it has a time already."""
+    of_sender = RetryRow.consumer_id == consumer_id, RetryRow.sender == sender
+    first = RetryRow.feed_id == select(func.min(RetryRow.feed_id)).where(*of_sender).scalar_subquery()
     transaction.execute(
         update(RetryRow)
-        .where(RetryRow.consumer_id == consumer_id, following, RetryRow.next_at.is_(None))
+        .where(RetryRow.consumer_id == consumer_id, first, RetryRow.next_at.is_(None))
         .values(next_at=now)
     )
 
 
+def queue_behind(transaction: Transaction, consumer_id: int, feed_ids: Collection[int]) -> None:
+    """Lets waiting messages wait for an earlier one of their sender instead of for their time."""
+    behind = RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(feed_ids)
+    transaction.execute(update(RetryRow).where(*behind).values(next_at=None))
+
+
+def _select_firsts() -> Select[Any]:
+    """Selects senders from ``begin`` on, in order, and when the first message of each that waits is tried.
+
+    It goes from sender to sender along the index, however many messages of each wait.
+    """
+    of_destination = RetryRow.consumer_id == bindparam("consumer")
+    begin = select(func.min(RetryRow.sender).label("sender")).where(
+        of_destination, RetryRow.sender >= bindparam("begin")
+    )
+    senders = begin.cte("senders", recursive=True)
+    following = select(func.min(RetryRow.sender)).where(of_destination, RetryRow.sender > senders.c.sender)
+    senders = senders.union_all(select(following.scalar_subquery()).where(senders.c.sender.is_not(None)))
+    of_sender = select(RetryRow.next_at).where(of_destination, RetryRow.sender == senders.c.sender)
+    next_at = of_sender.order_by(RetryRow.feed_id).limit(1).scalar_subquery()
+    return select(senders.c.sender, next_at).where(senders.c.sender.is_not(None)).limit(ORPHANS_LOOK)
+
+
+_firsts = _select_firsts()
+
+
+def find_orphans(connection: Connection, consumer_id: int, begin: str) -> tuple[list[str], str]:
+    """Finds senders, from one on, whose messages all wait for an earlier one that was deleted.
+
+    Returns them, and the sender at which the next look begins.
+    """
+    firsts = connection.execute(_firsts, {"consumer": consumer_id, "begin": begin}).all()
+    orphans = [sender for sender, next_at in firsts if next_at is None]
+    return orphans, firsts[-1][0] if len(firsts) == ORPHANS_LOOK else ""
+
+
 def take_due(
-    transaction: Transaction, consumer_id: int, now: datetime, until: datetime, limit: int, *, early: bool = False
+    transaction: Transaction,
+    consumer_id: int,
+    now: datetime,
+    until: datetime,
+    limit: int,
+    *,
+    early: bool = False,
+    besides: Collection[int] = (),
 ) -> list[Retry]:
     """Takes at most ``limit`` messages until the time ``until``: those that are due, and those behind them.
 
-    Those behind are of the same senders. With ``early``, messages that are not due yet are taken, too.
+    Those behind are of the same senders. With ``early``, messages that are not due yet are taken, too. None is taken
+    whose id is in ``besides``.
     """
-    free = or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
+    free = _free(now) & RetryRow.id.not_in(besides)
     due = _retries.where(RetryRow.consumer_id == consumer_id, RetryRow.next_at.is_not(None), free)
     if not early:
         due = due.where(RetryRow.next_at <= now)
-    rows = transaction.execute(due.order_by(RetryRow.next_at, RetryRow.id).limit(limit)).all()
-    taken = list(starmap(Retry, rows))
-    if taken and limit > len(taken):
-        senders = {retry.sender for retry in taken}
+    rows = list(transaction.execute(due.order_by(RetryRow.next_at, RetryRow.id).limit(limit)))
+    if rows and limit > len(rows):
+        senders = {row.sender for row in rows}
         behind = _retries.where(
             RetryRow.consumer_id == consumer_id, RetryRow.sender.in_(senders), RetryRow.next_at.is_(None), free
         )
-        rows = transaction.execute(behind.order_by(RetryRow.feed_id).limit(limit - len(taken))).all()
-        taken += starmap(Retry, rows)
+        rows += transaction.execute(behind.order_by(RetryRow.feed_id).limit(limit - len(rows)))
+    taken = [replace(Retry(*row), taken_until=until) for row in rows]
     if taken:
         ids = [retry.id for retry in taken]
         transaction.execute(update(RetryRow).where(RetryRow.id.in_(ids)).values(taken_until=until))
     return taken
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    is_over = or_(RetryRow.taken_until <= now, RetryRow.taken_until > now + HELD_MOST)
+    return or_(RetryRow.taken_until.is_(None), is_over)
+
+
+def bring_forward(transaction: Transaction, consumer_id: int, now: datetime, latest: datetime) -> None:
+    """Makes messages due that would wait longer than any may, since the clock was ahead and has been set back."""
+    too_late = RetryRow.consumer_id == consumer_id, RetryRow.next_at > latest
+    transaction.execute(update(RetryRow).where(*too_late).values(next_at=now))
 
 
 def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> None:
@@ -91,37 +173,47 @@ def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> N
     transaction.execute(update(RetryRow).where(*waiting).values(next_at=now))
 
 
-def find_waiting(
-    connection: Connection, consumer_id: int, feed_ids: Collection[int], senders: Collection[str]
-) -> tuple[set[int], set[str]]:
-    """Reads which of these messages wait, and which of these senders have a message that does."""
-    of_destination = RetryRow.consumer_id == consumer_id
-    messages = select(RetryRow.feed_id).where(of_destination, RetryRow.feed_id.in_(feed_ids))
-    names = select(RetryRow.sender).where(of_destination, RetryRow.sender.in_(senders)).distinct()
-    return set(connection.scalars(messages)), set(connection.scalars(names))
+def find_waiting(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> set[int]:
+    """Reads which of these messages wait."""
+    waiting = select(RetryRow.feed_id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(feed_ids))
+    return set(connection.scalars(waiting))
 
 
-def find_senders_elsewhere(connection: Connection, consumer_id: int, before: int, own: Iterable[str]) -> set[str]:
-    """Reads the senders of messages in stretches that begin before an id, except those of the forwarder's own leases.
+def find_firsts(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> dict[str, int]:
+    """Reads the first waiting message of each sender of these messages; senders without one are left out."""
+    of_sender = RetryRow.consumer_id == consumer_id, RetryRow.sender == MessageRow.sender
+    first = select(func.min(RetryRow.feed_id)).where(*of_sender).scalar_subquery()
+    found = connection.execute(select(MessageRow.sender, first).where(MessageRow.id.in_(feed_ids)))
+    return {sender: feed_id for sender, feed_id in found if feed_id is not None}
 
-    Stretches that were asked for again and never given since are left out: they have no place in the order, and there
-    may be many.
+
+def find_firsts_elsewhere(
+    connection: Connection, consumer_id: int, before: int, own: Iterable[str], senders: Collection[str]
+) -> dict[str, int]:
+    """Reads the first message of each sender in stretches that begin before an id, except the forwarder's own leases.
+
+    Messages that wait for another attempt are left out. So are stretches that were asked for again and never given
+    since: they have no place in the order, and there may be many.
     """
     is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
     others = or_(StretchRow.token.not_in(list(own)), StretchRow.token.is_(None) & (StretchRow.attempt > 0))
+    waits = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id == MessageRow.id)
     found = (
-        select(MessageRow.sender)
+        select(MessageRow.sender, func.min(MessageRow.id))
         .join_from(StretchRow, MessageRow, is_within)
         .where(StretchRow.consumer_id == consumer_id, StretchRow.after < before, others, FOR_PROGRAMS)
+        .where(MessageRow.sender.in_(senders), ~waits.exists())
+        .group_by(MessageRow.sender)
     )
-    return set(connection.scalars(found.distinct()))
+    return {row[0]: row[1] for row in connection.execute(found)}
 
 
-def has_due(connection: Connection, consumer_id: int, now: datetime) -> bool:
-    """Tells whether any message of a destination is due."""
-    due = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id, RetryRow.next_at <= now)
-    free = or_(RetryRow.taken_until.is_(None), RetryRow.taken_until <= now)
-    return connection.scalar(due.where(free).limit(1)) is not None
+def has_due(connection: Connection, consumer_id: int, now: datetime, latest: datetime) -> bool:
+    """Tells whether any message of a destination is due, or would wait until after the ``latest`` time that one may."""
+    of_destination = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id)
+    due = of_destination.where(RetryRow.next_at <= now, _free(now)).limit(1)
+    too_late = of_destination.where(RetryRow.next_at > latest).limit(1)
+    return connection.scalar(due) is not None or connection.scalar(too_late) is not None
 
 
 def count_retries(connection: Connection) -> dict[int, int]:

@@ -1,0 +1,58 @@
+"""Messages to push, receivers that refuse some of them, and what a database says came of it."""
+
+from typing import Any
+
+from sqlalchemy import func, select
+
+from tests.support.messages import message
+from tests.support.receivers import Answer, accept, answer
+from tests.support.stored import accept as take_in
+from webhook_service.domain.consumers import ConsumerKind, DeadLetterFilter
+from webhook_service.domain.deliveries import Contents
+from webhook_service.domain.destinations import Standing
+from webhook_service.outlet.consumers import Consumers
+from webhook_service.storage.database import Database
+from webhook_service.storage.queries.dead_letters import list_dead_letters
+from webhook_service.storage.queries.destinations import read_standings
+
+BROKEN = answer(500, b"broken")
+
+
+def names(first: int, last: int) -> list[str]:
+    """The IDs of messages that are numbered."""
+    return [f"m{number}" for number in range(first, last + 1)]
+
+
+def store_of(database: Database, sender: str, *message_ids: str) -> None:
+    """Stores messages of a sender."""
+    take_in(database, Contents(messages=tuple(message(each, sender=sender) for each in message_ids)))
+
+
+def count(database: Database, row: Any) -> int:
+    """How many rows a table has."""
+    with database.primary_snapshot() as snapshot:
+        return snapshot.scalars(select(func.count()).select_from(row)).one()
+
+
+def standing(database: Database, name: str = "shop") -> Standing:
+    """How a destination is doing."""
+    with database.primary_snapshot() as snapshot:
+        return read_standings(snapshot).get(name, Standing())
+
+
+def place(database: Database, name: str = "shop") -> int:
+    """Where in the feed a destination is."""
+    return Consumers(database, ConsumerKind.DESTINATION).read(name).place
+
+
+def dead(database: Database) -> list[Any]:
+    """The dead letters."""
+    with database.primary_snapshot() as snapshot:
+        return list(list_dead_letters(snapshot, DeadLetterFilter(), after=0, limit=100).items)
+
+
+def refuse(*message_ids: str, with_: Answer = BROKEN) -> Answer:
+    """Takes all messages but these."""
+    return lambda received, connection: (with_ if received.headers["webhook-id"] in message_ids else accept)(
+        received, connection
+    )
