@@ -30,7 +30,7 @@ from webhook_service.storage.writing import Transaction
 
 TURN = 0.02  # seconds between two turns
 SHARE = 4  # with much to push, the pause after a turn is this many times its length, as turns hold up pushes
-LONGEST_TURN = 0.25
+LONGEST_SHARE = 0.25  # seconds of such a pause at most
 CLOSER_LOOK = 0.5  # seconds between two looks for what no new message announces: due retries, expired leases
 FIRST_PAUSE, LONGEST_PAUSE = 0.3, 2.0  # seconds between two turns while the database is away
 LEASE_SECONDS = 30.0
@@ -146,7 +146,7 @@ class Forwarder:
                 _log.warning("pushes go on once the database is back: %s", unavailable.failure)
             return min(LONGEST_PAUSE, max(pause * 2, FIRST_PAUSE))
         if any(desk.room < AHEAD // 2 for desk in self._desks):
-            return min(LONGEST_TURN, max(TURN, SHARE * (time.monotonic() - began)))
+            return min(LONGEST_SHARE, max(TURN, SHARE * (time.monotonic() - began)))
         return TURN
 
     def _begin_to_stop(self) -> None:

@@ -95,12 +95,6 @@ class Lanes:
         """Returns the number of jobs that have no outcome yet."""
         return self._jobs
 
-    @property
-    def is_idle(self) -> bool:
-        """Tells whether nothing is being pushed and all outcomes have been taken."""
-        with self._changed:
-            return not (self._under_way or self._outcomes)
-
     def add(self, jobs: Iterable[Job]) -> None:
         """Queues jobs, which come in stored order."""
         with self._changed:
