@@ -20,6 +20,7 @@ from webhook_service.storage.migrate import migrate
 
 SESSION_DIRECTORY = "WEBHOOK_SERVICE_TEST_SESSION"
 DATABASES = ("sqlite", "postgresql")
+LONGEST = ("fuzz", "faults", "newcomer")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,6 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         os.environ[SESSION_DIRECTORY] = tempfile.mkdtemp(prefix="webhook_service-")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest tests first, so that no process is left with them when the others have nothing to do."""
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
