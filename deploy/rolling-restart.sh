@@ -33,11 +33,12 @@ docker compose exec -T nginx sh -euc "
     sed 's/server app:8000;/$addresses/' /tmp/nginx.conf.shipped >/tmp/nginx.conf
     nginx -c /tmp/nginx.conf -s reload" || undo
 
-# Workers of before the reload end with their last request. A long export is not waited for: it can be taken up again.
+# Workers of before the reload end with their last request. A long export is not waited for: it can be taken up again. The
+# brackets keep the pattern from matching the commands that look for it.
 docker compose exec -T nginx sh -euc '
     sleep 1
     for _ in $(seq 35); do
-        grep --quiet --text "shutting down" /proc/[0-9]*/cmdline 2>/dev/null || break
+        grep --quiet --text "[s]hutting down" /proc/[0-9]*/cmdline 2>/dev/null || break
         sleep 1
     done'
 docker stop --time 40 "${old[@]}" >/dev/null
