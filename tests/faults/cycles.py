@@ -7,7 +7,7 @@ import pytest
 
 # Parts run side by side, so that the default is done in seconds.
 _PARTS = 4
-CYCLES_OF_A_PART = ceil(int(os.environ.get("FAULT_CYCLES", "8")) / _PARTS)
+CYCLES_OF_A_PART = ceil(int(os.environ.get("FAULT_CYCLES", "4")) / _PARTS)
 
 in_parts = pytest.mark.parametrize(
     "faulty_url",
