@@ -1,7 +1,8 @@
 """Measures what open dashboards cost ingest, and how soon the dashboard answers: ``python -m benchmarks.dashboards``.
 
-Each dashboard asks as its script does: every 750 ms whether there is anything new, or every 5 seconds while more
-messages come than anyone could read. Rounds with and without dashboards alternate, since machines are noisy.
+Each dashboard asks as its script does whether there is anything new: the answer is held back until there is, the next
+question comes 750 ms after the last at the soonest, and 5 seconds after an answer while more messages come than anyone
+could read. Rounds with and without dashboards alternate, since machines are noisy.
 """
 
 import json
