@@ -39,6 +39,8 @@ MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
 FOR_PROGRAMS = MessageRow.is_test.is_(None)
 """The condition of every query that gives messages to programs, such as the feed: no test messages."""
+# It is made once: to make it takes SQLAlchemy longer than SQLite takes to execute it.
+_newest_for_programs = select(MessageRow.id).where(FOR_PROGRAMS).order_by(MessageRow.id.desc()).limit(1)
 
 
 def encode_message(message: Message, source: str | None = None) -> Row:
@@ -175,8 +177,7 @@ def newest_place(connection: Connection) -> int:
 
 def newest_for_programs(connection: Connection) -> int:
     """Reads the id of the newest message that is no test message; 0 if there is none."""
-    newest = select(MessageRow.id).where(FOR_PROGRAMS).order_by(MessageRow.id.desc()).limit(1)
-    return connection.scalar(newest) or 0
+    return connection.scalar(_newest_for_programs) or 0
 
 
 def to_messages(result: Result[*tuple[Any, ...]]) -> list[StoredMessage]:
