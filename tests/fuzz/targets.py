@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from http.client import HTTPMessage
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -43,13 +42,21 @@ class Target:
     seeds: tuple[bytes, ...]
 
 
+class AnyHeaders(dict[str, str]):
+    """Headers by their names in lower case, which may be any text."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns the header with this name in whatever case."""
+        return super().get(name.lower(), default)
+
+
 def receive(provider: Provider, sent: bytes) -> None:
     """Verifies and parses a delivery of lines of headers, an empty line, and a body."""
     lines, _, raw = sent.partition(b"\n\n")
-    headers = HTTPMessage()
+    headers = AnyHeaders()
     for line in lines.decode("latin-1").split("\n"):
         name, _, value = line.partition(":")
-        headers[name] = value
+        headers.setdefault(name.lower(), value)
     delivery = Delivery(provider.name, raw, headers, provider.path(), RECEIVED_AT)
     try:
         provider.verify(delivery)

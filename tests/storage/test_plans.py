@@ -95,6 +95,9 @@ def goes_through_the_table(plan: str) -> bool:
     )
 
 
+FINDS_NOTHING = "One-Time Filter: false"  # PostgreSQL 18 sees that no message can be of one source and another
+
+
 def sorts(plan: str) -> bool:
     return any("TEMP B-TREE" in line or "Sort" in line for line in plan.splitlines())
 
@@ -125,6 +128,8 @@ def test_a_page_is_read_from_an_index(
     wanted: MessageFilter, after: Position | None, order: Order, filled: Database
 ) -> None:
     for plan in plans(filled, lambda snapshot: read_page(snapshot, MessageQuery(wanted, 50, order, after=after))):
+        if FINDS_NOTHING in plan:
+            continue
         assert not goes_through_the_table(plan), plan
         assert not sorts(plan), plan
         assert "Index Scan" in plan or "Index Only Scan" in plan or re.search("USING (COVERING )?INDEX", plan), plan
