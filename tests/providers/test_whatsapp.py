@@ -237,12 +237,14 @@ def test_a_thousand_items_are_read_in_less_than_the_time_it_takes_to_store_them(
     payload = put(CORPUS["text"]["delivery"], ("entry", 0, "changes", 0, "value"), full)
     delivery = delivery_of(json.dumps(payload).encode(), {})
 
-    started = time.process_time()
-    contents = WHATSAPP.parse(delivery)
-    elapsed = time.process_time() - started
+    elapsed = []
+    for _ in range(3):  # of which one may meet the garbage of all tests before it
+        started = time.process_time()
+        contents = WHATSAPP.parse(delivery)
+        elapsed.append(time.process_time() - started)
+        assert (len(contents.messages), len(contents.receipts)) == (500, 500)
 
-    assert (len(contents.messages), len(contents.receipts)) == (500, 500)
-    assert elapsed < 0.2  # 5,000 items a second end to end leave this much for a thousand
+    assert min(elapsed) < 0.2  # 5,000 items a second end to end leave this much for a thousand
 
 
 def test_a_signature_with_the_app_secret_passes() -> None:
