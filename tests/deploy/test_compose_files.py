@@ -49,7 +49,7 @@ def environment_of_the_app(files: list[str], env_file: Path) -> dict[str, str]:
 
 
 def settings_of_the_app(files: list[str], env_file: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """What the app reads in a container, where the env file and the secrets are mounted."""
+    """Returns the settings of the app in a container, where the env file and the secrets are mounted."""
     environment = environment_of_the_app(files, env_file)
     environment["ENV_FILE"] = str(env_file)
     if environment.get("DATABASE_URL_FILE"):

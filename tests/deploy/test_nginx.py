@@ -1,4 +1,4 @@
-"""What the shipped nginx answers in the service's place, and what it tells the service."""
+"""The shipped nginx answers in the service's place as the service would, and tells it who calls."""
 
 import json
 import socket

@@ -36,7 +36,7 @@ def job(message_id: str, sender: str) -> Job:
 
 
 def outcomes(lanes: Lanes, number: int) -> list[Outcome]:
-    """What came of this many jobs."""
+    """Waits for the outcomes of this many jobs."""
     taken: list[Outcome] = []
 
     def take() -> bool:

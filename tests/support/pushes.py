@@ -29,13 +29,13 @@ def store_of(database: Database, sender: str, *message_ids: str) -> None:
 
 
 def count(database: Database, row: Any) -> int:
-    """How many rows a table has."""
+    """Counts the rows of a table."""
     with database.primary_snapshot() as snapshot:
         return snapshot.scalars(select(func.count()).select_from(row)).one()
 
 
 def standing(database: Database, name: str = "shop") -> Standing:
-    """How a destination is doing."""
+    """Reads the status of a destination."""
     with database.primary_snapshot() as snapshot:
         return read_standings(snapshot).get(name, Standing())
 

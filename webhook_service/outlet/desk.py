@@ -94,7 +94,7 @@ class Desk:
 
     @property
     def retry_seconds(self) -> float:
-        """How long it takes retries for: until each push that may begin is recorded, since nothing extends it."""
+        """Returns the seconds for which retries are taken. Nothing extends that, so their pushes are recorded within it."""
         return self._good_for() + self.destination.target.timeouts.total + TO_RECORD
 
     @property

@@ -57,7 +57,10 @@ class Lookout:
         if not asked:
             return set()
         with self._database.snapshot() as snapshot:
-            newest = {True: newest_for_programs(snapshot), False: newest_place(snapshot)}
+            newest = {
+                for_programs: newest_for_programs(snapshot) if for_programs else newest_place(snapshot)
+                for for_programs in {question.for_programs for question in asked}
+            }
         return {question for question in asked if newest[question.for_programs] > question.after}
 
     def _for_consumers(self, questions: Collection[Question]) -> set[Question]:

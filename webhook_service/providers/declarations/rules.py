@@ -20,12 +20,10 @@ ALGORITHMS: dict[str, tuple[str, ...]] = {
 
 _KEY_PAIRS = {"rs256": "rsa-sha256", "es256": "ecdsa-p256", "eddsa": "ed25519"}  # of jwt
 ENCODINGS = ("hex", "base64", "base64url")
-_KEYS = (
+_KEYS = (  # of all schemes
     *("scheme", "algorithm", "encoding", "signature", "signed", "timestamp", "body_unsigned", "claims", "tolerance"),
     *("secret_encoding", "secret_prefix"),
 )
-"""The keys of all schemes."""
-
 NO_TEMPLATE = Template()
 _BODY_UNSIGNED = "or set body_unsigned = true if the provider signs nothing of it"
 
@@ -64,7 +62,7 @@ class Rules:
 
     @property
     def key_pair(self) -> str | None:
-        """The algorithm of the provider's key pair; None if the secret that verifies deliveries can also sign them."""
+        """Returns the algorithm of the provider's key pair; None if the secret that verifies can sign as well."""
         return self.algorithm if self.scheme == "public_key" else _KEY_PAIRS.get(self.algorithm)
 
     def check_signing_key(self, pem: str) -> None:

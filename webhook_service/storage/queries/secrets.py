@@ -10,7 +10,7 @@ from webhook_service.storage.models import SecretUseRow
 from webhook_service.storage.writing import Transaction
 
 SecretUses = Mapping[tuple[str, str], datetime]
-"""When each secret last signed a delivery, by the name of its source and by its label."""
+"""The times at which secrets last signed a delivery, by the name of the source and the label of the secret."""
 
 
 def write_secret_uses(transaction: Transaction, uses: SecretUses) -> None:
