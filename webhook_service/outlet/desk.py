@@ -94,7 +94,7 @@ class Desk:
 
     @property
     def retry_seconds(self) -> float:
-        """Returns the seconds for which retries are taken. Nothing extends that, so their pushes are recorded within it."""
+        """Returns the seconds for which retries are taken; nothing extends them, so every push is recorded by then."""
         return self._good_for() + self.destination.target.timeouts.total + TO_RECORD
 
     @property
