@@ -62,22 +62,43 @@ def good(nginx: Nginx) -> Iterator[Client]:
         yield client
 
 
+def is_answered(connection: socket.socket) -> bool:
+    """Tells whether nginx has answered on a connection or closed it."""
+    try:
+        connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 @contextmanager
 def trickling(nginx: Nginx, heads: list[bytes]) -> Iterator[None]:
-    """Holds a connection of the hostile address for each head, and sends a byte a second more on each of them."""
+    """Holds a connection of the hostile address for each head, and sends a byte a second more on each of them.
+
+    One that nginx answers or closes is opened again. It refuses one, for example, when another request of the address
+    takes the last of the places for as long as that is under way.
+    """
     stopped = Event()
     with ExitStack() as stack:
-        held = []
-        for head in heads:
+
+        def opened(head: bytes) -> socket.socket:
             connection = socket.create_connection(("127.0.0.1", nginx.port), source_address=(HOSTILE, 0))
-            held.append(stack.enter_context(connection))
+            stack.enter_context(connection)
             connection.sendall(head)
+            return connection
+
+        held = [opened(head) for head in heads]
 
         def trickle() -> None:
             while not stopped.wait(1):
-                for connection in held:
+                for number, head in enumerate(heads):
                     with suppress(OSError):
-                        connection.sendall(b"a")
+                        if is_answered(held[number]):
+                            held[number].close()
+                            held[number] = opened(head)
+                        held[number].sendall(b"a")
 
         thread = Thread(target=trickle)
         thread.start()
