@@ -185,7 +185,7 @@ def test_a_message_is_shown_as_it_was_sent(client: Client) -> None:
     listed = client.get("/messages").json["data"][0]  # type: ignore[index]
     single = client.get(f"/messages/{sent['message_id']}").json
 
-    assert single == {**listed, "receipts": []}
+    assert single == {**listed, "duplicates": {"count": 0, "last_at": None}, "receipts": []}
     received_at = listed.pop("received_at")
     assert received_at.endswith("Z")
     assert listed == {

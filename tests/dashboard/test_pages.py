@@ -375,6 +375,17 @@ def test_a_message_shows_its_conflicts(any_client: FlaskClient) -> None:
     assert "Conflicts" not in any_client.get("/dashboard/messages?message=m3").text
 
 
+def test_a_message_shows_how_often_it_came_again(any_client: FlaskClient) -> None:
+    for message_id in ("m1", "m1", "m1", "m2"):
+        deliver(any_client, payload(message_id=message_id))
+    any_client.application.extensions[INTAKE].counting.stop()
+
+    page = any_client.get("/dashboard/messages?message=m1").text
+
+    assert re.search(r"<dt>Duplicates</dt><dd>2, last <time", page)
+    assert "Duplicates" not in any_client.get("/dashboard/messages?message=m2").text
+
+
 def test_what_is_listed_can_be_exported(client: FlaskClient) -> None:
     deliver(client, payload(message_id="a", text="one", ts="2025-01-15T10:00:00Z"))
     deliver(client, payload(message_id="b", text="two", ts="2025-01-15T11:00:00Z"))

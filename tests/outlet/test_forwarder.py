@@ -18,9 +18,9 @@ from webhook_service.domain.destinations import DestinationState, Failure, On410
 from webhook_service.outlet import backoff
 from webhook_service.outlet.dead_letters import DeadLetters
 from webhook_service.outlet.forwarder import Forwarder
+from webhook_service.storage.consumer_models import StretchRow
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
-from webhook_service.storage.models import StretchRow
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from webhook_service.domain.consumers import (
     MessageNotFound,
     NotInLease,
 )
+from webhook_service.storage.consumer_models import StretchRow
 from webhook_service.storage.database import Database
-from webhook_service.storage.models import StretchRow
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.verdicts import Outcomes
 from webhook_service.intake.commit import Writes, commit
+from webhook_service.storage.consumer_models import ConsumerRow
 from webhook_service.storage.database import Database
-from webhook_service.storage.models import ConsumerRow, MessageRow, QuarantineRow, ReceiptRow
+from webhook_service.storage.models import MessageRow, QuarantineRow, ReceiptRow
 
 
 @contextmanager

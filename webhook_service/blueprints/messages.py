@@ -4,10 +4,11 @@ from flask import Blueprint, Response, abort, jsonify, request
 
 from webhook_service.blueprints.links import next_link
 from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery
-from webhook_service.schemas.messages import load_message_query, message_cursors, present_message
+from webhook_service.schemas.messages import load_message_query, message_cursors, present_duplicates, present_message
 from webhook_service.schemas.query import refuse_parameters
 from webhook_service.schemas.receipts import present_receipt
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.duplicates import read_duplicates
 from webhook_service.storage.queries.messages import find_message
 from webhook_service.storage.queries.pages import count_messages, read_page
 from webhook_service.storage.queries.receipts import list_receipts
@@ -45,7 +46,12 @@ def messages_blueprint(database: Database) -> Blueprint:
             message = find_message(snapshot, message_id)
             if message is None:
                 abort(404)
+            duplicates = read_duplicates(snapshot, message.id)
             receipts = list_receipts(snapshot, ReceiptQuery(ReceiptFilter(message_id), RECEIPTS_SHOWN)).items
-        return jsonify(**present_message(message), receipts=[present_receipt(receipt) for receipt in receipts])
+        return jsonify(
+            **present_message(message),
+            duplicates=present_duplicates(duplicates),
+            receipts=[present_receipt(receipt) for receipt in receipts],
+        )
 
     return blueprint

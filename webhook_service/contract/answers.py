@@ -87,9 +87,19 @@ class ReceiptSchema(AnswerSchema):
     extra = fields.Dict(keys=fields.String(), metadata={"description": _EXTRA})
 
 
+class DuplicatesSchema(AnswerSchema):
+    """How often a message came again after it was stored. Workers write that once a second."""
+
+    count = fields.Integer(required=True, metadata={"example": 2})
+    last_at = Timestamp(
+        required=True, allow_none=True, metadata={"description": "When it last did.", "example": "2026-01-15T10:05:00Z"}
+    )
+
+
 class MessageWithReceiptsSchema(MessageSchema):
     """A message and what became of it."""
 
+    duplicates = fields.Nested(DuplicatesSchema, required=True)
     receipts = fields.List(
         fields.Nested(ReceiptSchema),
         required=True,

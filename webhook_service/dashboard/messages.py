@@ -11,7 +11,7 @@ from webhook_service.dashboard.following import count_passing
 from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.dashboard.statuses import statuses_by_recipient
 from webhook_service.domain.limits import PAGE_MAX
-from webhook_service.domain.messages import StoredMessage
+from webhook_service.domain.messages import Duplicates, StoredMessage
 from webhook_service.domain.quarantine import QuarantineSummary
 from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery, StoredReceipt
 from webhook_service.outlet.lookout import AfterMessage
@@ -23,6 +23,7 @@ from webhook_service.schemas.messages import message_cursors
 from webhook_service.schemas.query import QueryInvalid
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.batches import begin_batches
+from webhook_service.storage.queries.duplicates import read_duplicates
 from webhook_service.storage.queries.messages import find_message, newest_place, read_newest
 from webhook_service.storage.queries.pages import read_page
 from webhook_service.storage.queries.quarantine import find_conflicts
@@ -51,6 +52,7 @@ class Opened:
 
     message_id: str
     message: StoredMessage | None
+    duplicates: Duplicates
     receipts: Sequence[StoredReceipt]
     statuses: Mapping[str, StoredReceipt]
     conflicts: Sequence[QuarantineSummary]
@@ -111,10 +113,11 @@ def _list(database: Database, filters: Filters) -> Listed:
 def _open(database: Database, message_id: str) -> Opened:
     with database.snapshot() as snapshot:
         message = find_message(snapshot, message_id)
+        duplicates = read_duplicates(snapshot, message.id) if message else Duplicates()
         receipts = list_receipts(snapshot, ReceiptQuery(ReceiptFilter(message_id), PAGE_MAX)).items
         conflicts = find_conflicts(snapshot, message_id, CONFLICTS_EXAMINED)
     in_order = sorted(receipts, key=lambda receipt: (receipt.ts, receipt.id))
-    return Opened(message_id, message, in_order, statuses_by_recipient(receipts), conflicts)
+    return Opened(message_id, message, duplicates, in_order, statuses_by_recipient(receipts), conflicts)
 
 
 def _tell_new(database: Database, waiting: Waiting) -> Response:

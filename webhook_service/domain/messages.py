@@ -55,6 +55,19 @@ class StoredMessage(NamedTuple):
         return Position(self.ts, self.message_id)
 
 
+@dataclass(slots=True)
+class Duplicates:
+    """How often a message came again after it was stored, and when it last did; ``last_at`` is None for never."""
+
+    count: int = 0
+    last_at: datetime | None = None
+
+    def add(self, later: "Duplicates") -> None:
+        """Adds duplicates of the same message."""
+        self.count += later.count
+        self.last_at = max(filter(None, (self.last_at, later.last_at)), default=None)
+
+
 class Order(StrEnum):
     """The order of a list by the provider's time: oldest or newest first."""
 

@@ -1,6 +1,6 @@
 """Verdicts: the service's conclusions on deliveries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from webhook_service.domain.answers import Acknowledgement
@@ -32,7 +32,8 @@ class Verdict:
     ``errors`` (by field) say what is wrong with a delivery, even with one that is accepted although it was not
     understood, since it is in quarantine. ``failure`` is what the database said, for the log alone, and ``detail`` is
     what the caller is told when the service is unavailable. ``message_id`` is that of the first item, ``secret`` the
-    label of the secret that signed. ``routed_to`` names the other sources that items of the delivery belong to.
+    label of the secret that signed. ``duplicates`` are the IDs of the messages that were stored already. ``routed_to``
+    names the other sources that items of the delivery belong to.
     """
 
     source: str
@@ -46,6 +47,7 @@ class Verdict:
     secret: str | None = None
     message_id: str | None = None
     outcomes: Outcomes = Outcomes()
+    duplicates: Sequence[str] = ()
     quarantined: bool = False
     answer: Acknowledgement | None = None
     routed_to: frozenset[str] = frozenset()

@@ -89,17 +89,12 @@ class Writes:
         receipts = [room.take(encode_receipt(receipt, source)) for receipt in contents.receipts]
         return cls(messages, receipts, quarantined, released, keep_for, rename, is_test)
 
-    def in_conflict(self, outcomes: Outcomes) -> list[str]:
-        """Returns the IDs of the messages in conflict."""
-        if Outcome.CONFLICT not in outcomes.messages:
+    def ids_with(self, outcome: Outcome, outcomes: Outcomes) -> list[str]:
+        """Returns the IDs of the messages with one outcome."""
+        if outcome not in outcomes.messages:
             return []
         became = zip(self.messages, outcomes.messages, strict=True)
-        return [str(row[0]) for row, outcome in became if outcome is Outcome.CONFLICT]
-
-    def created(self, outcomes: Outcomes) -> list[Row]:
-        """Returns the messages that are new."""
-        became = zip(self.messages, outcomes.messages, strict=True)
-        return [row for row, outcome in became if outcome is Outcome.CREATED]
+        return [str(row[0]) for row, each in became if each is outcome]
 
     def has_only_messages(self) -> bool:
         """Tells whether there are only messages to store, for which one statement will do."""
@@ -225,10 +220,10 @@ def _settle(
 
 def _settle_one(transaction: Transaction, writes: Writes, outcomes: Outcomes, most_bytes: int) -> Outcomes:
     if writes.is_test:
-        mark_as_test(transaction, [str(row[0]) for row in writes.created(outcomes)])
+        mark_as_test(transaction, writes.ids_with(Outcome.CREATED, outcomes))
     if writes.rename:
         outcomes = _store_renamed(transaction, writes, outcomes)
-    conflicting = writes.in_conflict(outcomes)
+    conflicting = writes.ids_with(Outcome.CONFLICT, outcomes)
     kept = writes.keep_for(conflicting) if conflicting and writes.keep_for else writes.quarantined
     if kept is not None and not keep(transaction, kept, most_bytes):
         return replace(outcomes, quarantine_is_full=True)

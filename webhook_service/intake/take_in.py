@@ -122,7 +122,7 @@ class _Authentic:
         if outcomes.quarantine_is_full:
             full = StorageUnavailable(f"the quarantine of {self.source.name} is full")
             return replace(self.unavailable(full, Reason.QUARANTINE_FULL), outcomes=outcomes)
-        conflicting = self.writes.in_conflict(outcomes)
+        conflicting = self.writes.ids_with(Outcome.CONFLICT, outcomes)
         invalid = _conflict(self.invalid, conflicting) if conflicting else self.invalid
         items = self.writes.messages or self.writes.receipts
         return Verdict(
@@ -135,6 +135,7 @@ class _Authentic:
             secret=self.secret,
             message_id=str(items[0][0]) if items else None,
             outcomes=outcomes,
+            duplicates=self.writes.ids_with(Outcome.DUPLICATE, outcomes),
             quarantined=invalid is not None,
             answer=self.answer,
             routed_to=self.routed_to,

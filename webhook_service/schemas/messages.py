@@ -8,7 +8,7 @@ from marshmallow import EXCLUDE, fields, validate
 
 from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.limits import PAGE_MAX, ROW_ID_MAX, SEARCH_MAX
-from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position, StoredMessage
+from webhook_service.domain.messages import Duplicates, MessageFilter, MessageQuery, Order, Position, StoredMessage
 from webhook_service.schemas.cursors import PositionCursors
 from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
 from webhook_service.schemas.query import PageSchema, QueryInvalid, load_parameters, read_cursor, read_query_string
@@ -118,3 +118,8 @@ def present_message(message: StoredMessage) -> dict[str, Any]:
     if message.is_test:
         presented["test"] = True
     return presented
+
+
+def present_duplicates(duplicates: Duplicates) -> dict[str, Any]:
+    """Converts the duplicates of a message to their JSON object, for ``encode_json``."""
+    return {"count": duplicates.count, "last_at": duplicates.last_at}

@@ -7,7 +7,8 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, UniqueConst
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webhook_service.domain.limits import ADDRESS_MAX
-from webhook_service.storage.models import Base, MessageRow, UtcDateTime, bytewise, consumer_id, growing_id
+from webhook_service.storage.consumer_models import consumer_id
+from webhook_service.storage.models import Base, MessageRow, UtcDateTime, bytewise, growing_id
 
 
 class DestinationRow(Base):

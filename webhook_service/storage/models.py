@@ -34,11 +34,9 @@ from sqlalchemy.types import TypeDecorator
 
 from webhook_service.domain.limits import (
     ADDRESS_MAX,
-    CONSUMER_NAME_MAX,
     MESSAGE_ID_MAX,
     PROVIDER_MAX,
     SOURCE_MAX,
-    TOKEN_MAX,
     WORD_MAX,
 )
 
@@ -86,10 +84,6 @@ def bytewise(length: int) -> String:
 
 def growing_id() -> Mapped[int]:
     return mapped_column(BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
-
-
-def consumer_id() -> Mapped[int]:
-    return mapped_column(BigInteger, ForeignKey("consumers.id", ondelete="CASCADE"))
 
 
 class Base(DeclarativeBase):
@@ -159,6 +153,21 @@ class MessageRow(Base):
     extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     is_test: Mapped[bool | None] = mapped_column(Boolean)
+
+
+class DuplicatesRow(Base):
+    """How often a message came again; only for those that did. The row is deleted with its message."""
+
+    __tablename__ = "duplicates"
+
+    feed_id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"),
+        ForeignKey(MessageRow.id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    count: Mapped[int] = mapped_column(BigInteger)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class ReceiptRow(Base):
@@ -282,64 +291,3 @@ class TotalsRow(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     messages: Mapped[int] = mapped_column(BigInteger)
     senders: Mapped[int] = mapped_column(BigInteger)
-
-
-class ConsumerRow(Base):
-    """A reader of the feed, which it was given up to the id ``handed``, without what its filter passes over."""
-
-    __tablename__ = "consumers"
-    __table_args__ = (UniqueConstraint("kind", "name"), {"sqlite_autoincrement": True})
-
-    id: Mapped[int] = growing_id()
-    kind: Mapped[str] = mapped_column(bytewise(16))
-    name: Mapped[str] = mapped_column(bytewise(CONSUMER_NAME_MAX))
-    filter: Mapped[dict[str, str]] = mapped_column(JSON)
-    handed: Mapped[int] = mapped_column(BigInteger)
-    max_leases: Mapped[int] = mapped_column(Integer)
-    max_attempts: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class StretchRow(Base):
-    """Messages with an id above ``after`` and up to ``last`` that a consumer was given and has not acknowledged.
-
-    ``attempt`` is how often they were given, and ``token`` names the lease that has them. They are given again from
-    ``free_at`` on: when the lease expires or, if they were refused, after the pause that was asked for. ``given_at`` is
-    the time from which ``free_at`` was reckoned.
-    """
-
-    __tablename__ = "stretches"
-    __table_args__ = (
-        Index(None, "consumer_id", "after"),
-        Index(None, "consumer_id", "free_at"),
-        {"sqlite_autoincrement": True},
-    )
-
-    id: Mapped[int] = growing_id()
-    consumer_id: Mapped[int] = consumer_id()
-    after: Mapped[int] = mapped_column(BigInteger)
-    last: Mapped[int] = mapped_column(BigInteger)
-    attempt: Mapped[int] = mapped_column(Integer)
-    token: Mapped[str | None] = mapped_column(bytewise(TOKEN_MAX))
-    given_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    free_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    reason: Mapped[str | None] = mapped_column(Text)
-
-
-class DeadLetterRow(Base):
-    """A message that a consumer could not take. The row is deleted with its message, whoever deletes that."""
-
-    __tablename__ = "dead_letters"
-    __table_args__ = (
-        UniqueConstraint("consumer_id", "feed_id"),
-        Index(None, "consumer_id", "id"),
-        Index(None, "feed_id"),
-        {"sqlite_autoincrement": True},
-    )
-
-    id: Mapped[int] = growing_id()
-    consumer_id: Mapped[int] = consumer_id()
-    feed_id: Mapped[int] = mapped_column(BigInteger, ForeignKey(MessageRow.id, ondelete="CASCADE"))
-    reason: Mapped[str] = mapped_column(Text)
-    attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

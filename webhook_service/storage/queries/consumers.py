@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 from webhook_service.domain.consumers import Consumer, ConsumerKind, ConsumerOptions, FeedFilter, Lag
 from webhook_service.domain.limits import LAG_MAX
 from webhook_service.domain.messages import StoredMessage
+from webhook_service.storage.consumer_models import ConsumerRow, StretchRow
 from webhook_service.storage.destination_models import RetryRow
-from webhook_service.storage.models import ConsumerRow, MessageRow, StretchRow, UtcDateTime
+from webhook_service.storage.models import MessageRow, UtcDateTime
 from webhook_service.storage.queries.messages import (
     FOR_PROGRAMS,
     SELECT_MESSAGES,

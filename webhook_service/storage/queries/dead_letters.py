@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 from webhook_service.domain.consumers import Consumer, ConsumerKind, DeadLetter, DeadLetterFilter, Death
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.domain.paging import Page
-from webhook_service.storage.models import ConsumerRow, DeadLetterRow, MessageRow, read_columns
+from webhook_service.storage.consumer_models import ConsumerRow, DeadLetterRow
+from webhook_service.storage.models import MessageRow, read_columns
 from webhook_service.storage.writing import Transaction
 
 _dead_letters: Select[Any] = (

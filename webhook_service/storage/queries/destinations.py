@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, insert, select, update
 
 from webhook_service.domain.destinations import DestinationState, Failure, Standing
+from webhook_service.storage.consumer_models import ConsumerRow
 from webhook_service.storage.destination_models import DestinationRow
-from webhook_service.storage.models import ConsumerRow
 from webhook_service.storage.writing import Transaction
 
 _FIELDS = tuple(field.name for field in fields(Standing))

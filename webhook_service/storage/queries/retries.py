@@ -27,8 +27,9 @@ from sqlalchemy import (
 
 from webhook_service.domain.destinations import HELD_MOST, Retry, WaitingMessage
 from webhook_service.domain.messages import StoredMessage
+from webhook_service.storage.consumer_models import StretchRow
 from webhook_service.storage.destination_models import RetryRow
-from webhook_service.storage.models import MessageRow, StretchRow, UtcDateTime
+from webhook_service.storage.models import MessageRow, UtcDateTime
 from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, to_messages
 from webhook_service.storage.writing import Transaction
 

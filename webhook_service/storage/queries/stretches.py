@@ -7,7 +7,7 @@ from itertools import starmap
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from webhook_service.domain.consumers import Consumer, Stretch
-from webhook_service.storage.models import StretchRow
+from webhook_service.storage.consumer_models import StretchRow
 from webhook_service.storage.writing import Transaction
 
 _stretches = select(
