@@ -40,9 +40,9 @@ class Client:
         answer = self._connection.getresponse()
         return answer.status, answer.read()
 
-    def take(self, limit: int) -> int:
-        """Leases and acknowledges messages; returns the number of their bytes, 0 when no messages are left."""
-        status, content = self.call("POST", f"/lease?limit={limit}&seconds=600")
+    def take(self, limit: int, wait: int = 0) -> int:
+        """Leases and acknowledges messages; returns the number of their bytes, 0 when none came in ``wait`` seconds."""
+        status, content = self.call("POST", f"/lease?limit={limit}&seconds=600&wait={wait}")
         if status == http.client.NO_CONTENT:
             return 0
         token = content.split(b'"', 4)[3].decode()

@@ -87,6 +87,17 @@ def _receive(port: int, pause: float, wanted: int, done: "Queue[dict[str, float]
     asyncio.run(serve())
 
 
+def answer_requests(port: int) -> None:
+    """Answers requests on a port at once, until the process ends."""
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _NoOp(0, {}), "127.0.0.1", port, backlog=1024)
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
 @contextmanager
 def receiver(pause: float, wanted: int) -> Iterator[tuple[int, "Queue[dict[str, float]]"]]:
     """Starts a receiver in a process of its own, which tells when the first message has come, and then all times."""

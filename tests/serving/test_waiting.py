@@ -106,6 +106,19 @@ def test_a_reader_hears_of_what_another_node_stores(shared_database_url: str, na
     assert time.monotonic() - began < SOON
 
 
+def test_a_reader_of_one_source_is_answered_when_that_source_sends(
+    shared_database_url: str, narrow: Server, end: str
+) -> None:
+    asking = ask(narrow, f"/feed?source=shop&wait=25&after={end}")
+    deliver(narrow)
+    assert not is_answered(asking)
+
+    with opened(shared_database_url) as database:
+        store(database, "w-of-the-shop", source="shop")
+
+    assert ids(answer(asking)) == ["w-of-the-shop"]
+
+
 def test_a_reader_is_answered_at_once_when_there_is_something(narrow: Server, end: str) -> None:
     sent = deliver(narrow)
     began = time.monotonic()

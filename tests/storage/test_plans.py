@@ -19,7 +19,13 @@ from webhook_service.domain.statistics import Interval
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.counts import read_timeline
 from webhook_service.storage.queries.deletion import TABLES
-from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages, read_feed
+from webhook_service.storage.queries.messages import (
+    encode_message,
+    find_message,
+    insert_messages,
+    newest_by_source,
+    read_feed,
+)
 from webhook_service.storage.queries.pages import count_messages, list_messages, read_page
 from webhook_service.storage.queries.stats import read_stats
 
@@ -182,3 +188,10 @@ def test_no_read_goes_through_the_table(read: Read, filled: Database) -> None:
     for plan in plans(filled, read):
         assert not goes_through_the_table(plan), plan
         assert not sorts(plan) or "hour_counts" in plan, plan
+
+
+def test_the_newest_message_of_each_source_is_looked_for_among_the_latest_alone(filled: Database) -> None:
+    (plan,) = plans(filled, lambda snapshot: newest_by_source(snapshot, MESSAGES - 500, MESSAGES))
+
+    assert not goes_through_the_table(plan), plan
+    assert "ix_messages_source" not in plan

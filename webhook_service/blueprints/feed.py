@@ -40,7 +40,7 @@ def feed_blueprint(database: Database, waiting: Waiting) -> Blueprint:
 
         # A request that is held back is served anew from its query, and ``since`` would then skip what came meanwhile.
         wait = query.wait if query.start is None else 0
-        messages = waiting.for_some(read, lambda: AfterMessage(reached), wait) or []
+        messages = waiting.for_some(read, lambda: AfterMessage(reached, source=query.source), wait) or []
         place = FEED_CURSORS.write(reached)
         response = jsonify(data=[present_message(message) for message in messages], next=place, **present_age(age))
         response.headers["Link"] = next_link("after", place)

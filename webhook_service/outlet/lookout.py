@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from webhook_service.domain.consumers import ConsumerKind
+from webhook_service.outlet.arrivals import Arrivals
 from webhook_service.outlet.outlook import look
 from webhook_service.storage.changes import Changes
 from webhook_service.storage.database import Database
@@ -17,13 +18,14 @@ LOOKOUT = "webhook_service.lookout"
 
 @dataclass(frozen=True, slots=True)
 class AfterMessage:
-    """The question whether there is a message after the one with the id ``after``.
+    """The question whether there is a message after the one with the id ``after``, of a source if one is given.
 
-    With ``for_programs``, a test message is none.
+    With ``for_programs``, which a source needs, a test message is none.
     """
 
     after: int
     for_programs: bool = True
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Lookout:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._arrivals = Arrivals()
 
     def watching(self) -> AbstractContextManager[Changes]:
         """Opens what notices that something is stored, from now on. Raises StorageUnavailable."""
@@ -61,7 +64,14 @@ class Lookout:
                 for_programs: newest_for_programs(snapshot) if for_programs else newest_place(snapshot)
                 for for_programs in {question.for_programs for question in asked}
             }
-        return {question for question in asked if newest[question.for_programs] > question.after}
+            if any(question.source is not None for question in asked):
+                self._arrivals.follow(snapshot)
+        came = {question for question in asked if newest[question.for_programs] > question.after}
+        return {
+            question
+            for question in came
+            if question.source is None or self._arrivals.has_come(question.source, question.after)
+        }
 
     def _for_consumers(self, questions: Collection[Question]) -> set[Question]:
         answered: set[Question] = set()

@@ -180,6 +180,17 @@ def newest_for_programs(connection: Connection) -> int:
     return connection.scalar(_newest_for_programs) or 0
 
 
+def newest_by_source(connection: Connection, after: int, last: int) -> dict[str, int]:
+    """Reads the id of each source's newest message among those with an id above ``after`` and up to ``last``.
+
+    Test messages are left out.
+    """
+    # The function hides the column from the index, or a database might read all messages of every source.
+    source = func.coalesce(MessageRow.source, "")
+    in_range = select(source, func.max(MessageRow.id)).where(MessageRow.id > after, MessageRow.id <= last, FOR_PROGRAMS)
+    return dict(connection.execute(in_range.group_by(source)).all())
+
+
 def to_messages(result: Result[*tuple[Any, ...]]) -> list[StoredMessage]:
     """Converts the result of ``SELECT_MESSAGES``; fetching it row by row would take half as long again."""
     return list(starmap(StoredMessage, result.all()))

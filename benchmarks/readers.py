@@ -1,0 +1,185 @@
+"""Measures what readers cost ingest: ``python -m benchmarks.readers``.
+
+Rounds alternate, since machines are noisy: without readers; with readers that wait at the feed of a source that sends
+nothing; and with five consumers and three destinations that are given every message. The programs of the last kind run
+at the lowest priority, so that they take only the processor time that ingest leaves: what is measured is what they cost
+beside that, and the processor time of the server, which answers consumers, for each delivery.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from multiprocessing import Event, Process
+from multiprocessing.synchronize import Event as Signal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from benchmarks.consumers import HEADERS, TOKEN, Client
+from benchmarks.forwarding import SECRET, answer_requests
+from benchmarks.load import Measured, median_of, need_wrk, write_deliveries, wrk
+from benchmarks.postgresql import postgresql
+from benchmarks.servers import BIN, ROOT, Server, free_port, migrate, server, settings_of
+
+CONNECTIONS = 16
+DELIVERIES = 60_000  # for each round, all of them new
+CONSUMERS, DESTINATIONS = 5, 3
+LOWEST_PRIORITY = 19
+NONE, WAITING, OUTLET = "no readers", "readers that wait", "consumers and destinations"
+
+
+@contextmanager
+def waiting(url: str, number: int) -> Iterator[None]:
+    """Keeps readers at the feed of a source that sends nothing, in a process of their own."""
+    ready = Event()
+    process = Process(target=_wait, args=(urlsplit(url).netloc, number, ready), daemon=True)
+    process.start()
+    if not ready.wait(60):
+        raise RuntimeError("the readers don't get to wait")
+    yield
+    process.terminate()
+    process.join()
+
+
+def _wait(address: str, number: int, ready: Signal) -> None:
+    host, _, port = address.partition(":")
+    authorization = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+
+    async def read(after: str, wait: int) -> AsyncIterator[str]:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        while True:
+            target = f"/feed?source=quiet&wait={wait}&after={after}"
+            writer.write(f"GET {target} HTTP/1.1\r\nHost: {address}\r\n{authorization}\r\n".encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            body = await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            after = json.loads(body)["next"]
+            yield after
+
+    async def find_end() -> str:
+        end = ""
+        async for after in read("", 0):
+            if after == end:
+                break
+            end = after
+        return end
+
+    async def follow(after: str) -> None:
+        async for _ in read(after, 25):
+            pass
+
+    async def read_all() -> None:
+        end = await find_end()
+        readers = [asyncio.create_task(follow(end)) for _ in range(number)]
+        await asyncio.sleep(3)  # until each of them waits
+        ready.set()
+        await asyncio.gather(*readers)
+
+    asyncio.run(read_all())
+
+
+@contextmanager
+def outlet(url: str, database_url: str, folder: Path) -> Iterator[None]:
+    """Runs consumers and a forwarder for destinations, all of which get each message."""
+    ports = [free_port() for _ in range(DESTINATIONS)]
+    declared = [
+        f'[destinations.d{port}]\nurl = "http://127.0.0.1:{port}/"\nsecrets = [{{env="SHOP_SECRET"}}]\n'
+        'allowed_networks = ["127.0.0.0/8"]\nstart = "now"\n'
+        for port in ports
+    ]
+    file = folder / "webhook-service.toml"
+    file.write_text("".join(declared))
+    environ = settings_of(database_url) | {"SHOP_SECRET": SECRET, "CONFIG_FILE": str(file)}
+    processes = [Process(target=answer_requests, args=(port,), daemon=True) for port in ports]
+    processes += [Process(target=_consume, args=(url, f"c{at}"), daemon=True) for at in range(CONSUMERS)]
+    for process in processes:
+        process.start()
+    forwarder = subprocess.Popen(
+        [BIN / "webhook-service", "forward"], env=environ, cwd=ROOT, stderr=subprocess.DEVNULL, preexec_fn=_step_back
+    )
+    time.sleep(2)  # until it pushes
+    yield
+    forwarder.terminate()
+    forwarder.wait()
+    for process in processes:
+        process.terminate()
+        process.join()
+
+
+def _step_back() -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
+
+
+def _consume(url: str, name: str) -> None:
+    _step_back()
+    client = Client(url, name)
+    client.call("PUT", "", {"start": {"to": "now"}})
+    while True:
+        client.take(1000, wait=25)
+
+
+@click.command()
+@click.option("--database", "kind", type=click.Choice(["sqlite", "postgresql"]), default="sqlite", show_default=True)
+@click.option("--waiting", "number", default=1000, show_default=True, help="Readers that wait.")
+@click.option("--rounds", default=5, show_default=True, help="Of each kind.")
+@click.option("--seconds", default=6.0, show_default=True, help="Of each round.")
+def main(kind: str, number: int, rounds: int, seconds: float) -> None:
+    """Print the figures."""
+    need_wrk()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        url = f"sqlite:///{folder / 'app.db'}"
+        if kind == "postgresql":
+            found = stack.enter_context(postgresql(folder / "postgresql"))
+            if found is None:
+                sys.exit("there is no PostgreSQL to start (apt-get install postgresql)")
+            url = found
+        migrate(url)
+        served = stack.enter_context(server("wsgi:app", url, token=TOKEN))
+        readers: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
+            NONE: nullcontext,
+            WAITING: lambda: waiting(served.url, number),
+            OUTLET: lambda: outlet(served.url, url, folder),
+        }
+        _report(_measure(served, folder, readers, rounds, seconds))
+
+
+def _measure(
+    served: Server,
+    folder: Path,
+    readers: Mapping[str, Callable[[], AbstractContextManager[None]]],
+    rounds: int,
+    seconds: float,
+) -> dict[str, list[Measured]]:
+    runs: dict[str, list[Measured]] = {kind: [] for kind in readers}
+    file, first = folder / "deliveries", 0
+    for _ in range(rounds):
+        for kind, begin in readers.items():
+            write_deliveries(file, DELIVERIES, first=first)
+            first += DELIVERIES
+            with begin():
+                runs[kind].append(wrk(served, file, connections=CONNECTIONS, seconds=seconds))
+            found = runs[kind][-1]
+            click.echo(f"{kind:28} {found.rate:7,.0f} a second, {found.processor:4.0f} µs, p99 {found.p99:.1f} ms")
+    return runs
+
+
+def _report(runs: Mapping[str, list[Measured]]) -> None:
+    without = median_of(runs[NONE])
+    for kind, each in runs.items():
+        found = median_of(each)
+        rate, processor = found.rate / without.rate, found.processor / without.processor
+        click.echo(
+            f"With {kind}: {rate:.3f} of the rate, {processor:.3f} of the processor time, p99 {found.p99:.1f} ms,"
+            f" {found.errors} errors."
+        )
+
+
+if __name__ == "__main__":
+    main()
