@@ -183,9 +183,10 @@ def read_stretch(connection: Connection, wanted: FeedFilter, after: int, last: i
 def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
     """Reads how far a consumer is behind, by what it has not acknowledged and what it was not given yet.
 
-    Counts up to ``LAG_MAX`` messages, and examines at most ``LAG_WINDOW`` of those that it was not given yet.
+    Counts up to ``LAG_MAX`` messages. For those that pass a filter, it examines at most ``LAG_WINDOW``.
     """
-    end = end_of_window(connection, consumer.handed, LAG_WINDOW)
+    is_filtered = bool(consumer.options.filter.conditions())
+    end = end_of_window(connection, consumer.handed, LAG_WINDOW if is_filtered else LAG_MAX + 1)
     rest = select(MessageRow.id, MessageRow.received_at).where(
         MessageRow.id > consumer.handed, MessageRow.id <= end, FOR_PROGRAMS, *_conditions(consumer.options.filter)
     )
