@@ -1,6 +1,7 @@
 """What a forwarder makes of destinations that take messages, and of those that don't."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
@@ -219,11 +220,12 @@ def test_a_rate_is_shared_by_all_forwarders(database: Database, receiver: Receiv
     for number in range(30):
         store_of(database, f"+49{number}", f"m{number}")
     slow = destination(receiver, rate=20.0)
+    begun = time.monotonic()
     with forwarding(database, slow), forwarding(database, slow):
         wait_until(lambda: len(receiver.received) == 30, "all messages")
 
-    moments = [received.at for received in receiver.received]
-    assert moments[-1] - moments[0] > 0.8 * 29 / 20  # the first may come late, but none too early
+    # On a busy machine any of them may come late, but none comes too early.
+    assert receiver.received[-1].at - begun > 29 / 20
 
 
 def test_several_forwarders_share_the_work_and_keep_each_senders_order(database: Database, receiver: Receiver) -> None:
