@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.results import Reason
-from webhook_service.providers.strict_json import MAX_DEPTH, loads, loads_object
+from webhook_service.providers.json_faults import MAX_DEPTH
+from webhook_service.providers.strict_json import loads, loads_object
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 CHARACTERS = st.characters(exclude_categories=["Cs"])
@@ -74,17 +75,21 @@ def test_what_readers_disagree_about_is_not_json(raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the name 'c' stands twice in one object"),
-        (b'{"\\u0000": 1, "\\u0000": 2}', "the name of a field stands twice in one object"),
-        (b'{"%s": 1, "%s": 2}' % (b"a" * 65, b"a" * 65), "the name of a field stands twice in one object"),
-        (b'{"a": NaN}', "NaN is not a number"),
-        (b"[-Infinity]", "-Infinity is not a number"),
-        (b"1e400", "the number 1e400 is too large for 64 bits"),
-        (b"9223372036854775808", "the integer 9223372036854775808 is too large for 64 bits"),
-        (b"9" * 5000, f"the integer {'9' * 20} is too large for 64 bits"),
-        (b"[" * 65 + b"1" + b"]" * 65, "nested more than 64 levels deep"),
-        (b"[" * 100_000, "nested more than 64 levels deep"),
-        (b'"\\ud800"', "an escaped surrogate stands alone"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the name 'c' stands twice in one object, at line 1, column 24"),
+        (b'{"\\u0000": 1, "\\u0000": 2}', "the name of a field stands twice in one object, at line 1, column 15"),
+        (
+            b'{"%s": 1, "%s": 2}' % (b"a" * 65, b"a" * 65),
+            "the name of a field stands twice in one object, at line 1, column 74",
+        ),
+        (b'{"a": NaN}', "NaN is not a number, at line 1, column 7"),
+        (b'[\n{"a": "NaN, \\"}"}, NaN]', "NaN is not a number, at line 2, column 20"),
+        (b"[-Infinity]", "-Infinity is not a number, at line 1, column 2"),
+        (b"1e400", "the number 1e400 is too large for 64 bits, at line 1, column 1"),
+        (b"9223372036854775808", "the integer 9223372036854775808 is too large for 64 bits, at line 1, column 1"),
+        (b"9" * 5000, f"the integer {'9' * 20}… is too large for 64 bits, at line 1, column 1"),
+        (b"[" * 65 + b"1" + b"]" * 65, "nested more than 64 levels deep, at line 1, column 65"),
+        (b"[" * 100_000, "nested more than 64 levels deep, at line 1, column 65"),
+        (b'{"a":\n"\\ud83d\\ude00", "b": "\\ud800"}', "an escaped surrogate stands alone, at line 2, column 22"),
         (b'{\n  "a": 1,\n  b: 2}', "Expecting property name enclosed in double quotes at line 3, column 3"),
         (b'"a\nb"', "Invalid control character at line 1, column 3"),
     ],

@@ -6,23 +6,24 @@ surrogates (section 8.2), and nesting or numbers beyond any sane size (section 9
 """
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.results import Reason
+from webhook_service.providers.json_faults import (
+    LONE_SURROGATE,
+    MAX_DEPTH,
+    TOO_DEEP,
+    has_lone_surrogate,
+    no_number,
+    place_of,
+    repeated,
+    too_large,
+)
 
 BODY = "body"
-MAX_DEPTH = 64
-"""The deepest nesting of objects and arrays: far more than any provider sends, far from the limit on recursion."""
-
-_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
-
-
-_INT64_DIGITS = 20  # with a sign
-_NAME_SHOWN = 64  # characters
 
 
 class _NotStrict(ValueError):
@@ -32,34 +33,28 @@ class _NotStrict(ValueError):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise _NotStrict(f"the name {_shown(twice)} stands twice in one object")
+        raise _NotStrict(repeated(Counter(name for name, _ in pairs).most_common(1)[0][0]))
     return value
 
 
-def _shown(name: str) -> str:
-    return f"'{name}'" if name.isprintable() and len(name) <= _NAME_SHOWN else "of a field"
-
-
 def _refuse_constant(constant: str) -> NoReturn:
-    raise _NotStrict(f"{constant} is not a number")
+    raise _NotStrict(no_number(constant))
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise _NotStrict(f"the number {digits[:_INT64_DIGITS]} is too large for 64 bits")
-    return number
+def _float64(digits: str) -> float:
+    if fault := too_large(digits):
+        raise _NotStrict(fault)
+    return float(digits)
 
 
 def _int64(digits: str) -> int:
-    if len(digits) > _INT64_DIGITS or not -(2**63) <= int(digits) < 2**63:
-        raise _NotStrict(f"the integer {digits[:_INT64_DIGITS]} is too large for 64 bits")
+    if fault := too_large(digits):
+        raise _NotStrict(fault)
     return int(digits)
 
 
 _decoder = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_int64
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_float64, parse_int=_int64
 )
 
 
@@ -74,9 +69,9 @@ def loads(raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         why = f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}"
     except _NotStrict as error:
-        why = str(error)
+        why = f"{error}{place_of(str(error), text)}"
     except RecursionError:
-        why = _TOO_DEEP
+        why = f"{TOO_DEEP}{place_of(TOO_DEEP, text)}"
     raise PayloadInvalid(Reason.NOT_JSON, {BODY: [f"Not valid JSON: {why}."]})
 
 
@@ -84,8 +79,8 @@ def _decode(text: str) -> Any:
     value = _decoder.decode(text)
     if text.count("{") + text.count("[") > MAX_DEPTH:
         _refuse_deep_nesting(value)
-    if "\\u" in text:
-        _refuse_lone_surrogates(value)
+    if "\\u" in text and has_lone_surrogate(value):
+        raise _NotStrict(LONE_SURROGATE)
     return value
 
 
@@ -104,17 +99,10 @@ def _refuse_deep_nesting(value: Any) -> None:
         level = [inner for outer in level for inner in _contents(outer)]
         if not level:
             return
-    raise _NotStrict(_TOO_DEEP)
+    raise _NotStrict(TOO_DEEP)
 
 
 def _contents(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
-
-
-def _refuse_lone_surrogates(value: Any) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise _NotStrict("an escaped surrogate stands alone") from None
