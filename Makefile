@@ -48,7 +48,7 @@ run: install ## Serve on 127.0.0.1:8000 from SQLite in data/
 test: install-dev ## The whole suite but what needs containers or a cluster
 	@$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal -m 'not containers and not ha'
 
-newcomer: ## The README's blocks from a clean clone, and how long each takes (port 8000 has to be free)
+newcomer: ## The blocks of README and tour from a clean clone, and how long each takes (port 8000 has to be free)
 	@$(PYTHON) -m tests.newcomer
 
 faults: CYCLES = 20
@@ -62,8 +62,9 @@ attack: install-dev ## Hostile clients beside good senders, SECONDS=30 of each k
 fuzz: EXAMPLES = 500
 fuzz: SECONDS = 60
 fuzz: REQUESTS = 1000000
+fuzz: FUZZ_SECONDS = 300
 fuzz: install-dev ## EXAMPLES=500 chains of calls, SECONDS=60 for each reader of bytes, REQUESTS=1000000 over sockets
-	@FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_TARGET_SECONDS=$(SECONDS) FUZZ_REQUESTS=$(REQUESTS) \
+	@FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_TARGET_SECONDS=$(SECONDS) FUZZ_REQUESTS=$(REQUESTS) FUZZ_SECONDS=$(FUZZ_SECONDS) \
 	  $(BIN)/pytest -n auto --timeout 0 --durations 0 tests/fuzz
 
 test-ha: CYCLES = 1
@@ -86,7 +87,7 @@ test-containers-ha: install-dev ## Ten containers of the service and PostgreSQL 
 
 fuzz-contract: FUZZ_SECONDS = 300
 fuzz-contract: install-dev ## Schemathesis against the service on each database, for FUZZ_SECONDS=300 each
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest --timeout 0 tests/fuzz
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest -n 2 --timeout 0 tests/fuzz/test_contract.py
 
 bench: install-dev ## What ingest does a second (needs wrk; BENCH=--quick for a short look)
 	@$(BIN)/python -m $(if $(filter profile,$(BENCH)),benchmarks.profile $(filter-out profile,$(BENCH)),benchmarks.ingest $(BENCH))

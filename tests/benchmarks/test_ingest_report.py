@@ -1,5 +1,6 @@
 """The tables and the plot of what ingest does a second."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from benchmarks.records import NODE, RESULTS, SERVICE, VIEW, Load, Part, Run, re
 from benchmarks.report import BEGIN, END, PAGE, PLOT, circumstances, failures, figures, on_page, plot, subjects_table
 from benchmarks.servers import Server
 from tests.support.plots import colours, lines, words
+from tests.support.processes import ROOT
 
 MACHINE: Mapping[str, str | int] = MappingProxyType(
     {"cores": 2, "kernel": "6.1", "python": "3.11.7", "sqlite": "3.40.1", "date": "2026-01-15", "node": "24.21.0"}
@@ -41,6 +43,16 @@ def test_the_page_says_what_the_committed_runs_say() -> None:
     page = PAGE.read_text()
 
     assert on_page(page, figures(read_parts(RESULTS))) == page
+
+
+def test_the_readme_says_what_the_page_says() -> None:
+    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / "performance.md").read_text()
+
+    said = re.findall(r"(\d\.\d\d) times", readme)
+
+    assert len(said) == 3
+    assert all(f"| {figure} (" in page for figure in said)
 
 
 def test_the_committed_plot_is_drawn_from_the_committed_runs(tmp_path: Path) -> None:

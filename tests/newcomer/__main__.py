@@ -1,4 +1,4 @@
-"""Runs the README's shell blocks as they are written: from nothing to a message, and to the wheel in an environment.
+"""Runs the shell blocks of the README and of the tour as they are written: from nothing to a restored backup.
 
 A clean clone of the last commit, an empty home, and pip's cache, which is all that is taken from this machine. Prints
 the seconds that each step took, and exits with 1 when one fails.
@@ -6,6 +6,7 @@ the seconds that each step took, and exits with 1 when one fails.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,11 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 URL = "http://127.0.0.1:8000"
 PATIENCE = 300  # seconds for the first installation
 SERVING = "make run"
+PAGES = ("README.md", "docs/tour.md")
 
 
-def blocks(readme: str) -> list[str]:
-    """The shell blocks, in order, but those that start the tests."""
-    found: list[str] = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+def blocks(page: str) -> list[str]:
+    """The shell blocks of a page, in order, but those that start the tests."""
+    found: list[str] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     return [block for block in found if block.strip() != "make test"]
 
 
@@ -54,7 +56,8 @@ def run(block: str, folder: Path, environ: dict[str, str]) -> subprocess.Popen[b
     began = time.monotonic()
     server = None
     if block.strip() == SERVING:
-        server = subprocess.Popen(["make", "run"], cwd=folder, env=environ, stdout=subprocess.DEVNULL)
+        command, quiet = ["make", "run"], subprocess.DEVNULL
+        server = subprocess.Popen(command, cwd=folder, env=environ, stdout=quiet, start_new_session=True)
         wait_until_ready(server)
     else:
         done = subprocess.run(["sh", "-ec", block], cwd=folder, env=environ, timeout=PATIENCE, check=False)
@@ -64,21 +67,30 @@ def run(block: str, folder: Path, environ: dict[str, str]) -> subprocess.Popen[b
     return server
 
 
+def stop(server: subprocess.Popen[bytes] | None) -> None:
+    """Stops a server as Ctrl-C does."""
+    if server is not None:
+        os.killpg(server.pid, signal.SIGINT)
+        server.wait()
+
+
 def main() -> None:
-    """Goes through the README."""
+    """Goes through the pages. What is done right before the service is started again is done while it is stopped."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="webhook_service-newcomer-") as scratch:
         home, clone = Path(scratch) / "home", Path(scratch) / "webhook_service"
         home.mkdir()
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+        found = [block for page in PAGES for block in blocks((clone / page).read_text())]
         server = None
         try:
-            for block in blocks((clone / "README.md").read_text()):
+            for block, following in zip(found, [*found[1:], ""], strict=True):
+                if following.strip() == SERVING:
+                    stop(server)
+                    server = None
                 server = run(block, clone, environment(home)) or server
         finally:
-            if server is not None:
-                server.terminate()
-                server.wait()
+            stop(server)
     print(f"\nAll of it: {time.monotonic() - began:.1f} s")
 
 

@@ -28,6 +28,7 @@ RUN_BY = {
     "operations.md": "tests/e2e/test_restore.py",
     "providers/native.md": "tests/newcomer/test_pages.py",
     "server.md": "tests/newcomer/test_pages.py",
+    "tour.md": "tests/newcomer/__main__.py",
     "upgrading.md": "tests/newcomer/test_pages.py",
 }
 
