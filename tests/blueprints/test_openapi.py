@@ -70,6 +70,17 @@ def examples(part: Any, schema: dict[str, Any] | None = None) -> Iterator[tuple[
                 yield from examples(inner)
 
 
+def references(part: Any) -> Iterator[str]:
+    """Every reference from one part of the document to another."""
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
 def optional_fields(schema: dict[str, Any]) -> set[str]:
     """The names of the fields that an answer may lack, at any depth."""
     found = resolve(schema)
@@ -81,6 +92,17 @@ def optional_fields(schema: dict[str, Any]) -> set[str]:
 
 def test_the_document_is_sound_openapi() -> None:
     validate_document(DOCUMENT)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    found = set(references(DOCUMENT))
+
+    assert "#/components/headers/Allow" in found
+    for reference in found:
+        part = DOCUMENT
+        for name in reference.removeprefix("#/").split("/"):
+            assert name in part, reference
+            part = part[name]
 
 
 def test_every_route_is_documented_and_no_other(sqlite_client: FlaskClient) -> None:

@@ -41,6 +41,8 @@ SHARED: dict[str, dict[str, Any]] = {
         ErrorSchema, "The signature is missing or wrong. The log says why, the caller is not told."
     ),
     "Forbidden": json(ErrorSchema, "Not from there, or not with `API_TOKEN` where there is an `ADMIN_TOKEN`."),
+    "TooSlow": json(ErrorSchema, "The request began and was not whole within a minute."),
+    "HeadersTooLarge": json(ErrorSchema, "There are over 100 headers, or one of over 8,190 bytes."),
     "NotFound": json(ErrorSchema, "There is no such thing."),
     "NotConfigured": json(ErrorSchema, "No source of this name is configured."),
     "MethodNotAllowed": json(ErrorSchema, "The source's provider checks no address.", "Allow"),
@@ -60,7 +62,13 @@ SHARED: dict[str, dict[str, Any]] = {
     "Unavailable": json(ErrorSchema, "It can't be done now: try again.", "Retry-After"),
 }
 
-EVERY: Answers = {"400": "BadRequest", "414": "UriTooLong", "500": "InternalError"}
+EVERY: Answers = {
+    "400": "BadRequest",
+    "408": "TooSlow",
+    "414": "UriTooLong",
+    "431": "HeadersTooLarge",
+    "500": "InternalError",
+}
 READ: Answers = {**EVERY, "401": "Unauthorized", "422": "InvalidQuery", "503": "Unavailable"}
 CHANGE: Answers = {**EVERY, "401": "Unauthorized", "403": "Forbidden", "413": "TooLarge", "503": "Unavailable"}
 DELIVERY: Answers = {**EVERY, "401": "InvalidSignature", "413": "TooLarge", "503": "Unavailable"}

@@ -68,6 +68,10 @@ ANSWER_HEADERS: dict[str, dict[str, Any]] = {
         "description": "Seconds to wait before another try.",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "Allow": {
+        "description": "The methods that the address takes.",
+        "schema": {"type": "string"},
+    },
     "Link": {
         "description": 'The next page, as `<…>; rel="next"` (RFC 8288).',
         "schema": {"type": "string"},
