@@ -215,8 +215,12 @@ def test_a_raw_plus_is_a_space_in_a_search() -> None:
     assert load_message_query(b"q=good+morning").filter.q == "good morning"
 
 
-def test_the_last_of_a_repeated_parameter_counts() -> None:
-    assert load_message_query(b"limit=1&limit=2").limit == 2
+@pytest.mark.parametrize("query", [b"from=%2B1&to=%2B3&from=%2B2", b"from=%2B1&from=%2B1", b"from=&%66rom=%2B1"])
+def test_a_parameter_that_is_given_twice_is_refused(query: bytes) -> None:
+    with pytest.raises(QueryInvalid) as refused:
+        load_message_query(query)
+
+    assert refused.value.errors == {"from": ["Given more than once."]}
 
 
 @pytest.mark.parametrize(

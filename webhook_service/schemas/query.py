@@ -88,15 +88,18 @@ def _advice(unknown: str, known: list[str]) -> str:
 
 
 def read_query_string(query_string: bytes) -> dict[str, str]:
-    """Reads the parameters of a query string, the last one of each name; QueryInvalid when one is not UTF-8."""
+    """Reads the parameters of a query string; QueryInvalid when one is not UTF-8 or stands there twice."""
     parameters: dict[str, str] = {}
     for pair in query_string.split(b"&"):
         name = pair.partition(b"=")[0].decode("latin-1")
         readable = pair.replace(b"+", b"%2B") if name in _PLUS_IS_PLUS else pair
         try:
-            parameters.update(parse_qsl(readable.decode(), keep_blank_values=True, errors="strict"))
+            read = dict(parse_qsl(readable.decode(), keep_blank_values=True, errors="strict"))
         except UnicodeDecodeError:
             raise QueryInvalid({name if name.isascii() else "query": ["Not valid UTF-8."]}) from None
+        if twice := parameters.keys() & read:
+            raise QueryInvalid({each: ["Given more than once."] for each in twice})
+        parameters |= read
     return {name: value for name, value in parameters.items() if value or name not in EMPTY_IS_ABSENT}
 
 
