@@ -76,12 +76,6 @@ def map_query(_context: Any, query: Any) -> Any:
 
 
 @schemathesis.hook
-def filter_query(_context: Any, query: Any) -> bool:
-    """Leaves out parameters that are repeated: of those the last one counts, which may well be right."""
-    return not isinstance(query, dict) or not any(isinstance(value, list) for value in query.values())
-
-
-@schemathesis.hook
 def filter_body(_context: Any, body: Any) -> bool:
     """Leaves out JSON that no schema forbids and the service refuses.
 
