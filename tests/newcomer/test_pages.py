@@ -134,4 +134,5 @@ def test_a_server_is_set_up_and_upgraded_as_its_page_says(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     assert '200 {"status":"ok"}' in done.stdout
     assert done.stdout.count('{"status":"ok"}') >= 3
+    assert "Successfully uninstalled webhook_service" in done.stdout  # although the wheel's version is the same
     assert not Path("/etc/webhook-service").exists()
