@@ -71,7 +71,7 @@ def _where_settings_are() -> list[click.Parameter]:
             type=folder,
             expose_value=False,
             callback=_set,
-            help="Folder of a SQLite database whose path is relative.  [default: data/ of a checkout]",
+            help="Folder of a SQLite database whose path is relative.  [default: the folder of a checkout]",
         ),
     ]
 
