@@ -4,17 +4,16 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from unittest.mock import patch
 
 import pytest
-from flask import url_for
 from flask.testing import FlaskClient
 from itsdangerous import TimestampSigner
 from werkzeug.test import TestResponse
 
 from tests.support.app import application, deliver
 from tests.support.forwarding_destinations import destination
+from tests.support.routes import walk
 from webhook_service.configuration.loading import Configuration
 from webhook_service.dashboard.pages import CONTENT_SECURITY_POLICY
 from webhook_service.domain.secrets import Secrets
@@ -42,14 +41,11 @@ def sign_in(client: FlaskClient, token: str = TOKEN, **form: str) -> TestRespons
 
 def routes(client: FlaskClient) -> list[tuple[str, str, str]]:
     """Every route of the dashboard: its endpoint, a method and a path."""
-    values: dict[str, Any] = {"name": "native", "entry_id": 1, "dead_letter_id": 1, "digest": "0"}
-    found = []
-    for rule in client.application.url_map.iter_rules():
-        if rule.endpoint.startswith("dashboard_"):
-            with client.application.test_request_context():
-                path = url_for(rule.endpoint, **{name: values[name] for name in rule.arguments})
-            found += [(rule.endpoint, method, path) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}]
-    return found
+    return [
+        (route.endpoint, route.method, route.path)
+        for route in walk(client.application)
+        if route.endpoint.startswith("dashboard_")
+    ]
 
 
 def test_a_stranger_sees_nothing_but_the_sign_in_page(client: FlaskClient) -> None:
@@ -99,6 +95,17 @@ def test_the_cookie_is_for_tls_alone_where_the_page_came_by_tls(client: FlaskCli
     response = client.post("/dashboard/sign-in", data={"token": TOKEN}, headers=OWN, base_url="https://inbox.example")
 
     assert "Secure" in response.headers["Set-Cookie"]
+
+
+def test_a_page_is_the_same_with_a_slash_at_its_end_and_without(client: FlaskClient) -> None:
+    sign_in(client)
+
+    for endpoint, method, path in routes(client):
+        if method == "GET" and path != "/" and endpoint != "dashboard_assets.show":
+            answers = [client.get(path.rstrip("/") + slash, headers=HTML) for slash in ("", "/")]
+            assert {answer.status_code for answer in answers} <= {200, 204, 302, 303}, path
+            assert answers[0].status_code == answers[1].status_code, path
+            assert answers[0].headers.get("Location") == answers[1].headers.get("Location"), path
 
 
 def test_a_wrong_token_is_told_as_such_and_opens_no_session(client: FlaskClient) -> None:

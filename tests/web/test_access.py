@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import url_for
 from flask.testing import FlaskClient
-from werkzeug.test import EnvironBuilder, run_wsgi_app
+from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 from tests.support.app import application
 from tests.support.deliveries import payload, signed, to_bytes
+from tests.support.routes import walk
 from webhook_service.domain.secrets import Secrets
 from webhook_service.web.access import GuardedBlueprint
 from webhook_service.web.metrics import METRICS_ENDPOINT
@@ -286,27 +286,29 @@ def test_every_route_declares_who_may_call_it(open_client: FlaskClient) -> None:
 
 def test_only_deliveries_health_and_metrics_are_open_to_a_stranger(guarded_client: FlaskClient) -> None:
     app = guarded_client.application
-    values: dict[str, Any] = {
-        "name": "native",
-        "message_id": "a",
-        "version": "a",
-        "digest": "0",
-        "entry_id": 1,
-        "dead_letter_id": 1,
-    }
     admitted = set()
-    for rule in app.url_map.iter_rules():
-        with app.test_request_context():
-            path = url_for(rule.endpoint, **{name: values[name] for name in rule.arguments})
-        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
-            answer = guarded_client.open(path, method=method, environ_base={"REMOTE_ADDR": REMOTE})
-            if answer.status_code != 401 or answer.json == {"detail": "invalid signature"}:
-                admitted.add(rule.rule)
+    for route in walk(app):
+        answer = guarded_client.open(route.path, method=route.method, environ_base={"REMOTE_ADDR": REMOTE})
+        if answer.status_code != 401 or answer.json == {"detail": "invalid signature"}:
+            admitted.add(route.rule)
 
     assert admitted == {
         *("/webhook", "/webhook/<name>", "/health/live", "/health/ready", "/metrics"),
         *("/dashboard/sign-in", "/dashboard/sign-out", "/dashboard/static/<digest>/<any_text:name>"),
     }
+
+
+def test_no_answer_leads_to_an_address_without_a_host(open_client: FlaskClient, guarded_client: FlaskClient) -> None:
+    for app, headers in (
+        (open_client.application, {}),
+        (guarded_client.application, {"Authorization": f"Bearer {TOKEN}"}),
+    ):
+        client = Client(app)
+        for route in walk(app):
+            path = route.path.rstrip("/")
+            for each in {path or "/", f"{path}/"}:
+                location = client.open(each, method=route.method, headers=headers).headers.get("Location")
+                assert location is None or location.startswith("/dashboard/"), (each, location)
 
 
 @pytest.mark.parametrize("path", ["/webhook", "/health/live", "/metrics"])

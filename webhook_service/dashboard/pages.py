@@ -1,6 +1,7 @@
 """The common part of all pages: the guard, the headers that protect them, and errors as pages."""
 
 from http import HTTPStatus
+from typing import Any
 
 from flask import Response, render_template, request
 
@@ -22,12 +23,22 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 
 class Pages(GuardedBlueprint):
-    """A blueprint whose routes answer with pages, for signed-in browsers unless ``guard`` says otherwise."""
+    """A blueprint whose routes answer with pages, for signed-in browsers unless ``guard`` says otherwise.
+
+    A page answers at its address with a slash at the end and without.
+    """
 
     def __init__(self, name: str, *, guard: Guard = Guard.BROWSERS) -> None:
         super().__init__(f"dashboard_{name}", __name__, guard=guard, template_folder="templates")
         self.after_request(_protect)
         self.after_request(_explain)
+
+    def add_url_rule(self, rule: str, *args: Any, **options: Any) -> None:
+        """Adds a route that matches with a slash at its end and without.
+
+        Otherwise Werkzeug would redirect from one to the other, to a full address, and here it does not know the host.
+        """
+        super().add_url_rule(rule, *args, strict_slashes=False, **options)
 
 
 def is_for(target: str) -> bool:
