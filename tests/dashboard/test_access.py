@@ -214,6 +214,14 @@ def test_a_part_of_a_page_is_never_the_sign_in_page(client: FlaskClient) -> None
     assert (response.status_code, response.headers["HX-Refresh"]) == (401, "true")
 
 
+@pytest.mark.parametrize("headers", [{**HTML, "HX-Request": "true"}, {"Accept": "application/json"}, {}])
+def test_no_script_of_a_page_has_the_browser_ask_for_a_password(headers: dict[str, str], client: FlaskClient) -> None:
+    for endpoint, method, path in routes(client):
+        if endpoint not in OPEN:
+            response = client.open(path, method=method, headers={**headers, **OWN})
+            assert response.headers.getlist("WWW-Authenticate") == ["Bearer"], path
+
+
 def test_every_answer_of_the_dashboard_is_protected(client: FlaskClient) -> None:
     sign_in(client)
     for endpoint, method, path in routes(client):

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
@@ -340,3 +340,42 @@ def test_the_first_view_is_small_and_asks_no_other_host(browser: Browser, demo_i
     assert {request.url.split("/")[2] for request in finished} == {f"127.0.0.1:{demo_inbox.port}"}
     assert len(finished) >= 4
     context.close()
+
+
+def test_a_page_whose_session_ends_leads_to_the_sign_in_page_and_no_password_box_opens(
+    browser: Browser, sqlite_url: str
+) -> None:
+    with Server(sqlite_url, WEB_CONCURRENCY="1", API_TOKEN="the-token") as guarded:
+        context = browser.new_context(base_url=guarded.url)
+        page = context.new_page()
+        page.goto("/dashboard/messages")
+        page.get_by_label("API token").fill("the-token")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#live")).to_have_text("Live")
+        asked = passwords_asked(page)
+
+        context.clear_cookies()
+        guarded.deliver(payload())
+
+        page.wait_for_url("**/dashboard/sign-in?next=**messages")
+        assert asked == []
+        context.close()
+
+
+def passwords_asked(page: Page) -> list[str]:
+    """Returns a list to which each address is added for which Chromium would open its password box from now on."""
+    asked: list[str] = []
+    session = page.context.new_cdp_session(page)
+
+    def proceed(event: dict[str, Any]) -> None:
+        session.send("Fetch.continueRequest", {"requestId": event["requestId"]})
+
+    def cancel(event: dict[str, Any]) -> None:
+        asked.append(event["request"]["url"])
+        answer = {"requestId": event["requestId"], "authChallengeResponse": {"response": "CancelAuth"}}
+        session.send("Fetch.continueWithAuth", answer)
+
+    session.on("Fetch.requestPaused", proceed)
+    session.on("Fetch.authRequired", cancel)
+    session.send("Fetch.enable", {"handleAuthRequests": True})
+    return asked

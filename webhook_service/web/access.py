@@ -35,8 +35,9 @@ FindUsers = Callable[[WSGIEnvironment], Collection[int]]
 
 _log = logging.getLogger(__name__)
 
+_BEARER = "Bearer"
 # Each has a header of its own: browsers read one challenge of a header, and ask for no password if it has two.
-_CHALLENGES = ('Basic realm="webhook_service", charset="UTF-8"', "Bearer")
+_CHALLENGES = ('Basic realm="webhook_service", charset="UTF-8"', _BEARER)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE = frozenset({"same-origin", "none"})
 # This is stricter than RFC 9110: a host that a library would tolerate or repair does not count as this machine.
@@ -184,10 +185,13 @@ def _refuse(token: Secrets | None) -> Response:
 
 
 def _lead_to(sign_in: str, request: Request) -> Response:
-    """Redirects a browser to the sign-in page; where htmx asks for a part of a page, has it load the whole page."""
+    """Redirects a browser to the sign-in page; where a script asks for a part of a page, has it load the whole page.
+
+    The script is not challenged by Basic, as the browser would open its password box over the page.
+    """
     if "HX-Request" in request.headers or "text/html" not in request.headers.get("Accept", ""):
         response = error_response(401, "API token needed")
-        response.headers.setlist("WWW-Authenticate", _CHALLENGES)
+        response.headers["WWW-Authenticate"] = _BEARER
         response.headers["HX-Refresh"] = "true"
         return response
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
