@@ -19,6 +19,7 @@ from webhook_service.blueprints.receipts import receipts_blueprint
 from webhook_service.blueprints.sources import sources_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
+from webhook_service.dashboard.pages import DASHBOARD
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
 from webhook_service.domain.consumers import ConsumerKind
 from webhook_service.domain.quarantine import QuarantineSize
@@ -68,7 +69,9 @@ def create_app(
     Metrics(app, providers=providers, readings=_readings(settings, database, destinations))
     init_errors(app)
     sessions = Sessions(settings.api_token, settings.admin_token)
-    access = Access(settings.api_token, settings.admin_token, sessions, SIGN_IN, {METRICS_ENDPOINT}, find_users)
+    access = Access(
+        settings.api_token, settings.admin_token, sessions, DASHBOARD, SIGN_IN, {METRICS_ENDPOINT}, find_users
+    )
     init_access(app, access)
     waiting = Waiting(app.extensions[LOOKOUT], most_threads=max(1, settings.threads // 2))
     for blueprint in _blueprints(database, intake, destinations, waiting):

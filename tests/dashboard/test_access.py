@@ -23,6 +23,14 @@ TOKEN = "the-token"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 OWN = {"Sec-Fetch-Site": "same-origin"}
 OPEN = {"dashboard_assets.show", "dashboard_sign_in.show", "dashboard_sign_in.sign_in", "dashboard_sign_in.sign_out"}
+NO_PAGES = [
+    ("GET", "/dashboard/nothing", 404),
+    ("GET", "/dashboard/messages/nothing", 404),
+    ("POST", "/dashboard/nothing", 404),
+    ("POST", "/dashboard/messages", 405),
+    ("GET", "/dashboard/destinations/native/resume", 405),
+]
+"""A method and an address of no page, with the status that whoever may see the dashboard is told."""
 
 
 @pytest.fixture
@@ -222,9 +230,42 @@ def test_no_script_of_a_page_has_the_browser_ask_for_a_password(headers: dict[st
             assert response.headers.getlist("WWW-Authenticate") == ["Bearer"], path
 
 
+def test_an_address_that_is_no_page_is_for_whom_the_pages_are_for(sqlite_url: str, client: FlaskClient) -> None:
+    for method, path, _ in NO_PAGES:
+        stranger = client.open(path, method=method, headers={**HTML, **OWN})
+        assert stranger.status_code == 303, path
+        assert stranger.headers["Location"].startswith("/dashboard/sign-in"), path
+    sign_in(client)
+    for method, path, status in NO_PAGES:
+        signed_in = client.open(path, method=method, headers={**HTML, **OWN})
+        assert (signed_in.status_code, signed_in.text[:15]) == (status, "<!doctype html>"), path
+        program = client.open(path, method=method, headers=OWN)
+        assert (program.status_code, program.is_json) == (status, True), path
+    with application(sqlite_url) as in_protected_mode:
+        for method, path, status in NO_PAGES:
+            mine = in_protected_mode.open(path, method=method, headers={**HTML, **OWN})
+            assert (mine.status_code, mine.text[:15]) == (status, "<!doctype html>"), path
+            far = in_protected_mode.get(path, headers=HTML, environ_base={"REMOTE_ADDR": "192.0.2.7"})
+            assert (far.status_code, far.text[:15]) == (401, "<!doctype html>"), path
+
+
+@pytest.mark.parametrize(
+    ("action", "page"),
+    [
+        *((f"/dashboard/quarantine/{action}", "/dashboard/quarantine") for action in ("replay", "1/replay", "1/drop")),
+        *((f"/dashboard/dead-letters/{each}", "/dashboard/dead-letters") for each in ("retry", "1/retry", "1/drop")),
+    ],
+)
+def test_the_address_of_an_action_leads_back_to_its_list(action: str, page: str, client: FlaskClient) -> None:
+    sign_in(client)
+
+    assert client.get(action, headers=HTML).headers["Location"] == page
+
+
 def test_every_answer_of_the_dashboard_is_protected(client: FlaskClient) -> None:
     sign_in(client)
-    for endpoint, method, path in routes(client):
+    unmatched = [("", method, path) for method, path, _ in NO_PAGES]
+    for endpoint, method, path in [*routes(client), *unmatched]:
         answer = client.open(path, method=method, headers={**HTML, **OWN})
         assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY, path
         assert answer.headers["X-Content-Type-Options"] == "nosniff", path

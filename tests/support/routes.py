@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from flask import Flask, url_for
+from flask import Flask
 
 _VALUES: dict[str, Any] = {
     "name": "native",
@@ -27,7 +27,8 @@ class Route(NamedTuple):
 def walk(app: Flask) -> Iterator[Route]:
     """Yields every route with each of its methods, except HEAD and OPTIONS, which Flask adds."""
     for rule in app.url_map.iter_rules():
-        with app.test_request_context():
-            path = url_for(rule.endpoint, **{name: _VALUES[name] for name in rule.arguments})
+        built = rule.build(_VALUES, append_unknown=False)
+        assert built is not None, f"no value for a part of {rule}"
+        _, path = built
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield Route(rule.endpoint, rule.rule, method, path)

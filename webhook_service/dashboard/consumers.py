@@ -21,7 +21,7 @@ from webhook_service.storage.queries.dead_letters import list_dead_letters
 
 def consumer_pages(database: Database) -> Pages:
     """Makes the routes of the consumers and of the dead letters."""
-    pages = Pages("consumers")
+    pages = Pages("consumers", home="list_dead")
     consumers = Consumers(database, ConsumerKind.CONSUMER)
     dead_letters = DeadLetters(database)
 

@@ -3,9 +3,14 @@
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, render_template, request
+from flask import Flask, Response, render_template, request, url_for
 
-from webhook_service.web.access import Guard, GuardedBlueprint
+from webhook_service.web.access import Guard, GuardedBlueprint, is_within
+from webhook_service.web.context import current_request
+from webhook_service.web.redirects import redirect_to
+
+DASHBOARD = "/dashboard"
+"""The path of the dashboard; all of its pages but the root are in it."""
 
 # https://www.w3.org/TR/CSP3/: only the service's own files, no scripts or styles within a page, and no frame around it.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -25,11 +30,13 @@ CONTENT_SECURITY_POLICY = "; ".join(
 class Pages(GuardedBlueprint):
     """A blueprint whose routes answer with pages, for signed-in browsers unless ``guard`` says otherwise.
 
-    A page answers at its address with a slash at the end and without.
+    A page answers at its address with a slash at the end and without. After a POST, the address of the action stays in
+    the browser's address bar; a GET of it leads to the view ``home``.
     """
 
-    def __init__(self, name: str, *, guard: Guard = Guard.BROWSERS) -> None:
+    def __init__(self, name: str, *, guard: Guard = Guard.BROWSERS, home: str | None = None) -> None:
         super().__init__(f"dashboard_{name}", __name__, guard=guard, template_folder="templates")
+        self._home = home
         self.after_request(_protect)
         self.after_request(_explain)
 
@@ -39,6 +46,22 @@ class Pages(GuardedBlueprint):
         Otherwise Werkzeug would redirect from one to the other, to a full address, and here it does not know the host.
         """
         super().add_url_rule(rule, *args, strict_slashes=False, **options)
+        if self._home and options.get("methods") == ["POST"]:
+            super().add_url_rule(rule, "lead_home", self._lead_home, methods=["GET"], strict_slashes=False)
+
+    def _lead_home(self, **_values: object) -> Response:
+        return redirect_to(url_for(f".{self._home}"))
+
+
+def init_pages(app: Flask) -> None:
+    """Makes pages of the errors in the dashboard that belong to no route: unknown addresses and wrong methods."""
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        current = current_request()
+        if current.url_rule is None and is_within(current.path, DASHBOARD):
+            return _protect(_explain(response))
+        return response
 
 
 def is_for(target: str) -> bool:

@@ -40,7 +40,7 @@ class RawView:
 
 def quarantine_pages(database: Database, intake: Intake) -> Pages:
     """Makes the routes of the quarantine."""
-    pages = Pages("quarantine")
+    pages = Pages("quarantine", home="list_")
 
     @pages.get("/dashboard/quarantine")
     def list_() -> str:

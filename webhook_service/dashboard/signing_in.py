@@ -4,13 +4,12 @@ import re
 
 from flask import Response, abort, render_template, request, url_for
 
-from webhook_service.dashboard.pages import Pages
+from webhook_service.dashboard.pages import DASHBOARD, Pages
 from webhook_service.web.access import Guard, is_from_own_page
 from webhook_service.web.context import current_request
 from webhook_service.web.redirects import redirect_to
 from webhook_service.web.sessions import SESSION_COOKIE, SESSION_LENGTH, Sessions
 
-COOKIE_PATH = "/dashboard"
 _PATH = re.compile(r"[!-\[\]-~]*")  # ASCII that is seen, but for the backslash, which browsers take for a slash
 
 
@@ -37,7 +36,7 @@ def sign_in_pages(sessions: Sessions) -> Pages:
             SESSION_COOKIE,
             cookie,
             max_age=SESSION_LENGTH,
-            path=request.root_path + COOKIE_PATH,
+            path=request.root_path + DASHBOARD,
             secure=request.is_secure,
             httponly=True,
             samesite="Lax",
@@ -48,7 +47,7 @@ def sign_in_pages(sessions: Sessions) -> Pages:
     def sign_out() -> Response:
         _check_sender(sessions)
         response = redirect_to(url_for("dashboard_sign_in.show"), 303)
-        response.delete_cookie(SESSION_COOKIE, path=request.root_path + COOKIE_PATH)
+        response.delete_cookie(SESSION_COOKIE, path=request.root_path + DASHBOARD)
         return response
 
     return pages

@@ -16,6 +16,7 @@ from webhook_service.dashboard.destinations import destination_pages
 from webhook_service.dashboard.home import home_pages
 from webhook_service.dashboard.messages import message_pages
 from webhook_service.dashboard.overview import overview_pages
+from webhook_service.dashboard.pages import init_pages
 from webhook_service.dashboard.quarantine import quarantine_pages
 from webhook_service.dashboard.setup import setup_pages
 from webhook_service.dashboard.signing_in import sign_in_pages
@@ -52,6 +53,7 @@ def init_dashboard(
         FAILURES=FAILURES,
         advise=advise,
     )
+    init_pages(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for pages in (
         asset_pages(),

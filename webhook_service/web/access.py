@@ -85,14 +85,15 @@ class GuardedBlueprint(Blueprint):
 class Access:
     """The rules of access of one application.
 
-    With an ``admin_token``, ``token`` is only good for reading and for taking messages. ``sign_in`` is the endpoint of
-    the sign-in page. ``unforwarded`` are endpoints outside of blueprints that are guarded by ``Guard.UNFORWARDED``.
-    ``find_users`` finds the users who may have made a request from this machine.
+    With an ``admin_token``, ``token`` is only good for reading and for taking messages. ``pages`` is the path of the
+    dashboard, ``sign_in`` the endpoint of its sign-in page. ``unforwarded`` are endpoints outside of blueprints that
+    are guarded by ``Guard.UNFORWARDED``. ``find_users`` finds the users who may have made a request from this machine.
     """
 
     token: Secrets | None
     admin_token: Secrets | None
     sessions: Sessions
+    pages: str
     sign_in: str
     unforwarded: Collection[str]
     find_users: FindUsers = users_of_peer
@@ -133,7 +134,10 @@ class Access:
 
 
 def init_access(app: Flask, access: Access) -> None:
-    """Guards every request as its blueprint declares; a request that no route matches is for readers."""
+    """Guards every request as its blueprint declares.
+
+    A request that no route matches is for browsers among the pages, and for readers anywhere else.
+    """
     if access.token is None and not IS_SUPPORTED:
         _log.warning("without API_TOKEN every user of this machine may read: only Linux tells whose a connection is")
 
@@ -150,7 +154,17 @@ def init_access(app: Flask, access: Access) -> None:
         request = current_request()
         if _is_without_host(request.environ):
             return error_response(400, "no Host header")
-        return access.refuse(request, guard_of(_endpoint(request)))
+        endpoint = _endpoint(request)
+        if endpoint:
+            guard = guard_of(endpoint)
+        else:
+            guard = Guard.BROWSERS if is_within(request.path, access.pages) else Guard.READERS
+        return access.refuse(request, guard)
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Tells whether a path is that of a folder, or of something in it."""
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def _endpoint(request: Request) -> str:
