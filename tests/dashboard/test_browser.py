@@ -21,7 +21,7 @@ SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 PAGES = (
     *("messages", "messages?q=order&from=%2B1", "messages?since=yesterday", "messages?message=demo-000001"),
     *("messages?message=wamid.out00000", "messages?q=absent", "quarantine", "quarantine/1", "setup", "sign-in"),
-    *("overview", "overview?interval=hour"),
+    *("overview", "overview?interval=hour", "overview?interval=hour&since=2020-01-01T00:00", "nothing"),
 )
 
 expect.set_options(timeout=60_000)

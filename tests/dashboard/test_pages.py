@@ -304,9 +304,38 @@ def test_the_overview_ends_where_time_does(interval: str, client: FlaskClient) -
     assert client.get(f"/dashboard/overview?{query}").status_code == 200
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "interval=week", "nothing=1"])
-def test_a_bad_range_is_refused(query: str, client: FlaskClient) -> None:
-    assert client.get(f"/dashboard/overview?{query}").status_code == 422
+@pytest.mark.parametrize(
+    ("query", "problem", "interval"),
+    [
+        ("since=yesterday", "<b>since</b>: Not an ISO 8601 timestamp", "day"),
+        ("interval=week&since=2025-01-15T10:00", "<b>interval</b>: Must be one of: hour, day.", "day"),
+        ("interval=hour&nothing=1", "<b>nothing</b>: Unknown parameter.", "hour"),
+        (
+            "interval=hour&since=2025-01-15T10:00&until=2025-12-01T00:00",
+            "<b>since</b>: Must be at most 1,000 hours before until.",
+            "hour",
+        ),
+    ],
+)
+def test_a_bad_range_is_told_on_the_overview_beside_what_was_entered(
+    query: str, problem: str, interval: str, client: FlaskClient
+) -> None:
+    response = client.get(f"/dashboard/overview?{query}", headers={"Accept": "text/html"})
+
+    assert response.status_code == 422
+    assert problem in response.text
+    assert '<details class="numbers" open>' in response.text
+    assert f'<option value="{interval}" selected>' in response.text
+    for name, value in re.findall(r"(since|until)=([^&]+)", query):
+        assert re.search(rf'<input name="{name}"[^>]* value="{value}">', response.text)
+
+
+def test_a_page_of_an_error_says_what_is_wrong_with_each_parameter(client: FlaskClient) -> None:
+    answer = client.get("/dashboard/quarantine?limit=0&reazon=odd", headers={"Accept": "text/html"})
+
+    assert answer.status_code == 422
+    assert "Invalid query parameters. limit: Must be greater than" in answer.text
+    assert "reazon: Unknown parameter. Did you mean" in answer.text
 
 
 def test_a_range_is_in_utc_as_a_browser_gives_it(client: FlaskClient) -> None:

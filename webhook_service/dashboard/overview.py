@@ -1,7 +1,7 @@
 """The overview: totals, a chart over time, the sources, and the latest refusals."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from flask import render_template, request
@@ -10,8 +10,8 @@ from webhook_service.dashboard.filters import with_zones
 from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.domain.activity import DeliveryOutcome, SourceActivity
 from webhook_service.domain.formats import format_timestamp
-from webhook_service.domain.statistics import Stats, Timeline
-from webhook_service.schemas.query import read_query_string
+from webhook_service.domain.statistics import Interval, Stats, Timeline
+from webhook_service.schemas.query import QueryInvalid, read_query_string
 from webhook_service.schemas.stats import TimelineQuery, load_timeline_parameters
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.activity import read_outcomes, read_refusals, read_sources
@@ -70,38 +70,67 @@ class Source:
         return max(self.activity.last_at.values(), default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The query string of the overview, read for a page.
+
+    ``given`` are the parameters as the form shows them again. If one is bad, ``errors`` says what is wrong, by
+    parameter, and ``query`` is for the latest time.
+    """
+
+    given: Mapping[str, str]
+    query: TimelineQuery
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
+
+
 def overview_pages(database: Database, sources: Collection[str]) -> Pages:
     """Makes the routes of the overview; ``sources`` are the names of the configured ones."""
     pages = Pages("overview")
 
     @pages.get("/dashboard/overview")
-    def show() -> str:
+    def show() -> str | tuple[str, int]:
         now = datetime.now(UTC)
-        given = read_query_string(request.query_string)
-        query = load_timeline_parameters(with_zones(given), now)
-        figures = _read_figures(database, now)
         if is_for("figures"):
             current_request().is_routine = True
-            return render_template("overview/_figures.html", figures=figures, given=given)
-        with database.snapshot() as snapshot:
-            span = (query.since, query.until, query.interval, query.source)
-            shown = bars(read_timeline(snapshot, *span), read_outcomes(snapshot, *span))
-            by_source = read_sources(snapshot, now - SOURCES_SPAN, now)
-            refusals = read_refusals(snapshot, REFUSALS_SHOWN)
-        names = [*sources, *sorted(by_source.keys() - set(sources))]
-        return render_template(
-            "overview/show.html",
-            figures=figures,
-            bars=shown,
-            chart=chart_of(shown, query),
-            query=query,
-            given=given,
-            sources=[Source(name, by_source.get(name, SourceActivity())) for name in names],
-            refusals=refusals,
-            outcomes=BESIDE_MESSAGES,
-        )
+            return render_template("overview/_figures.html", figures=_read_figures(database, now))
+        span = load_span(request.query_string, now)
+        return _show(database, sources, span, now), 422 if span.errors else 200
 
     return pages
+
+
+def load_span(query_string: bytes, now: datetime) -> Span:
+    """Loads a query string; the result reports bad parameters. QueryInvalid when it is not UTF-8."""
+    given = read_query_string(query_string)
+    try:
+        return Span(given, load_timeline_parameters(with_zones(given), now))
+    except QueryInvalid as invalid:
+        kept = {"interval", "source"} - invalid.errors.keys()
+        good = {name: value for name, value in given.items() if name in kept}
+        return Span(given, load_timeline_parameters(good, now), invalid.errors)
+
+
+def _show(database: Database, sources: Collection[str], span: Span, now: datetime) -> str:
+    query = span.query
+    with database.snapshot() as snapshot:
+        wanted = (query.since, query.until, query.interval, query.source)
+        shown = bars(read_timeline(snapshot, *wanted), read_outcomes(snapshot, *wanted))
+        by_source = read_sources(snapshot, now - SOURCES_SPAN, now)
+        refusals = read_refusals(snapshot, REFUSALS_SHOWN)
+    names = [*sources, *sorted(by_source.keys() - set(sources))]
+    return render_template(
+        "overview/show.html",
+        figures=_read_figures(database, now),
+        bars=shown,
+        chart=chart_of(shown, query),
+        query=query,
+        given=span.given,
+        errors=span.errors,
+        intervals=list(Interval),
+        sources=[Source(name, by_source.get(name, SourceActivity())) for name in names],
+        refusals=refusals,
+        outcomes=BESIDE_MESSAGES,
+    )
 
 
 def _read_figures(database: Database, now: datetime) -> Figures:

@@ -1,5 +1,6 @@
 """The common part of all pages: the guard, the headers that protect them, and errors as pages."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -74,10 +75,15 @@ def _explain(response: Response) -> Response:
     """Turns an error into a page for browsers, or into a notice where htmx asks for a part of a page."""
     if response.status_code >= HTTPStatus.BAD_REQUEST and response.is_json and _is_browser():
         template = "_notice.html" if "HX-Request" in request.headers else "error.html"
-        detail = str(response.get_json()["detail"]).capitalize() + "."
-        response.set_data(render_template(template, status=response.status, result=detail))
+        response.set_data(render_template(template, status=response.status, result=_sentence(response.get_json())))
         response.content_type = "text/html; charset=utf-8"
     return response
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """Returns the text of an error, with what is wrong with each parameter."""
+    problems = "".join(f" {name}: {' '.join(found)}" for name, found in error.get("errors", {}).items())
+    return f"{error['detail'].capitalize()}.{problems}"
 
 
 def _is_browser() -> bool:

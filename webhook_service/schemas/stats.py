@@ -71,7 +71,7 @@ def load_timeline_parameters(parameters: Mapping[str, str], now: datetime) -> Ti
     until: datetime = loaded["until"] or now
     since: datetime = loaded["since"] or _intervals_before(until, interval)
     if interval.number(since, until) > TIMELINE_MAX:
-        raise QueryInvalid({"since": [f"Must be at most {TIMELINE_MAX} intervals before until."]})
+        raise QueryInvalid({"since": [f"Must be at most {TIMELINE_MAX:,} {interval.value}s before until."]})
     return TimelineQuery(interval, since, until, loaded["source"])
 
 
