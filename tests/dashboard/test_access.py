@@ -205,6 +205,22 @@ def test_the_form_of_one_caller_proves_nothing_for_another(client: FlaskClient) 
     assert client.post(url, data=data).status_code == 403
 
 
+def test_with_an_admin_token_only_its_sessions_change_anything(sqlite_url: str) -> None:
+    with application(sqlite_url, api_token=Secrets(TOKEN), admin_token=Secrets("admin")) as client:
+        answers: dict[str, dict[tuple[str, str], int]] = {TOKEN: {}, "admin": {}}
+        for token, told in answers.items():
+            sign_in(client, token)
+            for endpoint, method, path in routes(client):
+                if endpoint not in OPEN and path != "/":
+                    told[method, path] = client.open(path, method=method, headers={**HTML, **OWN}).status_code
+
+    assert {call for call, status in answers[TOKEN].items() if status == 403} == {
+        (method, path) for method, path in answers[TOKEN] if method == "POST"
+    }
+    assert not {401, 403} & set(answers["admin"].values())
+    assert max(answers["admin"].values()) < 500
+
+
 def test_in_protected_mode_the_pages_are_for_this_machine(sqlite_url: str) -> None:
     with application(sqlite_url) as client:
         for endpoint, method, path in routes(client):

@@ -20,6 +20,10 @@ TOKEN = "t0ken=with:punctuation=="
 REMOTE = "192.0.2.7"
 ME, SOMEONE = os.geteuid(), 60_001
 GUARDED = ("/messages", "/messages/a", "/stats", "/", "/nothing", "/health", "/webhooks")
+OPEN_TO_A_STRANGER = {
+    *("/webhook", "/webhook/<name>", "/health/live", "/health/ready", "/metrics"),
+    *("/dashboard/sign-in", "/dashboard/sign-out", "/dashboard/static/<digest>/<any_text:name>"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -294,10 +298,7 @@ def test_only_deliveries_health_and_metrics_are_open_to_a_stranger(guarded_clien
         if answer.status_code != 401 or answer.json == {"detail": "invalid signature"}:
             admitted.add(route.rule)
 
-    assert admitted == {
-        *("/webhook", "/webhook/<name>", "/health/live", "/health/ready", "/metrics"),
-        *("/dashboard/sign-in", "/dashboard/sign-out", "/dashboard/static/<digest>/<any_text:name>"),
-    }
+    assert admitted == OPEN_TO_A_STRANGER
 
 
 def test_no_answer_leads_to_an_address_without_a_host(open_client: FlaskClient, guarded_client: FlaskClient) -> None:
@@ -311,6 +312,29 @@ def test_no_answer_leads_to_an_address_without_a_host(open_client: FlaskClient, 
             for each in {path or "/", f"{path}/"}:
                 location = client.open(each, method=route.method, headers=headers).headers.get("Location")
                 assert location is None or location.startswith("/dashboard/"), (each, location)
+
+
+def test_with_an_admin_token_a_reader_reads_and_leases_and_changes_nothing_else(sqlite_url: str) -> None:
+    own_page = {"Sec-Fetch-Site": "same-origin"}
+    refused: set[tuple[str, str]] = set()
+    admitted: set[tuple[str, str]] = set()
+    with application(sqlite_url, api_token=Secrets("reader"), admin_token=Secrets("admin")) as client:
+        for route in walk(client.application):
+            if route.rule in OPEN_TO_A_STRANGER:
+                continue
+            reader, admin = (
+                client.open(route.path, method=route.method, headers={"Authorization": f"Bearer {token}", **own_page})
+                for token in ("reader", "admin")
+            )
+            assert admin.status_code < 500, route
+            assert admin.status_code not in {401, 403}, route
+            assert reader.status_code != 401, route
+            (refused if reader.status_code == 403 else admitted).add((route.method, route.rule))
+
+    assert {"POST", "PUT", "DELETE"} == {method for method, _ in refused}
+    assert {rule for method, rule in admitted if method != "GET"} == {
+        f"/consumers/<name>/{taking}" for taking in ("lease", "ack", "nack", "extend")
+    }
 
 
 @pytest.mark.parametrize("path", ["/webhook", "/health/live", "/metrics"])
