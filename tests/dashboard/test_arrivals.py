@@ -1,5 +1,6 @@
 """How messages that arrive come into an open list or are announced, in a browser against a real server."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.dashboard.looking import fill
@@ -45,3 +46,81 @@ def test_new_messages_are_announced_to_whoever_reads_and_move_nothing(
     expect(page.locator("#announcement")).to_be_hidden()
     assert not page.title().startswith("(")
     assert faults == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_an_announcement_moves_neither_the_list_nor_the_opened_message(width: int, inbox: Server, page: Page) -> None:
+    fill(inbox, 40)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/dashboard/messages")
+    scroll(page, 300)
+    page.locator(".row").nth(20).hover()
+    row = page.locator(".row").nth(20)
+    text = page.locator("#message .text")
+
+    before = row.bounding_box()
+    announce(inbox, page, 1)
+    assert row.bounding_box() == before
+    row.click()
+    expect(text).to_have_text("Text 19")
+    page.reload()
+    before = text.bounding_box()
+    announce(inbox, page, 1)
+    assert text.bounding_box() == before
+
+
+def test_a_message_stays_open_while_the_list_beside_it_is_shown_anew(inbox: Server, page: Page) -> None:
+    fill(inbox, 3)
+    page.goto("/dashboard/messages?message=m-01")
+    announce(inbox, page, 1)
+
+    page.locator("#announcement a").click()
+
+    expect(page.locator(".row").first).to_contain_text("Just in")
+    expect(page.locator(".row[aria-current]")).to_contain_text("Text 01")
+    expect(page.locator("#message .text")).to_have_text("Text 01")
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_an_announcement_is_seen_wherever_one_has_scrolled_to(width: int, inbox: Server, page: Page) -> None:
+    fill(inbox, 40)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/dashboard/messages")
+    scroll(page, 900)
+    announce(inbox, page, 1)
+    expect(page.locator("#announcement")).to_be_in_viewport(ratio=1)
+
+    page.locator(".row").nth(30).click()
+    expect(page.locator("#message .text")).to_have_text("Text 09")
+    expect(page.locator("#announcement")).to_be_in_viewport(ratio=1)
+    page.locator("#announcement a").click()
+
+    expect(page.locator(".row").first).to_contain_text("Just in")
+    expect(page.locator(".row").first).to_be_in_viewport(ratio=1)
+    expect(page.locator("#announcement")).to_be_hidden()
+
+
+def test_a_phone_tells_that_the_server_is_away_wherever_one_has_scrolled_to(inbox: Server, page: Page) -> None:
+    fill(inbox, 40)
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto("/dashboard/messages")
+    scroll(page, 900)
+    expect(page.locator("#live")).to_have_text("Live")
+
+    inbox.kill()
+
+    expect(page.locator("#live")).to_have_text("Offline")
+    expect(page.locator("#live")).to_be_in_viewport(ratio=1)
+
+
+def scroll(page: Page, pixels: int) -> None:
+    """Scrolls the list, which is the whole page where the screen is narrow."""
+    page.locator("#list").evaluate("(list, pixels) => { list.scrollTop = pixels; scrollTo(0, pixels); }", pixels)
+
+
+def announce(server: Server, page: Page, number: int) -> None:
+    """Delivers messages, and waits until the page says so."""
+    expect(page.locator("#live")).to_have_text("Live")
+    for _ in range(number):
+        server.deliver(payload(text="Just in", ts="2025-01-16T10:00:00Z"))
+    expect(page.locator("#announcement")).to_contain_text(f"{number} new message")

@@ -21,8 +21,6 @@ PAGES = (
     *("overview", "overview?interval=hour", "overview?interval=hour&since=2020-01-01T00:00", "nothing"),
 )
 
-expect.set_options(timeout=60_000)
-
 
 @pytest.fixture(scope="module")
 def demo_inbox(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -112,8 +112,16 @@ async function take({ after, count, may_be_more: mayBeMore }) {
 // Tells whether a list that moves would bother nobody: it is at its top, and neither pointer nor focus is in it.
 function isUnattended() {
   const top = list.scrollTop + (innerWidth < 1024 ? scrollY : 0);
-  const isPaged = new URL(location.href).searchParams.has("cursor");
-  return top < 4 && !isPaged && !list.matches(":hover, :focus-within") && !document.querySelector("#message article");
+  return top < 4 && !isPaged() && !list.matches(":hover, :focus-within") && !document.querySelector("#message article");
+}
+
+function isPaged() {
+  return new URL(location.href).searchParams.has("cursor");
+}
+
+// A narrow screen shows a message in place of the list.
+function isListShown() {
+  return list.offsetParent !== null;
 }
 
 function announce() {
@@ -125,22 +133,21 @@ function announce() {
 }
 
 announcement?.addEventListener("click", (event) => {
-  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  if (event.ctrlKey || event.metaKey || event.shiftKey || isPaged() || !isListShown()) return; // the link leads there
   event.preventDefault();
   renew();
 });
 
 function firstPage() {
   const url = new URL(location.href);
-  url.searchParams.delete("cursor");
+  for (const name of ["cursor", "message"]) url.searchParams.delete(name);
   return url;
 }
 
 // Shows the first page anew, and for a moment which of its messages were not there.
 async function renew() {
-  const url = firstPage();
   const headers = { Accept: "text/html", "HX-Request": "true" };
-  const response = await fetch(url, { headers, cache: "no-store" }).catch(() => null); // away: announced, to be tried again
+  const response = await fetch(location, { headers, cache: "no-store" }).catch(() => null); // away: announced, to be tried again
   if (!response?.ok) return announce();
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("#list");
   const known = new Set(rows().map((row) => row.href));
@@ -149,7 +156,6 @@ async function renew() {
   for (const row of rows()) row.classList.toggle("new", !known.has(row.href));
   list.scrollTop = waiting = 0;
   if (innerWidth < 1024) scrollTo(0, 0);
-  if (new URL(location.href).searchParams.has("cursor")) history.replaceState(history.state, "", url);
   announcement.replaceChildren();
   document.title = title;
 }
