@@ -113,6 +113,44 @@ def test_a_phone_tells_that_the_server_is_away_wherever_one_has_scrolled_to(inbo
     expect(page.locator("#live")).to_be_in_viewport(ratio=1)
 
 
+def test_messages_sent_long_ago_are_announced_as_further_down_with_a_link_to_them(
+    inbox: Server, page: Page, faults: list[str]
+) -> None:
+    fill(inbox, 60)
+    page.goto("/dashboard/messages?q=t")
+    expect(page.locator("#live")).to_have_text("Live")
+    word = page.locator("#announcement a")
+
+    inbox.deliver(payload(text="Late", ts="2024-12-01T08:15:30Z"))
+    expect(word).to_have_text("1 new message further down, sent 2024-12-01 08:15")
+    page.get_by_text("Text 50").hover()
+    inbox.deliver(payload(text="Later", ts="2024-12-02T09:00:00Z"))
+    expect(word).to_have_text("1 new message")
+    word.click()
+    expect(word).to_have_text("2 new messages further down, sent 2024-12-01 08:15 to 2024-12-02 09:00")
+    assert page.locator(".row.new").count() == 0
+
+    word.click()
+    page.wait_for_url("**/messages?q=t&since=2024-12-01T08%3A15&until=2024-12-02T09%3A01")
+    assert page.locator(".row .snippet").all_text_contents() == ["Later", "Late"]
+    assert faults == []
+
+
+def test_word_of_messages_further_down_can_be_dismissed_by_the_keyboard(inbox: Server, page: Page) -> None:
+    fill(inbox, 60)
+    page.goto("/dashboard/messages")
+    expect(page.locator("#live")).to_have_text("Live")
+    inbox.deliver(payload(ts="2024-12-01T08:15:30Z"))
+    expect(page.locator("#announcement")).to_contain_text("further down")
+
+    page.keyboard.press("/")
+    page.get_by_role("button", name="Dismiss").focus()
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#announcement")).to_be_hidden()
+    expect(page.locator(".row").first).to_be_focused()
+
+
 def scroll(page: Page, pixels: int) -> None:
     """Scrolls the list, which is the whole page where the screen is narrow."""
     page.locator("#list").evaluate("(list, pixels) => { list.scrollTop = pixels; scrollTo(0, pixels); }", pixels)

@@ -192,11 +192,12 @@ def test_an_idle_look_for_new_messages_has_no_body(client: FlaskClient) -> None:
     (after,) = re.findall(r'data-after="([^"]+)"', page)
     assert client.get(f"/dashboard/live?after={after}").status_code == 204
 
-    deliver(client, payload(text="HELLO again"))
+    deliver(client, payload(message_id="m1", text="HELLO again", ts="2025-01-15T10:00:00.5Z"))
     deliver(client, payload(text="Bye"))
 
     told = client.get(f"/dashboard/live?after={after}&q=hello").get_json()
-    assert (told["count"], told["may_be_more"]) == (1, False)
+    assert told["messages"] == [{"message_id": "m1", "ts": "2025-01-15T10:00:00.500000Z"}]
+    assert not told["may_be_more"]
     assert client.get(f"/dashboard/live?after={told['after']}").status_code == 204
     asked = monotonic()
     assert client.get(f"/dashboard/live?after={told['after']}&wait=1").status_code == 204
@@ -220,7 +221,7 @@ def test_what_is_announced_is_what_the_list_would_show(query: str, count: int, a
     deliver(any_client, payload(sender="+1", ts="2025-01-15T09:59:59Z"))
     deliver(any_client, payload(recipient="+2", text=None))
 
-    assert any_client.get(f"/dashboard/live?{query}").get_json()["count"] == count
+    assert len(any_client.get(f"/dashboard/live?{query}").get_json()["messages"]) == count
     assert len(rows(any_client.get(f"/dashboard/messages?{query}").text)) == count
 
 
@@ -494,7 +495,7 @@ def test_of_a_flood_only_the_newest_are_looked_at(sqlite_url: str) -> None:
         accept(database, Contents(messages=tuple(message() for _ in range(MOST_FOLLOWED + 50))))
     with _application(sqlite_url) as client:
         told = client.get("/dashboard/live").get_json()
-        assert (told["count"], told["may_be_more"]) == (MOST_FOLLOWED, True)
+        assert (len(told["messages"]), told["may_be_more"]) == (MOST_FOLLOWED, True)
         assert client.get(f"/dashboard/live?after={told['after']}").status_code == 204
 
 

@@ -1,18 +1,11 @@
 """New messages: decides which of them an open list would show."""
 
-from collections.abc import Iterable
-
 from webhook_service.domain.messages import MessageFilter, StoredMessage
 from webhook_service.storage.queries.messages import fold
 
 
-def count_passing(messages: Iterable[StoredMessage], wanted: MessageFilter) -> int:
-    """Counts the messages that pass a filter, and would therefore be in the list."""
-    return sum(passes(message, wanted) for message in messages)
-
-
 def passes(message: StoredMessage, wanted: MessageFilter) -> bool:
-    """Tells whether a message passes a filter, by the same rules as the database."""
+    """Tells whether a message passes a filter, and so belongs in the list, by the same rules as the database."""
     return (
         wanted.sender in {None, message.sender}
         and wanted.recipient in {None, message.recipient}

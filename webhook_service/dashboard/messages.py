@@ -1,4 +1,4 @@
-"""Messages: the list with its filters, one message beside it, the count of new ones, and the list as a file."""
+"""Messages: the list with its filters, one message beside it, word of new ones, and the list as a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from itertools import chain
 from flask import Response, jsonify, render_template, request
 
 from webhook_service.dashboard.filters import Filters, load_filters
-from webhook_service.dashboard.following import count_passing
+from webhook_service.dashboard.following import passes
 from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.dashboard.statuses import statuses_by_recipient
+from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.limits import PAGE_MAX
 from webhook_service.domain.messages import Duplicates, StoredMessage
 from webhook_service.domain.quarantine import QuarantineSummary
@@ -30,7 +31,7 @@ from webhook_service.storage.queries.quarantine import find_conflicts
 from webhook_service.storage.queries.receipts import list_receipts
 from webhook_service.web.context import current_request
 
-MOST_FOLLOWED = 100  # new messages that are examined to count those for the list
+MOST_FOLLOWED = 100  # new messages that are examined to find those for the list
 CONFLICTS_EXAMINED = 200  # deliveries in quarantine that are searched for another message with an ID
 
 
@@ -130,8 +131,13 @@ def _tell_new(database: Database, waiting: Waiting) -> Response:
     messages = waiting.for_some(read, lambda: AfterMessage(query.after, for_programs=False), query.wait)
     if messages is None:
         return Response(status=204)
-    count = count_passing(messages, filters.query.filter) if filters.query else 0
-    return jsonify(after=FEED_CURSORS.write(messages[0].id), count=count, may_be_more=len(messages) == MOST_FOLLOWED)
+    wanted = filters.query and filters.query.filter
+    listed = [message for message in messages if wanted and passes(message, wanted)]
+    return jsonify(
+        after=FEED_CURSORS.write(messages[0].id),
+        messages=[{"message_id": message.message_id, "ts": format_timestamp(message.ts)} for message in listed],
+        may_be_more=len(messages) == MOST_FOLLOWED,
+    )
 
 
 def _export(database: Database, filters: Filters, form: ExportFormat) -> Response:

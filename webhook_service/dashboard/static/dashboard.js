@@ -41,7 +41,10 @@ const EVERY_IN_A_FLOOD = 5000;
 const EVERY_WHILE_AWAY = 3000;
 const LONGEST_WAIT = 25; // seconds that the server holds an answer back while there is nothing to tell
 const LATE = 10; // seconds after which an answer is given up
-let waiting = 0;
+const MOST_COUNTED = 1000;
+const MINUTE = 60_000; // milliseconds
+const awaited = new Map(); // messages that the list has yet to show: when each was sent, by ID
+let furtherDown = []; // when the new ones were sent that stand below the first page, in milliseconds
 let isFlood = false; // more messages come than one could read
 let timer;
 let question; // what the server was asked last
@@ -100,11 +103,12 @@ function say(state, label) {
   live.textContent = label;
 }
 
-async function take({ after, count, may_be_more: mayBeMore }) {
+async function take({ after, messages, may_be_more: mayBeMore }) {
   live.dataset.after = after;
   isFlood = mayBeMore;
-  waiting += count;
-  if (!waiting) return;
+  const shown = new Set(rows().map(idOf));
+  for (const { message_id: id, ts } of messages) if (!shown.has(id) && awaited.size < MOST_COUNTED) awaited.set(id, Date.parse(ts));
+  if (!awaited.size) return;
   if (!isFlood && isUnattended()) await renew();
   else announce();
 }
@@ -125,15 +129,50 @@ function isListShown() {
 }
 
 function announce() {
+  const number = counted(awaited.size);
+  document.title = awaited.size ? `(${number}) ${title}` : title;
+  if (awaited.size) tell(`${number} new ${awaited.size === 1 ? "message" : "messages"}`, firstPage());
+  else if (furtherDown.length) tellFurtherDown();
+  else tell();
+}
+
+function counted(number) {
+  return number + (isFlood || number >= MOST_COUNTED ? "+" : "");
+}
+
+// The list is by the time of sending, so a message that comes late may not be among the first.
+function tellFurtherDown() {
+  const [oldest, newest] = [Math.min(...furtherDown), Math.max(...furtherDown)];
+  const [since, last, until] = [oldest, newest, newest + MINUTE].map((sent) => new Date(sent).toISOString().slice(0, 16));
+  const url = firstPage();
+  url.searchParams.set("since", since);
+  url.searchParams.set("until", until);
+  const times = (since === last ? since : `${since} to ${last}`).replaceAll("T", " ");
+  tell(`${counted(furtherDown.length)} new ${furtherDown.length === 1 ? "message" : "messages"} further down, sent ${times}`, url, dismissal());
+}
+
+function dismissal() {
+  const button = document.createElement("button");
+  button.className = "quiet";
+  button.textContent = "✕";
+  button.ariaLabel = "Dismiss";
+  button.addEventListener("click", () => { furtherDown = []; announce(); });
+  return button;
+}
+
+// Announces a text, or nothing. The same text is left alone, as a screen reader would read it again.
+function tell(text, url, ...more) {
+  if (text && announcement.querySelector("a")?.textContent === text) return;
+  const hasFocus = announcement.querySelector(":focus-visible");
   const link = document.createElement("a");
-  link.href = firstPage();
-  link.textContent = waiting === 1 ? "1 new message" : `${waiting}${isFlood ? "+" : ""} new messages`;
-  announcement.replaceChildren(link);
-  document.title = `(${waiting}) ${title}`;
+  link.textContent = text;
+  link.href = url;
+  announcement.replaceChildren(...(text ? [link, ...more] : []));
+  if (hasFocus) focusOn(text ? link : rows()[0]);
 }
 
 announcement?.addEventListener("click", (event) => {
-  if (event.ctrlKey || event.metaKey || event.shiftKey || isPaged() || !isListShown()) return; // the link leads there
+  if (event.ctrlKey || event.metaKey || event.shiftKey || !awaited.size || isPaged() || !isListShown()) return; // the link leads there
   event.preventDefault();
   renew();
 });
@@ -146,18 +185,26 @@ function firstPage() {
 
 // Shows the first page anew, and for a moment which of its messages were not there.
 async function renew() {
+  const expected = [...awaited];
   const headers = { Accept: "text/html", "HX-Request": "true" };
   const response = await fetch(location, { headers, cache: "no-store" }).catch(() => null); // away: announced, to be tried again
   if (!response?.ok) return announce();
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("#list");
-  const known = new Set(rows().map((row) => row.href));
+  const known = new Set(rows().map(idOf));
   list.replaceChildren(...fresh.childNodes);
   htmx.process(list);
-  for (const row of rows()) row.classList.toggle("new", !known.has(row.href));
-  list.scrollTop = waiting = 0;
+  for (const row of rows()) row.classList.toggle("new", !known.has(idOf(row)));
+  list.scrollTop = 0;
   if (innerWidth < 1024) scrollTo(0, 0);
-  announcement.replaceChildren();
-  document.title = title;
+  for (const [id, sent] of expected) if (awaited.delete(id) && isBelow(sent)) furtherDown.push(sent);
+  furtherDown.splice(MOST_COUNTED);
+  announce();
+}
+
+// Tells whether a message is out of sight below an old one. Where a new one ends the first page, new ones just go on below.
+function isBelow(sent) {
+  const end = rows().at(-1);
+  return end && !end.matches(".new") && sent < Date.parse(end.querySelector("time").dateTime);
 }
 
 // A hidden page asks for nothing.
@@ -177,7 +224,7 @@ function showOpened() {
   document.body.classList.toggle("has-opened", Boolean(opened));
   const before = document.querySelector(".row[aria-current]");
   before?.removeAttribute("aria-current");
-  const row = rows().find((each) => new URL(each.href).searchParams.get("message") === id && opened);
+  const row = rows().find((each) => idOf(each) === id && opened);
   row?.setAttribute("aria-current", "true");
   document.getElementById("message").scrollTop = 0;
   showSearch();
@@ -206,6 +253,10 @@ function showSearch() {
 
 function rows() {
   return [...document.querySelectorAll(".row")];
+}
+
+function idOf(row) {
+  return new URL(row.href).searchParams.get("message");
 }
 
 showSearch();
