@@ -256,6 +256,19 @@ def test_search_in_extra_unfolds_what_it_finds(inbox: Server, page: Page, faults
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])
+def test_a_field_for_a_time_shows_all_of_it(width: int, inbox: Server, page: Page) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/dashboard/messages?since=2026-11-29T18:00&until=2026-11-29T18:00:30")
+    fields = page.locator("input[type=datetime-local]")
+
+    for field in fields.all():
+        width_of_content = "field => { field.style.width = 'max-content'; return field.offsetWidth; }"
+        given, needed = field.evaluate("field => field.offsetWidth"), field.evaluate(width_of_content)
+        assert given >= needed
+    expect(fields).to_have_count(2)
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     width: int, browser: Browser, demo_inbox: Server
 ) -> None:
