@@ -15,8 +15,9 @@ from tests.support.processes import run_cli
 from tests.support.server import Server
 
 TRANSFERRED_AT_FIRST = 80 * 1024  # bytes
+OPENED = "messages?message=demo-000392"
 PAGES = (
-    *("messages", "messages?q=order&from=%2B1", "messages?since=yesterday", "messages?message=demo-000001"),
+    *("messages", "messages?q=order&from=%2B1", "messages?since=yesterday", OPENED, "messages?message=absent"),
     *("messages?message=wamid.out00000", "messages?q=absent", "quarantine", "quarantine/1", "setup", "sign-in"),
     *("overview", "overview?interval=hour", "overview?interval=hour&since=2020-01-01T00:00", "nothing"),
 )
@@ -278,6 +279,8 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     page = context.new_page()
     for path in PAGES:
         page.goto(f"/dashboard/{path}")
+        if path == OPENED:
+            expect(page.locator("#message .text")).to_be_visible()
         assert violations(page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
     context.close()
