@@ -20,7 +20,8 @@ _WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
 class Filters:
     """The query string of the list, read for a page.
 
-    ``given`` are the filters as the form shows them again, ``opened`` is the ID of the message beside the list.
+    ``given`` are the filters as the form shows them again, ``opened`` is the ID of the message beside the list,
+    ``place`` is the cursor of a page that is not the first.
     ``query`` is None when a filter is bad; ``errors`` says what is wrong, by parameter.
     """
 
@@ -28,6 +29,7 @@ class Filters:
     query: MessageQuery | None
     opened: str | None
     errors: Mapping[str, list[str]] = field(default_factory=dict)
+    place: str | None = None
 
 
 def load_filters(query_string: bytes) -> Filters:
@@ -42,7 +44,7 @@ def load_filters(query_string: bytes) -> Filters:
         query = load_message_parameters({**with_zones(given), "order": Order.DESC.value, PLACE: place})
     except QueryInvalid as invalid:
         return Filters(given, None, opened, invalid.errors)
-    return Filters(given, query, opened)
+    return Filters(given, query, opened, place=parameters.get(PLACE))
 
 
 def with_zones(given: Mapping[str, str]) -> dict[str, str]:

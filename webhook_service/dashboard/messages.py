@@ -77,11 +77,12 @@ def message_pages(database: Database, sources: Sources, waiting: Waiting) -> Pag
             return render_template("messages/_message.html", filters=filters, opened=opened), 404 if is_missing else 200
         listed = _list(database, filters)
         if is_for("more"):
-            return render_template("messages/_rows.html", filters=filters, listed=listed), 200
+            return render_template("messages/_rows.html", filters=filters, listed=listed, place=None), 200
         whole = render_template(
             "messages/list.html",
             filters=filters,
             listed=listed,
+            place=filters.place,
             opened=opened,
             sources=sorted(sources),
             providers=sorted({source.provider.name for source in sources.values()}),
