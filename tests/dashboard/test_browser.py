@@ -126,6 +126,19 @@ def test_the_keyboard_alone_is_enough(inbox: Server, page: Page, faults: list[st
     assert faults == []
 
 
+def test_on_a_narrow_screen_the_keys_open_the_next_and_the_previous_message(inbox: Server, page: Page) -> None:
+    fill(inbox, 3)
+    page.set_viewport_size({"width": 768, "height": 800})
+    page.goto("/dashboard/messages?message=m-01")
+
+    for key, text in (("j", "Text 00"), ("k", "Text 01"), ("k", "Text 02")):
+        page.keyboard.press(key)
+        expect(page.locator("#message .text")).to_have_text(text)
+        expect(page.locator("#opened-title")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator(".row").first).to_be_focused()
+
+
 def test_a_message_that_is_closed_at_once_does_not_load_the_page_anew(inbox: Server, page: Page) -> None:
     fill(inbox, 3)
     page.goto("/dashboard/messages")

@@ -291,7 +291,9 @@ function step(by) {
   const all = rows();
   const place = all.indexOf(document.activeElement);
   const from = place >= 0 ? place : all.findIndex((row) => row.hasAttribute("aria-current"));
-  return focusOn(all[from < 0 ? 0 : Math.min(Math.max(from + by, 0), all.length - 1)]);
+  const to = from < 0 ? 0 : Math.min(Math.max(from + by, 0), all.length - 1);
+  if (!all.length || isListShown()) return focusOn(all[to]);
+  if (to !== from) all[to].click();
 }
 
 function focusOn(element) {
