@@ -272,6 +272,13 @@ def test_search_in_extra_unfolds_what_it_finds(inbox: Server, page: Page, faults
     assert faults == []
 
 
+def test_a_phone_shows_which_page_one_is_on(inbox: Server, page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+    for name in ("setup", "messages"):
+        page.goto(f"/dashboard/{name}")
+        expect(page.locator(".top nav [aria-current]")).to_be_in_viewport(ratio=1)
+
+
 @pytest.mark.parametrize("width", [360, 768, 1440])
 def test_a_field_for_a_time_shows_all_of_it(width: int, inbox: Server, page: Page) -> None:
     page.set_viewport_size({"width": width, "height": 800})

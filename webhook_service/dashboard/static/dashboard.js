@@ -32,6 +32,11 @@ function copyFromField(text) {
   return done;
 }
 
+// The page that one is on, where a narrow screen has no room for all in the navigation.
+const navigation = document.querySelector(".top nav");
+const here = navigation?.querySelector("[aria-current]");
+if (here) navigation.scrollLeft = here.offsetLeft - navigation.offsetLeft - (navigation.clientWidth - here.offsetWidth) / 2;
+
 // New messages: they come into the list while nobody is at it, and else are announced, so that nothing moves under one.
 const live = document.getElementById("live");
 const announcement = document.getElementById("announcement");
