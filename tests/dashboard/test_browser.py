@@ -200,9 +200,11 @@ def test_a_replay_shows_its_result_in_place_and_dropping_asks_first(
 
     page.get_by_role("button", name="Replay").click()
     expect(page.locator(".notice")).to_contain_text("Still in quarantine")
+    expect(page.locator(".notice")).to_be_focused()
     page.get_by_text("Drop…").click()
     page.get_by_role("button", name="Drop for good").click()
     expect(page.locator("#entry")).to_contain_text("Dropped")
+    expect(page.locator(".notice")).to_be_focused()
     assert page.url.endswith("/dashboard/quarantine/1")
     assert faults == []
 

@@ -37,6 +37,14 @@ const navigation = document.querySelector(".top nav");
 const here = navigation?.querySelector("[aria-current]");
 if (here) navigation.scrollLeft = here.offsetLeft - navigation.offsetLeft - (navigation.clientWidth - here.offsetWidth) / 2;
 
+// The result of a button stands where the button was, so the focus goes on there.
+document.addEventListener("htmx:afterSwap", ({ detail }) => {
+  const result = detail.target?.querySelector(".notice");
+  if (detail.requestConfig?.verb !== "post" || !result || document.activeElement !== document.body) return;
+  result.tabIndex = -1;
+  result.focus();
+});
+
 // New messages: they come into the list while nobody is at it, and else are announced, so that nothing moves under one.
 const live = document.getElementById("live");
 const announcement = document.getElementById("announcement");
