@@ -94,7 +94,11 @@ class _Reading:
         problems = provider.problems(secrets, options)
         for problem in problems:
             table.report(_place_of(problem.of, provider, secrets), problem.text)
-        return None if problems else provider(secrets, options)
+        if problems:
+            return None
+        made = provider(secrets, options)
+        made.stands_in = _places(table, provider)
+        return made
 
 
 def _follow_route(
@@ -152,6 +156,16 @@ def _take_options(table: Table, provider: type[Provider]) -> dict[str, str] | No
         taken[setting] = options.take_secret(key, required=True) if is_secret else options.take_text(key, required=True)
     options.finish()
     return {setting: value for setting, value in taken.items() if value is not None} if all(taken.values()) else None
+
+
+def _places(table: Table, provider: type[Provider]) -> dict[str, str]:
+    """Returns where a table without problems has what each setting of its provider would say."""
+    options = {setting: option_key(provider, setting) for setting in provider.option_settings}
+    secrets = {setting: table.values["options"][options[setting]] for setting in provider.secret_options}
+    secrets[provider.secret_setting] = table.values["secrets"][0]
+    return {setting: f"options.{key}" for setting, key in options.items()} | {
+        setting: holder.get("env") or f"the file {holder['file']}" for setting, holder in secrets.items()
+    }
 
 
 def option_key(provider: type[Provider], setting: str) -> str:

@@ -35,7 +35,8 @@ class Provider(ABC):
     """A kind of sender.
 
     An instance has the ``secrets`` of one source, its ``options`` by their settings' names, and the ``route``, if any,
-    by which its items belong to other sources.
+    by which its items belong to other sources. ``stands_in`` says where a file of configuration has what a setting
+    would say, by the setting's name; it is empty if the environment sets the provider up.
 
     A provider is configured when the setting named ``secret_setting`` has a value; ``option_settings`` are then needed
     as well. Those of them that are in ``secret_options`` are secrets, which a file of configuration must not hold.
@@ -57,6 +58,7 @@ class Provider(ABC):
         self.secrets = secrets
         self.options = options
         self.route: Route | None = None
+        self.stands_in: Mapping[str, str] = {}
 
     @classmethod
     def problems(cls, _secrets: Secrets, _options: Mapping[str, str]) -> list[Problem]:

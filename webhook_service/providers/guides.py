@@ -1,6 +1,7 @@
 """Guides to setting up each provider, in the words of its own pages, whose addresses docs/providers.md has."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from webhook_service.domain.sources import Setup
@@ -11,32 +12,33 @@ from webhook_service.providers.standard import Standard
 from webhook_service.providers.twilio import Twilio
 from webhook_service.providers.whatsapp import WhatsApp
 
+# Settings in braces stand for where the source has what they would say.
 _GUIDES: Mapping[str, Setup] = {
     Native.name: Setup(
         "Your own program, which sends JSON",
         "POST to",
         {
-            "X-Signature": "HMAC-SHA256 of the body with the secret (WEBHOOK_SECRET), as hex",
+            "X-Signature": "HMAC-SHA256 of the body with the secret ({WEBHOOK_SECRET}), as hex",
             "Body": "message_id, from, to, ts, text",
         },
     ),
     Standard.name: Setup(
         "Your sender's webhook settings",
         "Endpoint URL",
-        {"Signing secret": "the secret (STANDARD_WEBHOOKS_SECRET), whsec_…"},
+        {"Signing secret": "the secret ({STANDARD_WEBHOOKS_SECRET}), whsec_…"},
     ),
     WhatsApp.name: Setup(
         "Meta's App Dashboard, WhatsApp, Configuration, Webhook",
         "Callback URL",
         {
-            "Verify token": "the verify token (WHATSAPP_VERIFY_TOKEN)",
+            "Verify token": "the verify token ({WHATSAPP_VERIFY_TOKEN})",
             "Webhook fields": "subscribe to messages",
         },
     ),
     Twilio.name: Setup(
         "Twilio's Console, your number or messaging service, Messaging",
         "A message comes in",
-        {"Method": "HTTP POST", "PUBLIC_URL": "the base of this address, exactly as Twilio calls it"},
+        {"Method": "HTTP POST", "{PUBLIC_URL}": "the base of this address, exactly as Twilio calls it"},
     ),
 }
 _OTHER = Setup("The provider's webhook settings", "URL", {})
@@ -45,7 +47,17 @@ _OTHER = Setup("The provider's webhook settings", "URL", {})
 def setup_of(provider: Provider) -> Setup:
     """Returns the guide to setting up a provider."""
     page = PAGES.get(provider.name)
-    return _GUIDES.get(provider.name, _OTHER) if page is None else _setup_on(page)
+    return _filled_in(_GUIDES.get(provider.name, _OTHER), provider) if page is None else _setup_on(page)
+
+
+def _filled_in(guide: Setup, provider: Provider) -> Setup:
+    """Names each setting of a guide as the source does: a variable or a file of its own, if it is declared."""
+    if not guide.fields:
+        return guide
+    settings = (provider.secret_setting, *provider.option_settings)
+    named = {setting: provider.stands_in.get(setting, setting) for setting in settings}
+    fields = {field.format_map(named): value.format_map(named) for field, value in guide.fields.items()}
+    return replace(guide, fields=fields)
 
 
 def _setup_on(page: Mapping[str, Any]) -> Setup:
