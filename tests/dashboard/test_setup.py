@@ -1,5 +1,9 @@
 """The setup page: what it says to enter at a provider, and the command that it gives to paste."""
 
+import os
+import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -8,7 +12,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.support.app import application
+from tests.support.deliveries import SECRET
+from tests.support.server import Server
 from tests.support.sources import declare
+from webhook_service.dashboard.setup import FROM_OUTSIDE
 
 DECLARED = """
 [sources.shop]
@@ -60,3 +67,37 @@ def test_each_source_names_the_variable_or_the_file_that_has_its_secret(client: 
     page = unescape(client.get("/dashboard/setup").text)
     assert "with the secret (SHOP_SECRET)" in page
     assert not [secret for secret in (WHSEC, *ENVIRON.values()) if secret in page + listed.text]
+
+
+def commands(page: str) -> list[list[str]]:
+    """The commands that a page shows, as a shell splits them."""
+    return [shlex.split(unescape(shown)) for shown in re.findall(r'class="command"[^>]*>([^<]+)<', page)]
+
+
+def test_the_command_runs_as_it_is_pasted(sqlite_url: str, tmp_path: Path) -> None:
+    settings = tmp_path / "settings of the service"
+    settings.write_text(f"WEBHOOK_SECRET={SECRET}\n")
+    server = Server(sqlite_url, ENV_FILE=str(settings))
+    del server.environ["WEBHOOK_SECRET"]
+    with server as running:
+        (command,) = commands(running.get("/dashboard/setup").data.decode())
+        sent = subprocess.run(
+            command, env={"PATH": os.defpath}, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+
+        assert (sent.returncode, sent.stderr) == (0, "")
+        assert running.get("/messages").data.count(b"Hello from webhook-service") == 1
+
+
+def test_in_a_container_the_command_is_for_a_shell_outside(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FROM_OUTSIDE, "docker compose exec app webhook-service")
+
+    shown = commands(client.get("/dashboard/setup").text)
+
+    inside = ["docker", "compose", "exec", "app", "webhook-service", "send"]
+    assert {tuple(command) for command in shown} == {
+        tuple(inside),
+        *((*inside, "--source", name) for name in ("shop", "events", "meta", "berlin", "calls")),
+    }

@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 
 from tests.support.nginx import TEMPLATE
 from tests.support.processes import ROOT
+from webhook_service.dashboard.setup import FROM_OUTSIDE
 from webhook_service.settings import Settings
 
 PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\}")
@@ -33,6 +34,17 @@ def test_nginx_is_given_all_that_its_template_leaves_open_and_the_app_the_same(f
 
     assert filled_in.keys() == set(PLACEHOLDER.findall(TEMPLATE.read_text()))
     assert filled_in.items() <= of_the_app.items()
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("docker-compose.yml", "docker compose exec app webhook-service"),
+        ("deploy/ha/compose.yml", "docker compose -f deploy/ha/compose.yml exec app webhook-service"),
+    ],
+)
+def test_the_app_knows_what_starts_a_command_in_its_container(file: str, command: str) -> None:
+    assert services(file)["app"]["environment"][FROM_OUTSIDE] == command
 
 
 def environment_of_the_app(files: list[str], env_file: Path) -> dict[str, str]:

@@ -1,7 +1,11 @@
 """Setting up: a guide for each source, a check for its first delivery, and a test message."""
 
+import os
+import shlex
+import sys
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from flask import abort, render_template, request
 
@@ -22,6 +26,10 @@ from webhook_service.storage.queries.pages import read_page
 from webhook_service.storage.queries.quarantine import read_sizes
 from webhook_service.web.context import current_request
 
+FROM_OUTSIDE = "COMMAND_FROM_OUTSIDE"
+"""The variable by which Compose says what starts the program in its container, from a shell outside."""
+
+_WHERE_SETTINGS_ARE = {"--env-file": "ENV_FILE", "--data-dir": "DATA_DIR"}
 _STORED = (DeliveryOutcome.CREATED, DeliveryOutcome.DUPLICATE)
 
 
@@ -83,9 +91,23 @@ def setup_pages(database: Database, intake: Intake) -> Pages:
 
 
 def command(name: str) -> str:
-    """Returns the command that sends one test message as a source would."""
-    chosen = "" if name == Native.name else f"--source {name} "
-    return f"webhook-service send {chosen}--url {request.host_url.rstrip('/')}"
+    """Returns the command that sends one test message as a source would.
+
+    It is for a shell on the machine that the service runs on; for one outside of the container, if Compose started it.
+    """
+    chosen = [] if name == Native.name else ["--source", name]
+    if from_outside := os.environ.get(FROM_OUTSIDE):
+        # The address that browsers use may lead nowhere inside; the program there knows its server's.
+        return f"{from_outside} {shlex.join(['send', *chosen])}"
+    given = {option: os.environ.get(variable) for option, variable in _WHERE_SETTINGS_ARE.items()}
+    options = [part for option, path in given.items() if path for part in (option, path)]
+    return shlex.join([*_program(), "send", *chosen, *options, "--url", request.host_url.rstrip("/")])
+
+
+def _program() -> list[str]:
+    """Returns what starts the program that runs here, whatever the PATH of the shell."""
+    script = Path(sys.executable).with_name("webhook-service")
+    return [str(script)] if script.is_file() else [sys.executable, "-m", "webhook_service"]
 
 
 def _instructions(source: Source) -> tuple[Setup, str, str, bool]:
