@@ -15,6 +15,7 @@ from tests.support.app import application
 from tests.support.deliveries import SECRET
 from tests.support.server import Server
 from tests.support.sources import declare
+from webhook_service.dashboard.markdown import render_markdown
 from webhook_service.dashboard.setup import FROM_OUTSIDE
 
 DECLARED = """
@@ -35,13 +36,17 @@ route = {by = "metadata.phone_number_id", to = {"111" = "berlin"}}
 [sources.berlin]
 provider = "whatsapp"
 
+[sources.code]
+provider = "github"
+secrets = [{env = "HUB_SECRET"}]
+
 [sources.calls]
 provider = "twilio"
 secrets = [{env = "CALLS_TOKEN"}]
 options = {public_url = "https://inbox.example.org"}
 """
 WHSEC = "whsec_" + "c2VjcmV0" * 4
-NAMES = ("SHOP_SECRET", "OLD_SECRET", "APP_SECRET", "META_TOKEN", "CALLS_TOKEN")
+NAMES = ("SHOP_SECRET", "OLD_SECRET", "APP_SECRET", "META_TOKEN", "CALLS_TOKEN", "HUB_SECRET")
 ENVIRON = {name: f"value of {name}" for name in NAMES}
 
 
@@ -99,5 +104,26 @@ def test_in_a_container_the_command_is_for_a_shell_outside(
     inside = ["docker", "compose", "exec", "app", "webhook-service", "send"]
     assert {tuple(command) for command in shown} == {
         tuple(inside),
-        *((*inside, "--source", name) for name in ("shop", "events", "meta", "berlin", "calls")),
+        *((*inside, "--source", name) for name in ("shop", "events", "meta", "berlin", "code", "calls")),
     }
+
+
+def test_the_guide_of_a_preset_is_shown_without_its_markdown(client: FlaskClient) -> None:
+    page = unescape(client.get("/dashboard/setup").text)
+
+    assert (
+        "<em>Settings → Webhooks → Add webhook</em>: the payload URL, content type <code>application/json</code>"
+        in page
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Call `bot<TOKEN>` with *a & b*.", "Call <code>bot&lt;TOKEN&gt;</code> with <em>a &amp; b</em>."),
+        ("`a*b*c` and 2 * 3", "<code>a*b*c</code> and 2 * 3"),
+        ("<b>*x*</b>", "&lt;b&gt;<em>x</em>&lt;/b&gt;"),
+    ],
+)
+def test_a_guide_is_escaped_before_it_is_marked_up(text: str, shown: str) -> None:
+    assert render_markdown(text) == shown

@@ -14,6 +14,7 @@ from webhook_service.dashboard.assets import asset_pages, asset_path
 from webhook_service.dashboard.consumers import consumer_pages
 from webhook_service.dashboard.destinations import destination_pages
 from webhook_service.dashboard.home import home_pages
+from webhook_service.dashboard.markdown import render_markdown
 from webhook_service.dashboard.messages import message_pages
 from webhook_service.dashboard.overview import overview_pages
 from webhook_service.dashboard.pages import init_pages
@@ -43,6 +44,7 @@ def init_dashboard(
     """Registers all pages, and the filters and globals of the templates."""
     app.jinja_env.filters["moment"] = _moment
     app.jinja_env.filters["from_json"] = orjson.loads
+    app.jinja_env.filters["markdown"] = render_markdown
     app.jinja_env.filters["to_json"] = _to_json
     app.jinja_env.globals.update(
         asset=_asset,
