@@ -22,6 +22,7 @@ from webhook_service.web.sessions import SESSION_COOKIE, SESSION_LENGTH
 TOKEN = "the-token"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 OWN = {"Sec-Fetch-Site": "same-origin"}
+SIGN_IN = "/dashboard/sign-in"
 OPEN = {"dashboard_assets.show", "dashboard_sign_in.show", "dashboard_sign_in.sign_in", "dashboard_sign_in.sign_out"}
 NO_PAGES = [
     ("GET", "/dashboard/nothing", 404),
@@ -289,3 +290,31 @@ def test_every_answer_of_the_dashboard_is_protected(client: FlaskClient) -> None
         assert answer.headers["Cache-Control"] == "no-store" or endpoint == "dashboard_assets.show", path
     assert "unsafe" not in CONTENT_SECURITY_POLICY
     assert "frame-ancestors 'none'" in CONTENT_SECURITY_POLICY
+
+
+@pytest.fixture
+def reader(sqlite_url: str) -> Iterator[FlaskClient]:
+    """A client that is signed in with the API token where there is an admin token, and one delivery in quarantine."""
+    with application(sqlite_url, api_token=Secrets(TOKEN), admin_token=Secrets("admins")) as made:
+        deliver(made, {"message_id": "bad"})
+        sign_in(made)
+        yield made
+
+
+@pytest.mark.parametrize("path", ["quarantine/replay", "quarantine/1/replay", "quarantine/1/drop", "setup/native/test"])
+def test_a_reader_who_changes_something_is_told_which_token_it_takes(path: str, reader: FlaskClient) -> None:
+    response = reader.post(f"/dashboard/{path}", headers={**HTML, **OWN})
+
+    assert response.status_code == 403
+    assert "ADMIN_TOKEN needed: sign out, then sign in with it." in response.text
+    reader.post("/dashboard/sign-out", headers=OWN)
+    sign_in(reader, "admins")
+    assert reader.post(f"/dashboard/{path}", headers={**HTML, **OWN}).status_code == 200
+
+
+def test_the_sign_in_page_says_what_each_token_is_good_for(reader: FlaskClient, client: FlaskClient) -> None:
+    reader.post("/dashboard/sign-out", headers=OWN)
+
+    assert "<code>ADMIN_TOKEN</code>, to replay, drop and send test messages too" in reader.get(SIGN_IN).text
+    assert "neither API_TOKEN nor ADMIN_TOKEN" in sign_in(reader, "wrong").text
+    assert "ADMIN_TOKEN" not in client.get(SIGN_IN).text

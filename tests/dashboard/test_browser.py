@@ -209,6 +209,24 @@ def test_a_replay_shows_its_result_in_place_and_dropping_asks_first(
     assert faults == []
 
 
+def test_a_reader_is_told_in_place_that_a_change_takes_the_admin_token(sqlite_url: str, browser: Browser) -> None:
+    with Server(sqlite_url, WEB_CONCURRENCY="1", API_TOKEN="readers", ADMIN_TOKEN="admins") as inbox:
+        inbox.deliver({"message_id": "bad"})
+        context = browser.new_context(base_url=inbox.url)
+        page = context.new_page()
+        page.goto("/dashboard/quarantine/1")
+        page.get_by_label("Token").fill("readers")
+        page.get_by_role("button", name="Sign in").click()
+
+        page.get_by_role("button", name="Replay").click()
+        expect(page.locator("#result")).to_have_text("ADMIN_TOKEN needed: sign out, then sign in with it.")
+        expect(page.locator("#entry")).to_contain_text("invalid_fields")
+        page.goto("/dashboard/setup")
+        page.get_by_role("button", name="Send a test message").click()
+        expect(page.locator("#test-native")).to_have_text("ADMIN_TOKEN needed: sign out, then sign in with it.")
+        context.close()
+
+
 def test_setting_up_tells_what_is_wrong_and_turns_green_by_itself(inbox: Server, page: Page, faults: list[str]) -> None:
     raw = to_bytes(payload())
     page.goto("/dashboard/")

@@ -472,7 +472,7 @@ def test_a_replay_shows_what_is_wrong_with_it_at_that_time(
 
 def test_a_browser_gets_errors_as_a_page_and_a_program_as_json(client: FlaskClient) -> None:
     page = client.get("/dashboard/quarantine/7", headers={"Accept": "text/html"})
-    line = client.get("/dashboard/quarantine/7", headers={"Accept": "text/html", "HX-Request": "true"})
+    line = client.get("/dashboard/quarantine/7", headers={"Accept": "*/*", "HX-Request": "true"})
 
     assert (page.status_code, line.status_code) == (404, 404)
     assert page.text.startswith("<!doctype html>")

@@ -83,11 +83,13 @@ def _explain(response: Response) -> Response:
 def _sentence(error: Mapping[str, Any]) -> str:
     """Returns the text of an error, with what is wrong with each parameter."""
     problems = "".join(f" {name}: {' '.join(found)}" for name, found in error.get("errors", {}).items())
-    return f"{error['detail'].capitalize()}.{problems}"
+    detail = str(error["detail"])
+    return f"{detail[:1].upper()}{detail[1:]}.{problems}"
 
 
 def _is_browser() -> bool:
-    return "text/html" in request.headers.get("Accept", "")
+    """Tells whether a page is asked for: browsers name HTML in ``Accept``, and htmx, which takes anything, itself."""
+    return "HX-Request" in request.headers or "text/html" in request.headers.get("Accept", "")
 
 
 def _protect(response: Response) -> Response:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 
-from flask import abort, render_template, request, url_for
+from flask import Response, abort, render_template, request, url_for
 
 from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.domain.quarantine import QuarantineEntry
@@ -41,6 +42,7 @@ class RawView:
 def quarantine_pages(database: Database, intake: Intake) -> Pages:
     """Makes the routes of the quarantine."""
     pages = Pages("quarantine", home="list_")
+    pages.after_request(_keep_the_delivery)
 
     @pages.get("/dashboard/quarantine")
     def list_() -> str:
@@ -77,6 +79,13 @@ def quarantine_pages(database: Database, intake: Intake) -> Pages:
         return _show_list(database, query, result)
 
     return pages
+
+
+def _keep_the_delivery(response: Response) -> Response:
+    """Has htmx show an error above the delivery that it is about instead of in its place, unless that is gone."""
+    if response.status_code >= HTTPStatus.BAD_REQUEST and response.status_code != HTTPStatus.NOT_FOUND:
+        response.headers["HX-Retarget"] = "#result"
+    return response
 
 
 def _view(entry: QuarantineEntry) -> RawView:

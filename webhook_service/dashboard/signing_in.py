@@ -22,7 +22,7 @@ def sign_in_pages(sessions: Sessions) -> Pages:
         wanted = _own_page(request.args.get("next"))
         if sessions.is_open(request.cookies.get(SESSION_COOKIE)):
             return redirect_to(wanted, 303)
-        return render_template("sign_in.html", wanted=wanted, refused=False)
+        return _page(sessions, wanted)
 
     @pages.post("/dashboard/sign-in")
     def sign_in() -> Response | tuple[str, int]:
@@ -30,7 +30,7 @@ def sign_in_pages(sessions: Sessions) -> Pages:
         wanted = _own_page(request.form.get("next"))
         cookie = sessions.open(request.form.get("token", "").strip())
         if cookie is None:
-            return render_template("sign_in.html", wanted=wanted, refused=True), 401
+            return _page(sessions, wanted, refused=True), 401
         response = redirect_to(wanted, 303)
         response.set_cookie(
             SESSION_COOKIE,
@@ -51,6 +51,11 @@ def sign_in_pages(sessions: Sessions) -> Pages:
         return response
 
     return pages
+
+
+def _page(sessions: Sessions, wanted: str, *, refused: bool = False) -> str:
+    has_admin = sessions.has_admin_token
+    return render_template("sign_in.html", wanted=wanted, refused=refused, has_admin=has_admin)
 
 
 def _check_sender(sessions: Sessions) -> None:

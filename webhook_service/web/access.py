@@ -112,7 +112,8 @@ class Access:
         if not self._is_own_call(request, guard):
             return error_response(403, "not from another site")
         if guard is not Guard.READERS and not self._is_admin(request, guard):
-            return error_response(403, "ADMIN_TOKEN needed")
+            how = ": sign out, then sign in with it" if guard is Guard.BROWSERS else ""
+            return error_response(403, f"ADMIN_TOKEN needed{how}")
         return None
 
     def _admits(self, request: Request, guard: Guard) -> bool:

@@ -31,6 +31,11 @@ class Sessions:
         self._admin_cookies = _signer(admin_token, "session")
         self._forms = _signer(token, "form")
 
+    @property
+    def has_admin_token(self) -> bool:
+        """Tells whether it takes another token than the API token to change anything."""
+        return self._admin_cookies is not None
+
     def open(self, presented: str) -> str | None:
         """Returns the cookie of a new session; None unless ``presented`` is the API token or the admin token."""
         for token, signer in self._signers:
