@@ -445,17 +445,6 @@ def test_only_a_delivery_in_conflict_is_offered_a_new_id(client: FlaskClient) ->
     assert "rename" not in client.get("/dashboard/quarantine/1").text
 
 
-def test_the_deliveries_of_the_page_that_is_open_are_replayed(client: FlaskClient) -> None:
-    for number in range(3):
-        deliver(client, {"message_id": f"bad-{number}"})
-    first = client.get("/dashboard/quarantine?limit=1").text
-    second = client.get(unescape(re.findall(r'class="button" href="([^"]+)">More', first)[0])).text
-    (replaying,) = re.findall(r'action="([^"]+/quarantine/replay[^"]*)"', second)
-    shown = client.post(unescape(replaying), headers=OWN).text
-
-    assert re.findall(r'class="entry-link">(#\d+)', shown) == ["#2"]
-
-
 def test_a_replay_shows_what_is_wrong_with_it_at_that_time(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from http import HTTPStatus
 
 from flask import Response, abort, render_template, request, url_for
@@ -11,7 +12,7 @@ from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.domain.quarantine import QuarantineEntry
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
-from webhook_service.intake.replaying import drop, replay, replay_page
+from webhook_service.intake.replaying import Replayed, drop, replay, replay_all
 from webhook_service.intake.take_in import Intake
 from webhook_service.schemas.quarantine import (
     QuarantineQuery,
@@ -20,9 +21,11 @@ from webhook_service.schemas.quarantine import (
     quarantine_cursors,
 )
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
+from webhook_service.storage.queries.quarantine import count_quarantined, find_quarantined, list_quarantined
 
 RAW_SHOWN = 64 * 1024  # bytes of a body that are shown; the JSON call gives all of it
+MOST_COUNTED = 1000  # deliveries that are counted to say how many there are to replay
+LONGEST_REPLAY = 5.0  # seconds after which a replay of many asks whether to go on
 _INDEX = re.compile(r"\[[0-9]+\]$")
 _IN_A_LINE = 16  # bytes in a line of a hex dump
 
@@ -71,12 +74,9 @@ def quarantine_pages(database: Database, intake: Intake) -> Pages:
     @pages.post("/dashboard/quarantine/replay")
     def replay_many() -> str:
         query = load_quarantine_query(request.query_string)
-        replayed, _ = replay_page(database, intake, **asdict(query))
-        result = (
-            f"{replayed.released} left the quarantine ({replayed.created} created, {replayed.duplicate} duplicate, "
-            f"{replayed.conflict} conflict), {replayed.quarantined} still in quarantine."
-        )
-        return _show_list(database, query, result)
+        of = {"reason": query.reason, "source": query.source}
+        replayed, place = replay_all(database, intake, after=query.after, seconds=LONGEST_REPLAY, **of)
+        return _show_list(database, replace(query, after=0), _describe_all(replayed), place)
 
     return pages
 
@@ -117,14 +117,27 @@ def _hex_lines(raw: bytes) -> Iterator[str]:
         yield f"{at:08x}  {line.hex(' '):<{_IN_A_LINE * 3}} {printable}"
 
 
-def _show_list(database: Database, query: QuarantineQuery, result: str | None = None) -> str:
-    with database.snapshot() as snapshot:
+def _show_list(
+    database: Database, query: QuarantineQuery, result: str | None = None, replayed_to: int | None = None
+) -> str:
+    """Shows a page of the list; what comes after ``replayed_to`` was not replayed yet for want of time."""
+    of = {"reason": query.reason, "source": query.source}
+    with database.primary_snapshot() if result else database.snapshot() as snapshot:
         page = list_quarantined(snapshot, **asdict(query))
-    place = quarantine_cursors(query.reason, query.source).next(page)
-    more = place and url_for(
-        "dashboard_quarantine.list_", reason=query.reason, source=query.source, limit=query.limit, cursor=place
+        to_replay = count_quarantined(snapshot, after=replayed_to or 0, most=MOST_COUNTED + 1, **of)
+    cursors = quarantine_cursors(query.reason, query.source)
+    place = cursors.next(page)
+    url = partial(url_for, "dashboard_quarantine.list_", reason=query.reason, source=query.source)
+    return render_template(
+        "quarantine/list.html",
+        entries=page.items,
+        query=query,
+        more=place and url(limit=query.limit, cursor=place),
+        result=result,
+        to_replay=to_replay,
+        most_counted=MOST_COUNTED,
+        replayed_to=replayed_to and cursors.write(replayed_to),
     )
-    return render_template("quarantine/list.html", entries=page.items, query=query, more=more, result=result)
 
 
 def _show_gone(result: str) -> str:
@@ -145,6 +158,13 @@ def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> tuple[st
         return f"Not tried: the source {entry.delivery.source_name} is not configured.", False
     verdict = replay(entry, intake, rename=rename)
     return _describe(verdict), not verdict.quarantined
+
+
+def _describe_all(replayed: Replayed) -> str:
+    return (
+        f"{replayed.released:,} left the quarantine ({replayed.created:,} created, {replayed.duplicate:,} duplicate, "
+        f"{replayed.conflict:,} conflict), {replayed.quarantined:,} still in quarantine."
+    )
 
 
 def _describe(verdict: Verdict) -> str:

@@ -1,6 +1,8 @@
 """Takes deliveries out of quarantine, by trying them again or by dropping them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import StorageUnavailable
@@ -13,6 +15,8 @@ from webhook_service.intake.take_in import Intake
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
 
+_AT_ONCE = 10  # deliveries that are replayed between two looks at the clock
+
 
 @dataclass(slots=True)
 class Replayed:
@@ -23,6 +27,14 @@ class Replayed:
     created: int = 0
     duplicate: int = 0
     conflict: int = 0
+
+    def add(self, other: "Replayed") -> None:
+        """Adds the results of replaying others."""
+        self.released += other.released
+        self.quarantined += other.quarantined
+        self.created += other.created
+        self.duplicate += other.duplicate
+        self.conflict += other.conflict
 
 
 def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> Verdict:
@@ -57,8 +69,31 @@ def replay_page(
     """
     with database.primary_snapshot() as snapshot:
         page = list_quarantined(snapshot, after=after, limit=limit, reason=reason, source=source)
+    return _replay_each(database, intake, page.items), page
+
+
+def replay_all(
+    database: Database, intake: Intake, *, after: int, reason: str | None, source: str | None, seconds: float
+) -> tuple[Replayed, int | None]:
+    """Replays page after page until none is left, or no time for another one: each delivery takes the turn to write.
+
+    Returns the place after which to go on; None when none is left. Raises StorageUnavailable, as ``replay_page`` does.
+    """
+    ends_at = monotonic() + seconds
+    total = Replayed()
+    place: int | None = after
+    while place is not None:
+        replayed, page = replay_page(database, intake, after=place, limit=_AT_ONCE, reason=reason, source=source)
+        total.add(replayed)
+        place = page.next
+        if monotonic() >= ends_at:
+            break
+    return total, place
+
+
+def _replay_each(database: Database, intake: Intake, summaries: Iterable[QuarantineSummary]) -> Replayed:
     replayed = Replayed()
-    for summary in page.items:
+    for summary in summaries:
         with database.primary_snapshot() as snapshot:
             entry = find_quarantined(snapshot, summary.id)
         if entry is None:
@@ -73,7 +108,7 @@ def replay_page(
         replayed.conflict += outcomes.count(Outcome.CONFLICT)
         replayed.quarantined += verdict.quarantined
         replayed.released += not verdict.quarantined
-    return replayed, page
+    return replayed
 
 
 def drop(database: Database, entry_id: int) -> None:

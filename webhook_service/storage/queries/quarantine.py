@@ -3,7 +3,7 @@
 import hashlib
 from itertools import starmap
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.paging import Page
@@ -99,14 +99,24 @@ def list_quarantined(
 
     With ``reason``, reads only those that are kept for that reason; with ``source``, only those that came to it.
     """
+    page = _SUMMARIES.where(*_conditions(after, reason, source)).order_by(QuarantineRow.id).limit(limit + 1)
+    found = list(starmap(QuarantineSummary, connection.execute(page)))
+    return Page.cut(found, limit, lambda summary: summary.id)
+
+
+def count_quarantined(connection: Connection, *, after: int, reason: str | None, source: str | None, most: int) -> int:
+    """Counts the deliveries that such pages list, up to ``most`` of them."""
+    listed = select(QuarantineRow.id).where(*_conditions(after, reason, source)).limit(most)
+    return connection.scalar(select(func.count()).select_from(listed.subquery())) or 0
+
+
+def _conditions(after: int, reason: str | None, source: str | None) -> list[ColumnElement[bool]]:
     conditions = [QuarantineRow.id > after]
     if reason is not None:
         conditions.append(QuarantineRow.reason == reason)
     if source is not None:
         conditions.append(QuarantineRow.source == source)
-    page = _SUMMARIES.where(*conditions).order_by(QuarantineRow.id).limit(limit + 1)
-    found = list(starmap(QuarantineSummary, connection.execute(page)))
-    return Page.cut(found, limit, lambda summary: summary.id)
+    return conditions
 
 
 def find_conflicts(connection: Connection, message_id: str, among: int) -> list[QuarantineSummary]:
