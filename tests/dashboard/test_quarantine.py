@@ -3,13 +3,16 @@
 import re
 from collections.abc import Iterator
 from html import unescape
+from time import process_time
 
 import pytest
 from flask.testing import FlaskClient
 
 from tests.support.app import application, deliver
-from tests.support.deliveries import payload
+from tests.support.deliveries import payload, to_bytes
+from tests.support.whatsapp import a_message, a_value, of_values
 from webhook_service.dashboard import quarantine
+from webhook_service.dashboard.marks import split_at_faults
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.results import Reason
@@ -88,3 +91,58 @@ def test_no_more_are_counted_than_can_be_counted_fast(client: FlaskClient, monke
     monkeypatch.setattr(quarantine, "MOST_COUNTED", 50)
 
     assert "Replay all (more than 50)" in client.get("/dashboard/quarantine").text
+
+
+WHATSAPP = to_bytes(of_values(a_value(messages=[a_message("one"), a_message("two")]))).decode()
+ITEM = "entry[0].changes[0].value.messages[1]"
+
+
+def marked(text: str, *paths: str) -> list[tuple[str, str]]:
+    """What is marked in a body, each with what follows it."""
+    pieces = split_at_faults(text, paths)
+    assert "".join(pieces) == text
+    return [(pieces[at], pieces[at + 1][:8]) for at in range(1, len(pieces), 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "expected"),
+    [
+        ('{"from": 1, "note": {"from": 2}}', "from", [('"from"', ': 1, "no')]),
+        ('{"from": 1, "note": {"from": 2}}', "note.from", [('"from"', ": 2}}")]),
+        ('{"a": [{"ts": 1}, {"ts": 2}]}', "a[1].ts", [('"ts"', ": 2}]}")]),
+        ('{"a": [[0, 1], [2, 3, []]], "b": {}, "c": 4}', "a[1][1]", [("3", ", []]], ")]),
+        ('{"a": [[0, 1], [2, 3, []]], "b": {}, "c": 4}', "c", [('"c"', ": 4}")]),
+        ('{"a": [{"b": 1}, {"c": 2}]}', "a[1]", [("{", '"c": 2}]')]),
+        ('[{"a": 1}, {"a": 2}]', "[1].a", [('"a"', ": 2}]")]),
+        ('{"b": "\\"a\\": {", "\\u0061": 1}', "a", [('"\\u0061"', ": 1}")]),
+        ('{"a.b": 1}', "a.b", [('"a.b"', ": 1}")]),
+        ('{"b": "a"}', "a", []),
+        ('{"a": 1, "b": {"a', "b.a", []),
+        ('{"a": 1}', "body", []),
+        ("Body=From&From=&NumMedia=0", "From", [("From", "=&NumMed")]),
+        ("B%6Fdy=x&To=1&To", "Body", [("B%6Fdy", "=x&To=1&")]),
+        ("B%6Fdy=x&To=1&To", "To", [("To", "=1&"), ("To", "")]),
+        ("not JSON", "body", []),
+    ],
+)
+def test_what_is_at_fault_is_marked_and_nothing_else(text: str, path: str, expected: list[tuple[str, str]]) -> None:
+    assert marked(text, path) == expected
+
+
+def test_the_item_at_fault_is_marked_and_not_the_other_one() -> None:
+    pieces = split_at_faults(WHATSAPP, [f"{ITEM}.timestamp"])
+
+    assert pieces[1] == '"timestamp"'
+    assert (pieces[0].count('"timestamp"'), len(pieces)) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 32_000, '{"a":' * 12_000, '{"' + "a" * 60_000, "a&" * 32_000, '{"x":' + "[1," * 20_000]
+)
+def test_a_hostile_body_is_searched_in_no_time(text: str) -> None:
+    paths = ["a" + ".a" * number for number in range(50)] + ["x" + "[0]" * 50]
+    began = process_time()
+
+    split_at_faults(text, paths)
+
+    assert process_time() - began < 1

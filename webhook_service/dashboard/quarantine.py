@@ -1,13 +1,13 @@
 """The quarantine: the deliveries that were kept and why, and the buttons to replay or drop them."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from http import HTTPStatus
 
 from flask import Response, abort, render_template, request, url_for
 
+from webhook_service.dashboard.marks import split_at_faults
 from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.domain.quarantine import QuarantineEntry
 from webhook_service.domain.results import Outcome
@@ -26,7 +26,6 @@ from webhook_service.storage.queries.quarantine import count_quarantined, find_q
 RAW_SHOWN = 64 * 1024  # bytes of a body that are shown; the JSON call gives all of it
 MOST_COUNTED = 1000  # deliveries that are counted to say how many there are to replay
 LONGEST_REPLAY = 5.0  # seconds after which a replay of many asks whether to go on
-_INDEX = re.compile(r"\[[0-9]+\]$")
 _IN_A_LINE = 16  # bytes in a line of a hex dump
 
 
@@ -34,7 +33,7 @@ _IN_A_LINE = 16  # bytes in a line of a hex dump
 class RawView:
     """A body as a page shows it: ``text`` is None if it is not UTF-8; ``is_cut`` says that there is more of it.
 
-    The text is in pieces; every second piece is the name of a field at fault.
+    The text is in pieces; every second piece is at fault.
     """
 
     text: Sequence[str] | None
@@ -92,22 +91,16 @@ def _view(entry: QuarantineEntry) -> RawView:
     return view_raw(entry.delivery.raw, entry.delivery.problems)
 
 
-def view_raw(raw: bytes, problems: Iterable[str] = ()) -> RawView:
+def view_raw(raw: bytes, problems: Collection[str] = ()) -> RawView:
     """Prepares a body for a page; ``problems`` are the paths of the fields at fault."""
     shown = raw[:RAW_SHOWN]
     is_cut = len(raw) > RAW_SHOWN
     try:
         raw.decode()
-        text = _mark(shown.decode(errors="ignore"), problems)  # the last character may be cut in two
+        text = split_at_faults(shown.decode(errors="ignore"), problems)  # the last character may be cut in two
     except UnicodeDecodeError:
         text = None
     return RawView(text, "\n".join(_hex_lines(shown)), is_cut)
-
-
-def _mark(text: str, problems: Iterable[str]) -> Sequence[str]:
-    """Splits a text at the names of the fields at fault, as JSON writes them."""
-    names = {re.escape(name) for path in problems if (name := _INDEX.sub("", path.rpartition(".")[2]))}
-    return re.split(rf'("(?:{"|".join(sorted(names))})")(?=\s*:)', text) if names else [text]
 
 
 def _hex_lines(raw: bytes) -> Iterator[str]:
