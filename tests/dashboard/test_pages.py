@@ -99,6 +99,7 @@ def test_the_list_has_the_newest_first_and_pages_by_a_link(client: FlaskClient) 
     ("query", "expected"),
     [
         ("from=%2B1", {"a"}),
+        ("from=%20%2B1%09&since=%20&q=+hello+", {"a"}),
         ("to=%2B2", {"b"}),
         ("q=HELLO", {"a", "b"}),
         ("since=2025-01-15T10:00", {"b", "c"}),

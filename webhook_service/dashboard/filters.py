@@ -35,7 +35,8 @@ class Filters:
 def load_filters(query_string: bytes) -> Filters:
     """Loads a query string; the result reports bad parameters. QueryInvalid when it is not UTF-8."""
     parameters = read_query_string(query_string)
-    given = {name: parameters[name] for name in NAMES if name in parameters}
+    # What is pasted often has spaces around it; what is stored hardly ever has.
+    given = {name: value for name in NAMES if (value := parameters.get(name, "").strip())}
     opened = parameters.get(OPENED) or None
     if opened is not None and "\x00" in opened:  # PostgreSQL refuses a parameter with NUL
         return Filters(given, None, None, {OPENED: ["Must not contain NUL."]})
