@@ -78,6 +78,9 @@ def test_the_root_leads_to_the_dashboard_and_on_to_what_is_wanted_first(client: 
     assert client.get("/").headers["Location"] == "/dashboard/"
     assert client.get("/dashboard/").headers["Location"] == "/dashboard/setup"
 
+    client.post("/dashboard/setup/native/test", headers=OWN)
+    assert client.get("/dashboard/").headers["Location"] == "/dashboard/setup"
+
     deliver(client, payload())
 
     assert client.get("/dashboard/").headers["Location"] == "/dashboard/messages"
