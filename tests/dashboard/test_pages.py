@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from html import unescape
@@ -158,6 +159,10 @@ def test_receipts_are_found_by_the_id_of_an_outgoing_message(client: FlaskClient
     page = client.get("/dashboard/messages?message=wamid.out").text
 
     assert re.search(r'class="tag good"><bdi>delivered</bdi>', page)
+    assert re.findall("Copy (?:ID|link|curl)", page) == ["Copy ID", "Copy link", "Copy curl"]
+    (command,) = re.findall(r'aria-label="Command">([^<]+)<', page)
+    url = shlex.split(unescape(command))[-1].removeprefix("http://localhost")
+    assert [receipt["status"] for receipt in client.get(url).get_json()["data"]] == ["delivered", "sent"]
     assert page.index("<b><bdi>sent</bdi>") < page.index("<b><bdi>delivered</bdi>")
 
 
