@@ -271,6 +271,7 @@ def test_an_address_that_is_no_page_is_for_whom_the_pages_are_for(sqlite_url: st
     [
         *((f"/dashboard/quarantine/{action}", "/dashboard/quarantine") for action in ("replay", "1/replay", "1/drop")),
         *((f"/dashboard/dead-letters/{each}", "/dashboard/dead-letters") for each in ("retry", "1/retry", "1/drop")),
+        ("/dashboard/setup/native/test", "/dashboard/setup"),
     ],
 )
 def test_the_address_of_an_action_leads_back_to_its_list(action: str, page: str, client: FlaskClient) -> None:

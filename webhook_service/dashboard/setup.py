@@ -57,7 +57,7 @@ class TestResult:
 
 def setup_pages(database: Database, intake: Intake) -> Pages:
     """Makes the routes that help to set up the configured sources."""
-    pages = Pages("setup")
+    pages = Pages("setup", home="show")
     sources = intake.sources
 
     @pages.get("/dashboard/setup")
