@@ -135,8 +135,8 @@ def test_a_page_by_cursor_has_no_total_and_one_by_offset_has_both(client: FlaskC
 
 
 def test_a_link_leads_to_the_next_page(client: FlaskClient, database: Database) -> None:
-    stored = [each.message_id for each in store_many(database)]
-    path = f"/messages?offset=5&limit=30&to=&q={quote('é <>')}&q=&order=asc&&cursor="
+    store(database, *(message(f"m{at:02}", text="Café <>!", ts=MOMENT + SECOND * at) for at in range(60)))
+    path = f"/messages?offset=5&limit=30&to=&q={quote('é <>')}&provider=&order=asc&&cursor="
 
     seen = []
     while path:
@@ -145,7 +145,7 @@ def test_a_link_leads_to_the_next_page(client: FlaskClient, database: Database) 
         link = re.fullmatch(r'<([^<> ]+)>; rel="next"', answer.headers.get("Link", ""))
         path = link[1] if link else ""
 
-    assert seen == stored[5:]
+    assert seen == [f"m{at:02}" for at in range(5, 60)]
 
 
 def test_the_last_page_has_no_link(client: FlaskClient, database: Database) -> None:
