@@ -86,6 +86,10 @@ def test_what_readers_disagree_about_is_not_json(raw: bytes) -> None:
         (b"[-Infinity]", "-Infinity is not a number, at line 1, column 2"),
         (b"1e400", "the number 1e400 is too large for 64 bits, at line 1, column 1"),
         (b"9223372036854775808", "the integer 9223372036854775808 is too large for 64 bits, at line 1, column 1"),
+        (
+            b"[922337203685477580800auto",
+            "the integer 92233720368547758080… is too large for 64 bits, at line 1, column 2",
+        ),
         (b"9" * 5000, f"the integer {'9' * 20}… is too large for 64 bits, at line 1, column 1"),
         (b"[" * 65 + b"1" + b"]" * 65, "nested more than 64 levels deep, at line 1, column 65"),
         (b"[" * 100_000, "nested more than 64 levels deep, at line 1, column 65"),

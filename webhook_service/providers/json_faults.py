@@ -15,7 +15,8 @@ TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 _INT64_DIGITS = 20  # with a sign
 _NAME_SHOWN = 64  # characters
 _CONSTANTS = {"NaN", "Infinity", "-Infinity"}
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?|[{}\[\]]|[^\s{}\[\],:"]+')
+_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
+_TOKEN = re.compile(rf'"(?:[^"\\]|\\.)*"(\s*:)?|[{{}}\[\]]|NaN|-?Infinity|{_NUMBER}')
 
 
 def repeated(name: str) -> str:
@@ -81,5 +82,5 @@ def _faults_of(token: re.Match[str], open_: list[set[str]]) -> Iterator[str]:
         open_[-1].add(name)
     elif word in _CONSTANTS:
         yield no_number(word)
-    elif word[0] in "-0123456789" and (fault := too_large(word)):
+    elif word[0] != '"' and (fault := too_large(word)):
         yield fault
