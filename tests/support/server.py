@@ -119,7 +119,8 @@ class Server:
     def log_lines(self) -> list[dict[str, Any]]:
         """Returns the lines of the log so far; each must be a JSON object."""
         complete = self._stdout.read_text().rpartition("\n")[0]
-        return [json.loads(line) for line in complete.splitlines()]
+        # Not by splitlines, as a message ID may hold other separators of lines, such as U+2028.
+        return [json.loads(line) for line in complete.split("\n") if line]
 
     def request_lines(self) -> list[dict[str, Any]]:
         """Returns the lines about requests in the log so far."""
