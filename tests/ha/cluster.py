@@ -182,6 +182,11 @@ class Cluster:
         hosts = ",".join(f"{node.machine.address}:5432" for node in self.nodes)
         return f"postgresql://webhook_service:{PASSWORD}@{hosts}/webhook_service"
 
+    @property
+    def read_url(self) -> str:
+        """What READ_DATABASE_URL has to be."""
+        return f"{self.url}?target_session_attrs=prefer-standby"
+
     def add(self) -> Node:
         """Starts one more node."""
         node = Node(len(self.nodes) + 1, self._directory, self._programs)

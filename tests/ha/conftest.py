@@ -34,8 +34,7 @@ def cluster(postgresql_programs: Path) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def servers(cluster: Cluster) -> Iterator[tuple[Server, Server]]:
     """Two nodes of the service: they write to whichever node leads, and read from a replica while there is one."""
-    replicas = f"{cluster.url}?target_session_attrs=prefer-standby"
-    settings = {"READ_DATABASE_URL": replicas, "WEB_CONCURRENCY": "1", "REQUIRE_SYNC_REPLICA": "true"}
+    settings = {"READ_DATABASE_URL": cluster.read_url, "WEB_CONCURRENCY": "1", "REQUIRE_SYNC_REPLICA": "true"}
     with Server(cluster.url, **settings) as first, Server(cluster.url, **settings) as second:
         yield first, second
 

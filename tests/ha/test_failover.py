@@ -110,6 +110,17 @@ def test_a_replica_is_added_under_load(cluster: Cluster, servers: tuple[Server, 
 
     assert load.statuses() == {200}
     wait_until(lambda: follower.followed(stored_ids(cluster.leader().url)), "the feed to give all, in order")
+    for server in servers:
+        name_all_nodes(server, cluster)
+
+
+def name_all_nodes(server: Server, cluster: Cluster) -> None:
+    """Restarts a node of the service with the addresses of all databases: it would not find a leader that it lacks."""
+    server.environ |= {"DATABASE_URL": cluster.url, "READ_DATABASE_URL": cluster.read_url}
+    server.terminate()
+    server.wait()
+    server.start()
+    server.wait_until_it_answers()
 
 
 @pytest.mark.skipif(CYCLES == 1, reason="not in the short form")
