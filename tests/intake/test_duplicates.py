@@ -50,7 +50,7 @@ def counted(database: Database) -> tuple[int, int]:
 
 def shown(client: FlaskClient, message_id: str) -> Any:
     client.application.extensions[INTAKE].counting.stop()
-    return client.get(f"/messages/{message_id}").json["duplicates"]  # type: ignore[index]
+    return client.get(f"/messages/{message_id}").get_json()["duplicates"]
 
 
 def away(_database: Database, _patience: float | None = None) -> NoReturn:

@@ -2,15 +2,19 @@
 
 import json
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_service.domain.errors import PayloadInvalid
+from tests.support.provider_deliveries import delivery_of
+from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.results import Reason
-from webhook_service.providers.json_faults import MAX_DEPTH
+from webhook_service.providers import strict_json
+from webhook_service.providers.declarations.places import Envelope
+from webhook_service.providers.diagnosis import Hint, body_attempts
+from webhook_service.providers.json_faults import MAX_DEPTH, MOST_SEARCHED
 from webhook_service.providers.strict_json import loads, loads_object
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -92,7 +96,7 @@ def test_what_readers_disagree_about_is_not_json(raw: bytes) -> None:
         ),
         (b"9" * 5000, f"the integer {'9' * 20}… is too large for 64 bits, at line 1, column 1"),
         (b"[" * 65 + b"1" + b"]" * 65, "nested more than 64 levels deep, at line 1, column 65"),
-        (b"[" * 100_000, "nested more than 64 levels deep, at line 1, column 65"),
+        (b"[" * 10_000, "nested more than 64 levels deep, at line 1, column 65"),
         (b'{"a":\n"\\ud83d\\ude00", "b": "\\ud800"}', "an escaped surrogate stands alone, at line 2, column 22"),
         (b'{\n  "a": 1,\n  b: 2}', "Expecting property name enclosed in double quotes at line 3, column 3"),
         (b'"a\nb"', "Invalid control character at line 1, column 3"),
@@ -103,6 +107,25 @@ def test_a_refusal_says_why_and_where(raw: bytes, why: str) -> None:
         loads(raw)
 
     assert refused.value.errors == {"body": [f"Not valid JSON: {why}."]}
+
+
+def test_a_long_body_is_not_searched_for_the_place_of_a_fault() -> None:
+    with pytest.raises(PayloadInvalid) as refused:
+        loads(b"[" + b"1," * MOST_SEARCHED + b"NaN]")
+
+    assert refused.value.errors == {"body": ["Not valid JSON: NaN is not a number."]}
+
+
+@pytest.mark.parametrize("raw", [b'{"a": NaN}', b"[" * 100_000])
+def test_an_unverified_body_is_not_searched_either(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(fault: str, _text: str) -> NoReturn:
+        pytest.fail(f"searched for {fault}")
+
+    monkeypatch.setattr(strict_json, "place_of", search)
+
+    with pytest.raises(SignatureInvalid):
+        _ = Envelope(delivery_of(raw, {}), is_form=False).body
+    assert Hint.RESERIALIZED_BODY not in {hint for hint, _, _ in body_attempts([b"key"], raw, lambda body: body)}
 
 
 def test_a_refusal_of_bytes_says_which_one() -> None:

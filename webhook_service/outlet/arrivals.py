@@ -2,7 +2,7 @@
 
 from threading import Lock
 
-from webhook_service.storage.queries.messages import newest_by_source, newest_for_programs
+from webhook_service.storage.queries.messages import newest_by_source
 from webhook_service.storage.writing import Transaction
 
 MOST_BEHIND = 10_000  # messages that are looked through; after more, it begins anew
@@ -20,9 +20,8 @@ class Arrivals:
         self._begun: int | None = None
         self._reached = 0
 
-    def follow(self, snapshot: Transaction) -> None:
-        """Looks at the messages that came since the last call."""
-        newest = newest_for_programs(snapshot)
+    def follow(self, snapshot: Transaction, newest: int) -> None:
+        """Looks at the messages that came since the last call, up to the one with the id ``newest``."""
         with self._lock:
             # A smaller id than before is that of a database which was restored.
             if self._begun is None or not self._reached <= newest <= self._reached + MOST_BEHIND:

@@ -65,7 +65,7 @@ class Lookout:
                 for for_programs in {question.for_programs for question in asked}
             }
             if any(question.source is not None for question in asked):
-                self._arrivals.follow(snapshot)
+                self._arrivals.follow(snapshot, newest[True])
         came = {question for question in asked if newest[question.for_programs] > question.after}
         return {
             question

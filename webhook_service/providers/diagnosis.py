@@ -78,7 +78,7 @@ def _other_bodies(raw: bytes) -> Iterator[tuple[Hint, bytes]]:
     for body in (stripped, stripped + b"\n", stripped + b"\r\n"):
         yield Hint.TRAILING_NEWLINE, body
     try:
-        value = loads(raw)
+        value = loads(raw, locates=False)
         for spaced, ascii_only, escaped in product((False, True), repeat=3):
             yield Hint.RESERIALIZED_BODY, _serialize(value, spaced=spaced, ascii_only=ascii_only, escaped=escaped)
     except (PayloadInvalid, RecursionError):

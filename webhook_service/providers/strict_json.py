@@ -58,8 +58,11 @@ _decoder = json.JSONDecoder(
 )
 
 
-def loads(raw: bytes) -> Any:
-    """Returns the value in ``raw``; PayloadInvalid, which says why, when that is not exactly one strict JSON text."""
+def loads(raw: bytes, *, locates: bool = True) -> Any:
+    """Returns the value in ``raw``; PayloadInvalid, which says why, when that is not exactly one strict JSON text.
+
+    With ``locates`` it says where, too. To find that takes longer than to parse, so it is not for unverified bodies.
+    """
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -69,9 +72,9 @@ def loads(raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         why = f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}"
     except _NotStrict as error:
-        why = f"{error}{place_of(str(error), text)}"
+        why = f"{error}{place_of(str(error), text)}" if locates else str(error)
     except RecursionError:
-        why = f"{TOO_DEEP}{place_of(TOO_DEEP, text)}"
+        why = f"{TOO_DEEP}{place_of(TOO_DEEP, text)}" if locates else TOO_DEEP
     raise PayloadInvalid(Reason.NOT_JSON, {BODY: [f"Not valid JSON: {why}."]})
 
 
@@ -84,9 +87,9 @@ def _decode(text: str) -> Any:
     return value
 
 
-def loads_object(raw: bytes) -> dict[str, Any]:
-    """Returns the JSON object in ``raw``; PayloadInvalid for anything else."""
-    value = loads(raw)
+def loads_object(raw: bytes, *, locates: bool = True) -> dict[str, Any]:
+    """Returns the JSON object in ``raw``, as ``loads`` does; PayloadInvalid for anything else."""
+    value = loads(raw, locates=locates)
     if not isinstance(value, dict):
         raise PayloadInvalid(Reason.NOT_AN_OBJECT, {BODY: ["Not a JSON object."]})
     return value

@@ -59,7 +59,7 @@ class Envelope:
         if self._is_form:
             return to_form(self.fields)
         try:
-            return loads_object(self.raw)
+            return loads_object(self.raw, locates=False)
         except PayloadInvalid as invalid:
             raise SignatureInvalid(invalid.reason) from None
 
