@@ -48,6 +48,15 @@ def test_a_consumer_gets_every_message_in_stored_order(desk: Desk, database: Dat
     assert desk.lease() is None
 
 
+def test_a_lease_tells_whether_enough_for_another_is_left(desk: Desk, database: Database) -> None:
+    desk.make(max_leases=10)
+    store(database, *names(1, 5))
+
+    given = [desk.must_lease(limit=2) for _ in range(3)]
+
+    assert [lease.leaves_little for lease in given] == [False, True, True]
+
+
 def test_one_lease_at_a_time_keeps_the_order(desk: Desk, database: Database) -> None:
     store(database, "m1", "m2")
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from statistics import median
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from tests.support.deliveries import payload
 from tests.support.server import Server
 from tests.support.stored import opened
 from tests.support.waiting import wait_until
+from webhook_service.outlet.waiting import PAUSE
 
 SOON = 2.0  # seconds: much less than the time that is asked for, and more than a busy machine takes
 
@@ -28,13 +30,18 @@ def narrow(shared_database_url: str) -> Iterator[Server]:
         yield running
 
 
+def find_end(server: Server) -> str:
+    """The end of a server's feed."""
+    place = ""
+    while (page := server.get(f"/feed?limit=1000&after={place}").json())["data"]:
+        place = page["next"]
+    return str(page["next"])
+
+
 @pytest.fixture
 def end(narrow: Server) -> str:
     """The end of its feed."""
-    place = ""
-    while (page := narrow.get(f"/feed?limit=1000&after={place}").json())["data"]:
-        place = page["next"]
-    return str(page["next"])
+    return find_end(narrow)
 
 
 @pytest.fixture
@@ -176,6 +183,45 @@ def test_a_lease_waits_for_a_refused_one(narrow: Server, crm: str) -> None:
     narrow.post(f"{crm}/nack", json.dumps({"lease": token}).encode())
 
     assert answer(asking)[1]["attempt"] == 2
+
+
+def test_a_consumer_that_keeps_up_is_given_what_comes_in_many_at_a_time(narrow: Server, crm: str) -> None:
+    sent, given = [], []
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(narrow.post, f"{crm}/lease?wait=25")
+        began = time.monotonic()
+        while time.monotonic() - began < 1:
+            sent.append(deliver(narrow))
+            if asking.done():
+                lease = asking.result().json()
+                narrow.post(f"{crm}/ack", json.dumps({"lease": lease["lease"]}).encode())
+                given.append(ids((200, lease)))
+                asking = threads.submit(narrow.post, f"{crm}/lease?wait=25")
+        while sum(map(len, given)) < len(sent):
+            given.append(ids((200, asking.result().json())))
+            asking = threads.submit(narrow.post, f"{crm}/lease?wait=1")
+
+    assert [each for lease in given for each in lease] == sent
+    assert len(given) <= 1 / PAUSE + 2
+
+
+@pytest.mark.parametrize("reads", ["POST", "GET"], ids=["lease", "feed"])
+def test_a_message_is_given_within_a_tenth_of_a_second(narrow: Server, crm: str, reads: str) -> None:
+    def target() -> str:
+        return f"{crm}/lease?wait=25" if reads == "POST" else f"/feed?wait=25&after={find_end(narrow)}"
+
+    def take(*, waits: bool) -> float:
+        wanted = target()
+        asking = ask(narrow, wanted, reads) if waits else None
+        assert asking is None or not is_answered(asking)
+        deliver(narrow)
+        began = time.monotonic()
+        answer(asking or ask(narrow, wanted, reads))
+        return time.monotonic() - began
+
+    at_once, waited = zip(*((take(waits=False), take(waits=True)) for _ in range(5)), strict=True)
+
+    assert median(waited) <= median(at_once) + 0.1
 
 
 def test_each_of_many_workers_that_wait_gets_messages_of_its_own(narrow: Server, crm: str) -> None:

@@ -77,6 +77,7 @@ def leases_blueprint(database: Database, waiting: Waiting) -> Blueprint:
             lambda: leases.lease(name, limit=query.limit, seconds=query.seconds),
             lambda: ForConsumer(ConsumerKind.CONSUMER, name),
             query.wait,
+            leaves_little=lambda lease: lease.leaves_little,
         )
         return Response(status=204) if given is None else jsonify(present_lease(given))
 

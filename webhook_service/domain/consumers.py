@@ -75,12 +75,16 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A stretch of the feed that is given to a consumer until ``expires_at``, for the ``attempt``-th time."""
+    """A stretch of the feed that is given to a consumer until ``expires_at``, for the ``attempt``-th time.
+
+    ``leaves_little`` says that the feed has not enough messages after it for another lease of the length asked for.
+    """
 
     token: str
     expires_at: datetime
     attempt: int
     messages: Sequence[StoredMessage]
+    leaves_little: bool
 
 
 @dataclass(frozen=True, slots=True)

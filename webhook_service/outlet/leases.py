@@ -36,7 +36,7 @@ from webhook_service.storage.queries.consumers import (
     read_stretch,
 )
 from webhook_service.storage.queries.dead_letters import keep_dead_letters
-from webhook_service.storage.queries.messages import end_of_window
+from webhook_service.storage.queries.messages import end_of_window, newest_for_programs
 from webhook_service.storage.queries.stretches import (
     change_stretch,
     delete_stretch,
@@ -86,7 +86,7 @@ class Leases:
                     locked = pass_over(locked, outlook.passed_over)
                 given = give(locked, limit, timedelta(seconds=seconds))
             if given is not None:
-                return self._read(locked.consumer, given)
+                return self._read(locked.consumer, given, limit)
         return None
 
     def ack(self, name: str, token: str, dead: Mapping[str, str] | None = None) -> None:
@@ -133,10 +133,11 @@ class Leases:
             consumer = _found(find_consumer(transaction, self._kind, name, lock=True))
             yield Locked(transaction, consumer, self._read_now(transaction))
 
-    def _read(self, consumer: Consumer, given: Stretch) -> Lease:
+    def _read(self, consumer: Consumer, given: Stretch, limit: int) -> Lease:
         with self._database.primary_snapshot() as snapshot:
             messages = read_stretch(snapshot, consumer.options.filter, given.after, given.last)
-        return Lease(given.token or "", given.free_at, given.attempt, messages)
+            leaves_little = newest_for_programs(snapshot) - given.last < limit
+        return Lease(given.token or "", given.free_at, given.attempt, messages, leaves_little)
 
 
 def _found(consumer: Consumer | None) -> Consumer:

@@ -21,6 +21,10 @@ Ask = Callable[[], Question]
 _this_thread = threading.local()
 
 
+def _no(_found: object) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Hold:
     """The server's offer to hold back the answer to a request; ``until`` is the end of a wait that has begun.
@@ -54,26 +58,41 @@ class Waiting:
     def __init__(self, lookout: Lookout, most_threads: int) -> None:
         self._lookout = lookout
         self._room = threading.BoundedSemaphore(most_threads)
+        self._caught_up: dict[Question, float] = {}  # when the question had an answer that left nothing over
 
-    def for_some(self, read: Callable[[], Found | None], ask: Ask, seconds: float) -> Found | None:
+    def for_some(
+        self, read: Callable[[], Found | None], ask: Ask, seconds: float, leaves_little: Callable[[Found], bool] = _no
+    ) -> Found | None:
         """Reads until there is something, for at most ``seconds``; None when there is nothing.
+
+        After an answer that left little over (``leaves_little``), a request that asks the same within ``PAUSE`` waits
+        for the next look. So while messages keep coming in, whoever asks again at once gets many at a time.
 
         Raises HeldBack, which the server expects.
         """
-        found = read()
-        if found is not None or not seconds:
-            return found
         hold: Hold | None = getattr(_this_thread, "hold", None)
-        if hold is None:
-            return self._wait_here(read, ask, time.monotonic() + seconds)
-        until = time.monotonic() + seconds if hold.until is None else hold.until
-        if time.monotonic() < until:
-            raise HeldBack(ask(), until)
-        return None
+        is_early = bool(seconds) and (hold is None or hold.until is None) and self._has_just_caught_up(ask())
+        found = None if is_early else read()
+        if found is None and seconds:
+            until = time.monotonic() + seconds if hold is None or hold.until is None else hold.until
+            if hold is not None and time.monotonic() < until:
+                raise HeldBack(ask(), until)
+            if hold is None:
+                found = self._wait_here(read, ask, until)
+        if found is not None and leaves_little(found):
+            self._note_caught_up(ask())
+        return found
+
+    def _has_just_caught_up(self, question: Question) -> bool:
+        return time.monotonic() - self._caught_up.get(question, -PAUSE) < PAUSE
+
+    def _note_caught_up(self, question: Question) -> None:
+        now = time.monotonic()
+        self._caught_up = {each: at for each, at in self._caught_up.items() if now - at < PAUSE} | {question: now}
 
     def _wait_here(self, read: Callable[[], Found | None], ask: Ask, until: float) -> Found | None:
         if not self._room.acquire(blocking=False):
-            return None
+            return read()
         try:
             found = None
             while found is None and (left := until - time.monotonic()) > 0:
