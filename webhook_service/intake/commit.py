@@ -43,7 +43,7 @@ class _Room:
 
     def take(self, row: Row) -> Row:
         """Takes the room that a row needs, and returns the row; Amplified when it is too large."""
-        self.left -= sum(len(value) for value in row if isinstance(value, str))
+        self.left -= sum([len(value) for value in row if isinstance(value, str)])
         if self.left < 0:
             raise Amplified
         return row

@@ -206,6 +206,8 @@ class _Contacts:
         That is the contact whose ID the item names, or else the only one: a person's WhatsApp ID may differ from the
         number.
         """
+        if not self._contacts:
+            return around
         ids = (item.get(name) for name in (*_SENDER_FIELDS, *_RECIPIENT_FIELDS))
         only = 0 if len(self._contacts) == 1 else None
         index = next((self._by_id[key] for key in ids if isinstance(key, str) and key in self._by_id), only)
@@ -289,7 +291,9 @@ def _member(parent: dict[str, Any], name: str, path: str | None = None) -> dict[
 
 def _error(status: dict[str, Any]) -> str | None:
     """Returns the provider's errors as ``code: title``, such as ``131026: Message undeliverable``."""
-    errors = status.get("errors", [])
+    errors = status.get("errors")
+    if errors is None and "errors" not in status:
+        return None
     if not isinstance(errors, list) or not all(isinstance(error, dict) for error in errors):
         raise FieldInvalid("errors")
     said = (": ".join(_word(error[name]) for name in ("code", "title") if name in error) for error in errors)

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from itertools import chain, islice
+from typing import Any
 
+import orjson
 from sqlalchemy import JSON, Table
 
 from webhook_service.domain.results import Outcome
@@ -28,6 +30,11 @@ SQLITE_PARAMETERS = 32_766
 def timestamp_value(moment: datetime) -> str:
     """Writes an aware UTC datetime in the way that both databases read: sessions on PostgreSQL are in UTC here."""
     return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def json_value(value: dict[str, Any] | None) -> str | None:
+    """Writes an object for a column of JSON. Raises TypeError for what no JSON in UTF-8 holds."""
+    return None if value is None else orjson.dumps(value).decode()
 
 
 def rows_in_a_statement(columns: tuple[str, ...]) -> int:

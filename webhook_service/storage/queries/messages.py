@@ -14,7 +14,7 @@ from webhook_service.domain.messages import Message, StoredMessage
 from webhook_service.domain.results import Outcome
 from webhook_service.storage.models import MessageRow, read_columns
 from webhook_service.storage.queries.conflicts import COMPARED, find_different
-from webhook_service.storage.queries.insert import Row, insert_new, rows_in_a_statement, timestamp_value
+from webhook_service.storage.queries.insert import Row, insert_new, json_value, rows_in_a_statement, timestamp_value
 from webhook_service.storage.writing import Executor, Transaction
 
 _table = cast("Table", MessageRow.__table__)
@@ -59,7 +59,7 @@ def encode_message(message: Message, source: str | None = None) -> Row:
         message.text,
         None if message.text is None else fold(message.text),
         message.type,
-        None if message.extra is None else json.dumps(message.extra, ensure_ascii=False),
+        json_value(message.extra),
         timestamp_value(message.received_at),
     )
 

@@ -1,6 +1,5 @@
 """The table of receipts."""
 
-import json
 from collections.abc import Sequence
 from itertools import starmap
 from typing import cast
@@ -11,7 +10,7 @@ from webhook_service.domain.paging import Page
 from webhook_service.domain.receipts import Receipt, ReceiptQuery, StoredReceipt
 from webhook_service.domain.results import Outcome
 from webhook_service.storage.models import ReceiptRow, read_columns
-from webhook_service.storage.queries.insert import Row, insert_new, timestamp_value
+from webhook_service.storage.queries.insert import Row, insert_new, json_value, timestamp_value
 from webhook_service.storage.writing import Executor
 
 _table = cast("Table", ReceiptRow.__table__)
@@ -31,7 +30,7 @@ def encode_receipt(receipt: Receipt, source: str | None = None) -> Row:
         None if receipt.provider == source else receipt.provider,
         timestamp_value(receipt.ts),
         receipt.error,
-        None if receipt.extra is None else json.dumps(receipt.extra, ensure_ascii=False),
+        json_value(receipt.extra),
         timestamp_value(receipt.received_at),
     )
 
