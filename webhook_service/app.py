@@ -20,6 +20,7 @@ from webhook_service.blueprints.sources import sources_blueprint
 from webhook_service.blueprints.stats import stats_blueprint
 from webhook_service.blueprints.webhook import webhook_blueprint
 from webhook_service.dashboard.pages import DASHBOARD
+from webhook_service.dashboard.shell import Shell
 from webhook_service.dashboard.wiring import SIGN_IN, init_dashboard
 from webhook_service.domain.consumers import ConsumerKind
 from webhook_service.domain.quarantine import QuarantineSize
@@ -76,7 +77,9 @@ def create_app(
     waiting = Waiting(app.extensions[LOOKOUT], most_threads=max(1, settings.threads // 2))
     for blueprint in _blueprints(database, intake, destinations, waiting):
         app.register_blueprint(blueprint)
-    init_dashboard(app, database, intake, sessions, destinations, waiting)
+    launch = settings.launch
+    shell = Shell(launch.from_outside, launch.env_file, launch.data_dir)
+    init_dashboard(app, database, intake, sessions, destinations, waiting, shell)
     return app
 
 

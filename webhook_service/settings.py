@@ -43,6 +43,25 @@ class SettingsInvalid(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Launch:
+    """The way in which this process was started, so that a reader of the pages can start the program as well.
+
+    ``from_outside`` is what starts it in its container from a shell outside, if Compose started it. ``env_file`` and
+    ``data_dir`` say where it finds its settings and its data, if it was told.
+    """
+
+    from_outside: str | None = None
+    env_file: str | None = None
+    data_dir: str | None = None
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Launch":
+        """Reads it from the variables of the process alone, as a file of settings can't know it."""
+        names = ("COMMAND_FROM_OUTSIDE", "ENV_FILE", "DATA_DIR")
+        return cls(*(environ.get(name, "").strip() or None for name in names))
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, with its default.
 
@@ -65,6 +84,7 @@ class Settings:
     bind: str = "127.0.0.1:8000"
     workers: int = field(default_factory=lambda: _usable_cores())
     threads: int = 8
+    launch: Launch = field(default=Launch(), compare=False)
 
     @classmethod
     def from_env(
@@ -149,6 +169,7 @@ class _Reader(Variables):
             bind=self._bind(defaults.bind),
             workers=self.integer("WEB_CONCURRENCY", defaults.workers, 1, 256),
             threads=max(LEAST_THREADS, self.integer("GUNICORN_THREADS", defaults.threads, 1, 256)),
+            launch=Launch.from_environ(os.environ),
         )
         if settings.admin_token and not settings.api_token:
             self.problems.append("ADMIN_TOKEN: needs an API_TOKEN, for those who only read")

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.support.deliveries import SECRET
 from tests.support.server import Server
 from tests.support.sources import declare
 from webhook_service.dashboard.markdown import render_markdown
-from webhook_service.dashboard.setup import FROM_OUTSIDE
+from webhook_service.settings import Launch
 
 DECLARED = """
 [sources.shop]
@@ -50,13 +51,19 @@ NAMES = ("SHOP_SECRET", "OLD_SECRET", "APP_SECRET", "META_TOKEN", "CALLS_TOKEN",
 ENVIRON = {name: f"value of {name}" for name in NAMES}
 
 
+@contextmanager
+def declared_application(database_url: str, folder: Path, launch: Launch | None = None) -> Iterator[FlaskClient]:
+    """An application with a source of the environment and several that are declared."""
+    (folder / "events.secret").write_text(WHSEC)
+    configuration, problems = declare(folder, DECLARED, ENVIRON)
+    assert problems == []
+    with application(database_url, configuration=configuration, launch=launch or Launch()) as made:
+        yield made
+
+
 @pytest.fixture
 def client(sqlite_url: str, tmp_path: Path) -> Iterator[FlaskClient]:
-    """An application with a source of the environment and several that are declared."""
-    (tmp_path / "events.secret").write_text(WHSEC)
-    configuration, problems = declare(tmp_path, DECLARED, ENVIRON)
-    assert problems == []
-    with application(sqlite_url, configuration=configuration) as made:
+    with declared_application(sqlite_url, tmp_path) as made:
         yield made
 
 
@@ -94,12 +101,10 @@ def test_the_command_runs_as_it_is_pasted(sqlite_url: str, tmp_path: Path) -> No
         assert running.get("/messages").data.count(b"Hello from webhook-service") == 1
 
 
-def test_in_a_container_the_command_is_for_a_shell_outside(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(FROM_OUTSIDE, "docker compose exec app webhook-service")
-
-    shown = commands(client.get("/dashboard/setup").text)
+def test_in_a_container_the_command_is_for_a_shell_outside(sqlite_url: str, tmp_path: Path) -> None:
+    launch = Launch("docker compose exec app webhook-service")
+    with declared_application(sqlite_url, tmp_path, launch) as client:
+        shown = commands(client.get("/dashboard/setup").text)
 
     inside = ["docker", "compose", "exec", "app", "webhook-service", "send"]
     assert {tuple(command) for command in shown} == {

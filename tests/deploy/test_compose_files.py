@@ -11,7 +11,6 @@ from dotenv import dotenv_values
 
 from tests.support.nginx import TEMPLATE
 from tests.support.processes import ROOT
-from webhook_service.dashboard.setup import FROM_OUTSIDE
 from webhook_service.settings import Settings
 
 PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\}")
@@ -44,7 +43,7 @@ def test_nginx_is_given_all_that_its_template_leaves_open_and_the_app_the_same(f
     ],
 )
 def test_the_app_knows_what_starts_a_command_in_its_container(file: str, command: str) -> None:
-    assert services(file)["app"]["environment"][FROM_OUTSIDE] == command
+    assert services(file)["app"]["environment"]["COMMAND_FROM_OUTSIDE"] == command
 
 
 def environment_of_the_app(files: list[str], env_file: Path) -> dict[str, str]:

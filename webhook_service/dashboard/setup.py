@@ -1,22 +1,18 @@
 """Setting up: a guide for each source, a check for its first delivery, and a test message."""
 
-import os
-import shlex
-import sys
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from flask import abort, render_template, request
 
 from webhook_service.dashboard.pages import Pages, is_for
+from webhook_service.dashboard.shell import Shell
 from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order
 from webhook_service.domain.sources import Setup
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.testing import can_be_tested, send_test_message
 from webhook_service.providers.guides import setup_of
-from webhook_service.providers.native import Native
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.providers.source import Source
 from webhook_service.providers.twilio import PUBLIC_URL
@@ -26,10 +22,6 @@ from webhook_service.storage.queries.pages import read_page
 from webhook_service.storage.queries.quarantine import read_sizes
 from webhook_service.web.context import current_request
 
-FROM_OUTSIDE = "COMMAND_FROM_OUTSIDE"
-"""The variable by which Compose says what starts the program in its container, from a shell outside."""
-
-_WHERE_SETTINGS_ARE = {"--env-file": "ENV_FILE", "--data-dir": "DATA_DIR"}
 _STORED = (DeliveryOutcome.CREATED, DeliveryOutcome.DUPLICATE)
 
 
@@ -55,7 +47,7 @@ class TestResult:
     problem: str | None
 
 
-def setup_pages(database: Database, intake: Intake) -> Pages:
+def setup_pages(database: Database, intake: Intake, shell: Shell) -> Pages:
     """Makes the routes that help to set up the configured sources."""
     pages = Pages("setup", home="show")
     sources = intake.sources
@@ -65,7 +57,7 @@ def setup_pages(database: Database, intake: Intake) -> Pages:
         return _show_list()
 
     def _show_list(tested: str = "", result: TestResult | None = None) -> str:
-        cards = [(_progress(database, name), *_instructions(source)) for name, source in sources.items()]
+        cards = [(_progress(database, name), *_instructions(source, shell)) for name, source in sources.items()]
         kinds = {source.provider.name for source in sources.values()}
         missing = [provider for provider in PROVIDERS if provider.name not in kinds]
         return render_template("setup/list.html", cards=cards, missing=missing, tested=tested, result=result)
@@ -90,29 +82,10 @@ def setup_pages(database: Database, intake: Intake) -> Pages:
     return pages
 
 
-def command(name: str) -> str:
-    """Returns the command that sends one test message as a source would.
-
-    It is for a shell on the machine that the service runs on; for one outside of the container, if Compose started it.
-    """
-    chosen = [] if name == Native.name else ["--source", name]
-    if from_outside := os.environ.get(FROM_OUTSIDE):
-        # The address that browsers use may lead nowhere inside; the program there knows its server's.
-        return f"{from_outside} {shlex.join(['send', *chosen])}"
-    given = {option: os.environ.get(variable) for option, variable in _WHERE_SETTINGS_ARE.items()}
-    options = [part for option, path in given.items() if path for part in (option, path)]
-    return shlex.join([*_program(), "send", *chosen, *options, "--url", request.host_url.rstrip("/")])
-
-
-def _program() -> list[str]:
-    """Returns what starts the program that runs here, whatever the PATH of the shell."""
-    script = Path(sys.executable).with_name("webhook-service")
-    return [str(script)] if script.is_file() else [sys.executable, "-m", "webhook_service"]
-
-
-def _instructions(source: Source) -> tuple[Setup, str, str, bool]:
+def _instructions(source: Source, shell: Shell) -> tuple[Setup, str, str, bool]:
     """Returns the guide, the address, the command that sends a message, and whether a test message can be signed."""
-    return setup_of(source.provider), _address(source), command(source.name), can_be_tested(source)
+    command = shell.command_to_send(source.name, request.host_url.rstrip("/"))
+    return setup_of(source.provider), _address(source), command, can_be_tested(source)
 
 
 def _address(source: Source) -> str:

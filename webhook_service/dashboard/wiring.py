@@ -20,6 +20,7 @@ from webhook_service.dashboard.overview import overview_pages
 from webhook_service.dashboard.pages import init_pages
 from webhook_service.dashboard.quarantine import quarantine_pages
 from webhook_service.dashboard.setup import setup_pages
+from webhook_service.dashboard.shell import Shell
 from webhook_service.dashboard.signing_in import sign_in_pages
 from webhook_service.dashboard.statuses import FAILURES
 from webhook_service.intake.take_in import Intake
@@ -40,6 +41,7 @@ def init_dashboard(
     sessions: Sessions,
     destinations: Destinations,
     waiting: Waiting,
+    shell: Shell,
 ) -> None:
     """Registers all pages, and the filters and globals of the templates."""
     app.jinja_env.filters["moment"] = _moment
@@ -66,7 +68,7 @@ def init_dashboard(
         quarantine_pages(database, intake),
         consumer_pages(database),
         destination_pages(database, destinations),
-        setup_pages(database, intake),
+        setup_pages(database, intake, shell),
     ):
         app.register_blueprint(pages)
 

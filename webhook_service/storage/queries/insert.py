@@ -5,7 +5,7 @@ storing the rows does, so the statements are made here, and the driver gets plai
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import chain, islice
@@ -32,7 +32,7 @@ def timestamp_value(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
-def json_value(value: dict[str, Any] | None) -> str | None:
+def json_value(value: Mapping[str, Any] | None) -> str | None:
     """Writes an object for a column of JSON. Raises TypeError for what no JSON in UTF-8 holds."""
     return None if value is None else orjson.dumps(value).decode()
 
