@@ -88,10 +88,17 @@ class Settings:
 
     @classmethod
     def from_env(
-        cls, environ: Mapping[str, str] | None = None, providers: Iterable[type[Provider]] = PROVIDERS
+        cls,
+        environ: Mapping[str, str] | None = None,
+        providers: Iterable[type[Provider]] = PROVIDERS,
+        *,
+        needs_database: bool = True,
     ) -> "Settings":
-        """Reads the settings in an environment; SettingsInvalid names every one that is wrong."""
-        return _Reader(environment() if environ is None else environ).read(providers)
+        """Reads the settings in an environment; SettingsInvalid names every one that is wrong.
+
+        Without ``needs_database``, it is no fault if they name no database.
+        """
+        return _Reader(environment() if environ is None else environ, needs_database).read(providers)
 
     def sources(self, known: Iterable[type[Provider]] = PROVIDERS) -> dict[str, Source]:
         """Makes the sources that are set up, by name."""
@@ -148,6 +155,10 @@ def _setting_of(of: str, provider: type[Provider]) -> str:
 
 class _Reader(Variables):
     """Reads the settings in one environment, and collects problems instead of stopping at the first."""
+
+    def __init__(self, environ: Mapping[str, str], needs_database: bool) -> None:
+        super().__init__(environ)
+        self._needs_database = needs_database
 
     def read(self, providers: Iterable[type[Provider]]) -> Settings:
         secrets, options = self._providers(providers)
@@ -220,6 +231,8 @@ class _Reader(Variables):
         if url is not None and (not is_sqlite(url) or Path(url.database or "").is_absolute()):
             return url
         folder = self._data_folder(is_default=url is None)
+        if folder is None and not self._needs_database:
+            return _NO_DATABASE
         if folder is None:
             told = "not set" if url is None else f"{url.database} is a relative path"
             self.problems.append(f"DATABASE_URL: {told}; name a whole path, or a folder by DATA_DIR or --data-dir")

@@ -67,6 +67,14 @@ def test_a_command_names_the_database_that_is_missing_and_does_not_make_it(comma
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_import_without_a_database_leaves_nothing_behind(tmp_path: Path) -> None:
+    failed = run_with_input("import", "-", given=LINE.format("a").encode(), url=f"sqlite:///{tmp_path / 'none.db'}")
+
+    assert failed.returncode == 1
+    assert b"none.db: the database file is missing" in failed.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bad_line_of_an_import_is_kept_and_does_not_take_the_others_along(sqlite_url: str, tmp_path: Path) -> None:
     file, rejected = tmp_path / "in.ndjson", tmp_path / "in.ndjson.rejected"
     file.write_text(LINE.format("a") + "{\n" + LINE.format("b") + LINE.format(""))

@@ -40,7 +40,7 @@ def send(url: str | None, source_name: str, count: int, concurrency: int, **said
     if said["message_id"] is not None and count > 1:
         raise click.UsageError("--message-id names one message: leave out --count")
     with plain_failures():
-        settings = Settings.from_env()
+        settings = Settings.from_env(needs_database=False)
         samples = Samples(_source(settings, source_name), **said)
         _check_that_it_can_sign(samples)
     load = Load(url or _own_url(settings.bind), count, concurrency)

@@ -14,10 +14,11 @@ PRIMARY = "the database"
 REPLICA = "the replica"
 
 BUSY = "timed out waiting for the turn to write"
+MISSING = "the database file is missing or can't be opened"
 
 _SQLITE_DETAILS = {
     sqlite3.SQLITE_BUSY: BUSY,
-    sqlite3.SQLITE_CANTOPEN: "the database file is missing or can't be opened",
+    sqlite3.SQLITE_CANTOPEN: MISSING,
     sqlite3.SQLITE_CORRUPT: "the database file is damaged",
     sqlite3.SQLITE_FULL: "no room to write",
     sqlite3.SQLITE_NOTADB: "the database file is not a database",

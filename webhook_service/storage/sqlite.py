@@ -19,7 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePoo
 from webhook_service.domain.errors import StorageBusy, StorageUnavailable
 from webhook_service.domain.statistics import Space
 from webhook_service.storage.changes import SqliteChanges
-from webhook_service.storage.errors import BUSY, PRIMARY
+from webhook_service.storage.errors import BUSY, MISSING, PRIMARY
 from webhook_service.storage.schema_version import refuse_other_schema
 from webhook_service.storage.writer_lock import WriterLock
 from webhook_service.storage.writing import Turn
@@ -53,6 +53,8 @@ class SqliteBackend:
     @contextmanager
     def writing(self, patience: float | None) -> Iterator[Turn]:
         """Waits until no other process writes, for at most ``patience`` seconds, if given; StorageBusy after that."""
+        if self._file() is None:  # or the lock would be made, in a folder that may not be the database's at all
+            raise StorageUnavailable(MISSING, f"{self._path} is missing")
         try:
             held = self._lock.held(patience)
             held.__enter__()
