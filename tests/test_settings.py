@@ -84,6 +84,7 @@ def test_a_database_url_is_taken_in_every_common_spelling(url: str, driver: str)
         ("postgres://h1,h2:5433,h3/d", "h1,h2,h3", ",5433,"),
         ("postgresql+psycopg://u@[::1]:5432,[fe80::1%25eth0]/d", "::1,fe80::1%25eth0", "5432,"),
         ("postgresql://u@/d?host=h1,h2", "h1,h2", None),
+        ("postgresql://u@/d?host=h1,h2&port=5433", "h1,h2", "5433,5433"),
     ],
 )
 def test_a_database_url_may_name_several_hosts_as_libpq_has_them(url: str, hosts: str, ports: str | None) -> None:
@@ -117,6 +118,8 @@ def test_a_synchronous_replica_can_only_be_required_of_postgresql() -> None:
             "postgresql://h1:1:2,h2/d",
             "mysql://u:p@h/d",
             "postgresql://u:p@h:port/d",
+            "postgresql:///d?host=h1,h2&port=x",
+            "postgresql:///d?host=h1,h2&port=1,2,3",
             "sqlite",
             "://",
         ),

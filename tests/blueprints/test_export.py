@@ -235,6 +235,18 @@ def test_an_interrupted_export_does_not_go_on_as_another(
     assert complaint in refused.stderr
 
 
+def test_an_interrupted_export_whose_file_lost_its_end_has_to_begin_anew(sqlite_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "messages.ndjson"
+    interrupt(file, [f"{at}" for at in range(1000)], b"{}\n" * 1000)
+    file.write_bytes(b"{}\n")
+
+    refused = run_cli("export", str(file), environ=environment(sqlite_url))
+
+    assert refused.returncode == 1
+    assert f"remove it and {file}.place, and begin anew" in refused.stderr
+    assert file.read_bytes() == b"{}\n"
+
+
 @pytest.mark.parametrize("place", ["", "{", "[]", "{}", '{"cursor": 1, "format": "ndjson", "size": 2, "messages": 1}'])
 def test_an_interrupted_export_of_which_nobody_knows_how_far_it_came_has_to_begin_anew(
     place: str, sqlite_url: str, tmp_path: Path

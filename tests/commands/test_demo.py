@@ -1,16 +1,21 @@
 """An invented inbox, to try the dashboard."""
 
+import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from signal import SIGINT
 
 import pytest
 from flask.testing import FlaskClient
 
 from tests.support.app import application, deliver
-from tests.support.deliveries import payload
+from tests.support.deliveries import SECRET, payload
 from tests.support.processes import BIN, ROOT, environment, run_cli
 from tests.support.waiting import wait_until
+from tests.support.whatsapp import post
+from webhook_service.commands.inventing import QUARANTINED
+from webhook_service.domain.results import Reason
+from webhook_service.domain.secrets import Secrets
 
 
 @pytest.fixture
@@ -31,6 +36,22 @@ def test_an_empty_inbox_is_filled_with_messages_receipts_and_quarantined_deliver
     }
     assert client.get("/receipts").get_json()["data"]
     assert [entry["count"] for entry in client.get("/quarantine").get_json()["data"]] == [12, 2, 1]
+
+
+@pytest.mark.parametrize(("name", "reason", "problems", "raw"), [invented[:4] for invented in QUARANTINED])
+def test_what_is_invented_for_quarantine_is_what_the_service_finds(
+    name: str, reason: Reason, problems: Mapping[str, list[str]], raw: bytes, sqlite_url: str
+) -> None:
+    secrets = {"native": Secrets(SECRET), "whatsapp": Secrets(SECRET)}
+    options = {"native": {}, "whatsapp": {"WHATSAPP_VERIFY_TOKEN": "token"}}
+    with application(sqlite_url, provider_secrets=secrets, provider_options=options) as made:
+        if name == "native":
+            deliver(made, raw)
+        else:
+            post(made, json.loads(raw))
+        (entry,) = made.get("/quarantine").get_json()["data"]
+
+    assert (entry["reason"], entry["problems"]) == (reason, problems)
 
 
 def test_an_inbox_that_holds_anything_is_left_alone(sqlite_url: str, client: FlaskClient) -> None:

@@ -105,6 +105,8 @@ def test_one_message_can_be_pushed_again(server: Server, receiver: Receiver) -> 
 
     assert (ended.returncode, refused.returncode, missing.returncode) == (0, 1, 1)
     assert receiver.ids() == [sent["message_id"]] * 2
+    (of_feed,) = (each for each in server.get("/feed").json()["data"] if each["message_id"] == sent["message_id"])
+    assert json.loads(receiver.received[-1].body) == of_feed
     assert "Signing with whsec_" in ended.stderr
     assert "there is no message with this ID" in missing.stderr
     assert refused.stdout.startswith("500 ")

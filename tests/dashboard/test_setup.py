@@ -113,6 +113,35 @@ def test_in_a_container_the_command_is_for_a_shell_outside(sqlite_url: str, tmp_
     }
 
 
+UNREADABLE = """
+[sources.shop]
+provider = "custom"
+secrets = [{env = "SHOP_SECRET"}]
+[sources.shop.verify]
+scheme = "hmac"
+algorithm = "sha256"
+encoding = "hex"
+signature = {header = "X-Signature"}
+signed = "{body}"
+[sources.shop.payload]
+items = "data"
+message_id = "item.id"
+from = "join('-', [item.a, item.b])"
+to = "item.c"
+"""
+
+
+def test_a_test_message_that_the_source_can_not_read_is_not_called_stored(sqlite_url: str, tmp_path: Path) -> None:
+    configuration, problems = declare(tmp_path, UNREADABLE, ENVIRON)
+    assert problems == []
+    with application(sqlite_url, configuration=configuration) as client:
+        page = unescape(client.post("/dashboard/setup/shop/test", headers={"Sec-Fetch-Site": "same-origin"}).text)
+
+        assert "The test message was not stored: invalid_fields (items[0].from)." in page
+        assert "Signed, verified and stored" not in page
+        assert client.get("/quarantine").get_json()["data"] == []
+
+
 def test_the_guide_of_a_preset_is_shown_without_its_markdown(client: FlaskClient) -> None:
     page = unescape(client.get("/dashboard/setup").text)
 

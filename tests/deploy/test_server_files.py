@@ -10,7 +10,7 @@ from pathlib import Path
 import urllib3
 
 from tests.support.deliveries import payload, signed, to_bytes
-from tests.support.processes import ROOT, run_cli
+from tests.support.processes import ROOT, environment, run_cli
 from tests.support.server import Server, free_port
 from tests.support.waiting import wait_until
 
@@ -78,6 +78,13 @@ def test_the_site_for_nginx_ends_tls_in_front_of_the_service(sqlite_url: str, tm
         ipv4 = "".join(line for line in site.stdout.splitlines(keepends=True) if "listen [::]" not in line)
         (tmp_path / "site.conf").write_text(ipv4.replace("listen 443", f"listen 127.0.0.1:{port}"))
         _run_nginx(tmp_path, port, server, certificate)
+
+
+def test_no_site_is_made_for_a_socket_that_the_service_is_given_open(sqlite_url: str) -> None:
+    refused = run_cli("config", "nginx", "--server-name", "localhost", environ=environment(sqlite_url, BIND="fd://3"))
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "BIND is fd://3" in refused.stderr
 
 
 def _run_nginx(folder: Path, port: int, server: Server, certificate: Path) -> None:

@@ -27,6 +27,7 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.conflicts import find_different
 from webhook_service.storage.queries.insert import Row
 from webhook_service.storage.queries.messages import find_message
+from webhook_service.storage.queries.quarantine import find_conflicts
 from webhook_service.storage.writing import Executor
 
 CREATED, DUPLICATE, CONFLICT = Outcome.CREATED, Outcome.DUPLICATE, Outcome.CONFLICT
@@ -227,15 +228,19 @@ def test_a_claimed_id_loses_no_message_of_its_provider(client: FlaskClient) -> N
     assert client.get("/messages/wamid.2").get_json()["provider"] == "native"
 
 
-def test_a_conflict_beside_what_is_not_understood_is_kept_once_with_both(client: FlaskClient) -> None:
+def test_a_conflict_beside_what_is_not_understood_is_kept_once_as_a_conflict_with_both(
+    client: FlaskClient, database: Database
+) -> None:
     deliver(client, payload(message_id="wamid.2"))
 
     post(client, of_values(a_value(messages=[{"id": "wamid.bad"}, a_message("wamid.2")])))
 
     (entry,) = quarantined(client)
-    assert (entry["reason"], entry["count"]) == ("invalid_fields", 1)
+    assert (entry["reason"], entry["count"]) == ("id_conflict", 1)
     assert entry["problems"]["wamid.2"] == ["id_conflict"]
     assert len(entry["problems"]) == 2
+    with database.snapshot() as snapshot:
+        assert [found.id for found in find_conflicts(snapshot, "wamid.2", 10)] == [entry["id"]]
 
 
 def test_a_replay_says_that_it_is_still_a_conflict(client: FlaskClient) -> None:

@@ -12,7 +12,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-FOREVER = "private, max-age=31536000, immutable"  # a part's URL changes with its contents content
+FOREVER = "private, max-age=31536000, immutable"  # a part's URL changes with its content
 
 
 def contract_blueprint() -> Blueprint:

@@ -3,7 +3,7 @@
 import click
 
 from webhook_service.commands.failures import naming, plain_failures
-from webhook_service.commands.nginx import Site, render_site
+from webhook_service.commands.nginx import NoAddress, Site, render_site
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.replication import replication_warnings
@@ -47,4 +47,7 @@ def nginx(server_name: str, certificate: str | None, key: str | None) -> None:
     site = Site(server_name, certificate or f"{live}/fullchain.pem", key or f"{live}/privkey.pem")
     with plain_failures():
         settings = Settings.from_env()
-    click.echo(render_site(settings, site), nl=False)
+    try:
+        click.echo(render_site(settings, site), nl=False)
+    except NoAddress as reason:
+        raise click.ClickException(str(reason)) from None

@@ -78,6 +78,8 @@ class _Target:
             raise click.ClickException(f"{self.file} was begun with other filters: remove {self.place}") from None
         if form != self.form:
             raise click.ClickException(f"{self.file} was begun as {form}: remove {self.place}")
+        if self.file.stat().st_size < size:
+            raise click.ClickException(f"{self.file} lost its end: remove it and {self.place}, and begin anew")
         return size, messages, after
 
     def _reached(self) -> tuple[str, str, int, int]:

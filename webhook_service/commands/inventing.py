@@ -40,11 +40,11 @@ QUARANTINED: tuple[tuple[str, Reason, Mapping[str, list[str]], bytes, int], ...]
     (
         "whatsapp",
         Reason.UNKNOWN_FIELD,
-        {"entry.0.changes.0.field": ["Unknown field: account_alerts"]},
+        {"entry[0].changes[0]": [Reason.UNKNOWN_FIELD.value]},
         b'{"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [{"field": "account_alerts"}]}]}',
         2,
     ),
-    ("native", Reason.NOT_JSON, {"body": ["Not JSON."]}, b"message_id=7&text=hello\xff", 1),
+    ("native", Reason.NOT_UTF8, {"body": ["Not valid UTF-8: byte 24 is wrong."]}, b"message_id=7&text=hello\xff", 1),
 )
 
 _TEXTS = (

@@ -10,6 +10,10 @@ TEMPLATE = "deploy/nginx/nginx.conf.template"
 LOGS = "/var/log/nginx"  # the folder that Debian's logrotate handles
 
 
+class NoAddress(Exception):
+    """BIND does not say where nginx reaches the service."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """The name by which the service is reached, and the paths of the certificate and key for that name."""
@@ -20,7 +24,10 @@ class Site:
 
 
 def render_site(settings: Settings, site: Site) -> str:
-    """Renders a file for /etc/nginx/conf.d: TLS in front, and the service at the address in BIND behind."""
+    """Renders a file for /etc/nginx/conf.d: TLS in front, and the service at the address in BIND behind.
+
+    Raises NoAddress.
+    """
     template = shipped(TEMPLATE).read_text(encoding="utf-8")
     inside_http = template.partition("\nhttp {\n")[2].rstrip().removesuffix("}")
     lines = [line for line in textwrap.dedent(inside_http).splitlines() if not _is_of_the_container(line)]
@@ -64,5 +71,8 @@ access_log {LOGS}/webhook-service.access.log webhook_service if=$not_answered_by
 
 
 def _upstream(bind: str) -> str:
+    """Returns the address in BIND as nginx reaches it; NoAddress for a socket that the service is given open."""
+    if bind.startswith("fd:"):
+        raise NoAddress(f"BIND is {bind}, which is no address: for this command, set BIND to the socket's own")
     host, _, port = bind.rpartition(":")
     return f"127.0.0.1:{port}" if host in {"", "0.0.0.0"} else bind  # noqa: S104  # compared, not bound

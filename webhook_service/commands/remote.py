@@ -39,7 +39,7 @@ class RemoteInbox:
         """Reads the message with an ID; None when there is none. Raises InboxAway and InboxRefused."""
         message = self._get(f"/messages/{quote(message_id, safe='')}", {})
         if message is not None:
-            message.pop("receipts", None)
+            del message["receipts"], message["duplicates"]  # which the feed does not have
         return message
 
     def follow(self, since: str) -> Iterator[dict[str, Any]]:

@@ -80,7 +80,7 @@ class Summary:
     @property
     def failed(self) -> bool:
         """Tells whether any delivery was not accepted."""
-        return set(self.statuses) != {"200"}
+        return not self.statuses or not all(status.startswith("2") for status in self.statuses)
 
     def percentile(self, percent: int) -> float:
         """Returns the latency that ``percent`` of the deliveries did not exceed (nearest rank)."""

@@ -25,7 +25,7 @@ def parse_url(url: str) -> URL:
                 raise ValueError("SQLite needs a file: workers share nothing else")
             return parsed.set(drivername="sqlite")
         case "postgres" | "postgresql" | "postgresql+psycopg" | "postgresql+asyncpg":
-            return _with_password_in_its_place(parsed.set(drivername="postgresql+psycopg"))
+            return _checked_by_its_driver(_with_password_in_its_place(parsed.set(drivername="postgresql+psycopg")))
     raise ValueError("only sqlite:// and postgresql:// are supported")
 
 
@@ -43,6 +43,21 @@ def _read_url(url: str) -> URL:
     if any(ports):
         query["port"] = ",".join(ports)
     return make_url(before + after).update_query_dict(query)
+
+
+def _checked_by_its_driver(url: URL) -> URL:
+    """Returns the URL with a port for each host; ValueError where SQLAlchemy finds that they don't go together.
+
+    libpq takes one port for all hosts, which SQLAlchemy does not.
+    """
+    hosts, port = url.query.get("host"), url.query.get("port")
+    if isinstance(hosts, str) and isinstance(port, str) and "," not in port:
+        url = url.update_query_dict({"port": ",".join([port] * len(hosts.split(",")))})
+    try:
+        url.get_dialect()().create_connect_args(url)
+    except (ArgumentError, ValueError):
+        raise ValueError("its hosts and ports don't go together") from None
+    return url
 
 
 def has_several_hosts(url: URL) -> bool:

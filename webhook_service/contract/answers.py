@@ -204,7 +204,7 @@ class QuarantinedSchema(AnswerSchema):
         required=True,
         metadata={
             "description": "What was not understood, by its path in the payload.",
-            "example": {"entry[0].changes[0].field": ["unknown_field"]},
+            "example": {"entry[0].changes[0]": ["unknown_field"]},
         },
     )
     first_at = Timestamp(required=True)

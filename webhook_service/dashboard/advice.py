@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from webhook_service.domain.activity import Activity
 from webhook_service.domain.results import Reason
 from webhook_service.providers.diagnosis import Hint
-from webhook_service.providers.standard import TOLERANCE
 
 _OTHER_URL = "PUBLIC_URL is not the address that the provider calls: the {} differs."
 
@@ -30,7 +29,7 @@ _OF_REASONS: Mapping[str, str] = {
     Reason.MISSING_WEBHOOK_ID: "The header webhook-id is missing.",
     Reason.MISSING_TIMESTAMP: "The header with the time is missing.",
     Reason.MALFORMED_TIMESTAMP: "The header with the time holds no time.",
-    Reason.STALE_TIMESTAMP: f"It was signed over {TOLERANCE // 60} minutes ago: a repetition, or a clock is wrong.",
+    Reason.STALE_TIMESTAMP: "Its time is too far from this machine's: it is a repetition, or a clock is wrong.",
     Reason.BODY_TOO_LARGE: "The body is larger than MAX_BODY_BYTES.",
 }
 

@@ -9,7 +9,9 @@ from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.dashboard.shell import Shell
 from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order
+from webhook_service.domain.results import Result
 from webhook_service.domain.sources import Setup
+from webhook_service.domain.verdicts import Verdict
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.testing import can_be_tested, send_test_message
 from webhook_service.providers.guides import setup_of
@@ -74,12 +76,20 @@ def setup_pages(database: Database, intake: Intake, shell: Shell) -> Pages:
         if name not in sources or not can_be_tested(sources[name]):
             abort(404)
         message_id, verdict = send_test_message(intake, sources[name])
-        result = TestResult(message_id, None if verdict.accepted else verdict.detail or verdict.reason)
+        result = TestResult(message_id, _problem(verdict))
         if is_for(f"test-{name}"):
             return render_template("setup/_test.html", result=result)
         return _show_list(name, result)
 
     return pages
+
+
+def _problem(verdict: Verdict) -> str | None:
+    """Returns why a test message was not stored; a delivery may be accepted although nobody understood its message."""
+    if verdict.result is Result.CREATED:
+        return None
+    where = f" ({', '.join(verdict.errors)})" if verdict.errors else ""
+    return verdict.detail or f"{verdict.reason or verdict.result}{where}"
 
 
 def _instructions(source: Source, shell: Shell) -> tuple[Setup, str, str, bool]:

@@ -85,8 +85,8 @@ class Counting:
     """Counts deliveries by source, hour and outcome, and duplicates by message, and adds the counts to their tables.
 
     Counts are kept in memory. A thread of its own, which starts with the first delivery, writes them once a second, and
-    only when there is something to write. What it can't write it keeps and tries again; no delivery is ever told of a
-    failure. A process that is killed loses what it counted in its last second.
+    only when there is something to write. While the database is away it keeps them and tries again; no delivery is ever
+    told of a failure. A process that is killed loses what it counted in its last second.
     """
 
     def __init__(self, database: Database) -> None:

@@ -136,7 +136,7 @@ class _Authentic:
             message_id=str(items[0][0]) if items else None,
             outcomes=outcomes,
             duplicates=self.writes.ids_with(Outcome.DUPLICATE, outcomes),
-            quarantined=invalid is not None,
+            quarantined=invalid is not None and not self.delivery.is_test,
             answer=self.answer,
             routed_to=self.routed_to,
         )
@@ -227,12 +227,13 @@ def _routed_to(source: Source, contents: Contents) -> frozenset[str]:
 
 
 def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> PayloadInvalid:
-    """Adds the messages in conflict, by their IDs, to the problems of a delivery."""
+    """Adds the messages in conflict, by their IDs, to the problems of a delivery, and makes them the reason.
+
+    Whoever looks for what has another message's ID looks for that reason; the other problems are named beside it.
+    """
     problems = ((message_id, [Reason.ID_CONFLICT.value]) for message_id in conflicting)
     errors = _first(problems, len(conflicting))
-    if invalid is None:
-        return PayloadInvalid(Reason.ID_CONFLICT, errors)
-    return PayloadInvalid(invalid.reason, {**invalid.errors, **errors})
+    return PayloadInvalid(Reason.ID_CONFLICT, {**errors, **(invalid.errors if invalid else {})})
 
 
 def _quarantined_for(

@@ -137,7 +137,7 @@ class HeldRequests:
 
 
 class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's threaded worker, extended to hold answers back; where it can't, ``held_requests`` is None."""
+    """gunicorn's threaded worker, extended to hold answers back. ``held_requests`` is None until it serves."""
 
     held_requests: HeldRequests | None = None
 

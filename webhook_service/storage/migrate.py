@@ -1,4 +1,4 @@
-"""Brings a database to the schema that this code needs. Nothing else in the service makes a SQLite file."""
+"""Brings a database to the schema that this code needs. Nothing else makes the SQLite file of a service."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -22,8 +22,9 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 class ServiceRequest(Request):
     """A request, and what its log line and the metrics say about it.
 
-    ``verdict`` is the verdict on a delivery; ``failure`` is what the database said when it was not available. A request
-    that ``is_routine`` is made again and again by an open page, and is logged only for debugging.
+    ``verdict`` is the verdict on a delivery; ``failure`` is what the database said when it was not available, or the
+    fault that gunicorn found. A request that ``is_routine`` is made again and again by an open page, and is logged only
+    for debugging.
     """
 
     request_id: str = ""
