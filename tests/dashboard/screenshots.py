@@ -40,7 +40,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         url = f"sqlite:///{Path(directory) / 'app.db'}"
         migrate(parse_url(url))
-        with Server(url, WEB_CONCURRENCY="1", **SECRETS) as server, sync_playwright() as playwright:
+        environ = {**SECRETS, "COMMAND_FROM_OUTSIDE": "docker compose exec app webhook-service"}
+        with Server(url, WEB_CONCURRENCY="1", **environ) as server, sync_playwright() as playwright:
             run_cli("demo", environ=server.environ)
             browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
             _take_messages(browser, server, "light")
