@@ -60,7 +60,8 @@ class Stretch:
     """Messages with an id above ``after`` and up to ``last`` that a consumer has not acknowledged.
 
     ``attempt`` is how often they were given, ``token`` names the lease that has them. ``free_at`` is when they may be
-    given again, reckoned from ``given_at``; ``reason`` is what the consumer said when it refused them.
+    given again, reckoned from ``given_at``; ``reason`` is what the consumer said when it refused them. ``done`` are the
+    ids of messages in it that a destination is done with, although an earlier one is still to be pushed.
     """
 
     id: int
@@ -71,6 +72,7 @@ class Stretch:
     given_at: datetime
     free_at: datetime
     reason: str | None
+    done: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

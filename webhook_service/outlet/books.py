@@ -6,7 +6,7 @@ complete whatever the receiver does.
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from webhook_service.domain.consumers import Death, Stretch
@@ -40,11 +40,15 @@ ATTEMPTS_KEPT = 100  # the latest attempts at a message
 
 @dataclass(slots=True)
 class Books:
-    """The books of one destination while its consumer's row is locked."""
+    """The books of one destination while its consumer's row is locked.
+
+    ``leases`` are the stretches that were looked up by the tokens of leases, as they were before anything was recorded.
+    """
 
     locked: Locked
     desk: Desk
     standing: Standing
+    leases: dict[str, Stretch | None] = field(default_factory=dict)
 
     @classmethod
     def open(cls, locked: Locked, desk: Desk) -> "Books":
@@ -71,7 +75,7 @@ class Books:
         """Drops stretches whose lease this forwarder let expire, and that another one has taken over."""
         for held in list(self.desk.held.values()):
             is_expired = time.monotonic() >= held.deadline
-            if is_expired and find_lease(self.locked.transaction, self.locked.consumer, held.token) is None:
+            if is_expired and self._find_lease(held.token) is None:
                 self.desk.lose(held)
 
     def _record(self) -> None:
@@ -92,6 +96,11 @@ class Books:
         self.standing = succeed(self.standing, accepted)
         if waiting:
             self._add_waiting(waiting)
+
+    def _find_lease(self, token: str) -> Stretch | None:
+        if token not in self.leases:
+            self.leases[token] = find_lease(self.locked.transaction, self.locked.consumer, token)
+        return self.leases[token]
 
     def _record_retry(self, retry: Retry, attempt: Attempt | None) -> None:
         transaction, consumer, now = self.locked.transaction, self.locked.consumer, self.locked.now
@@ -157,9 +166,9 @@ class Books:
         """Deletes stretches that are complete; cuts off what is done from the others, and extends their leases."""
         for held in list(self.desk.held.values()):
             age = time.monotonic() - held.extended
-            if held.left and held.after == held.recorded and age < self.desk.lease_seconds * RENEWED_AFTER:
+            if held.left and not held.is_changed and age < self.desk.lease_seconds * RENEWED_AFTER:
                 continue
-            stretch = find_lease(self.locked.transaction, self.locked.consumer, held.token)
+            stretch = self._find_lease(held.token)
             if stretch is None:
                 self.desk.lose(held)
             elif not held.left:
@@ -170,7 +179,7 @@ class Books:
     def _extend(self, stretch: Stretch, held: Held) -> None:
         now = self.locked.now
         free_at = now + timedelta(seconds=self.desk.lease_seconds)
-        extended = replace(stretch, after=held.after, given_at=now, free_at=free_at)
+        extended = replace(stretch, after=held.after, given_at=now, free_at=free_at, done=held.done)
         change_stretch(self.locked.transaction, self.locked.consumer, extended)
         self.desk.extending.append((held, time.monotonic()))
 

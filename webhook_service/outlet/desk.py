@@ -54,11 +54,12 @@ class Desk:
     for another forwarder's. ``outcomes`` are not recorded yet. ``extending`` are the stretches whose leases are being
     extended, each with the time from which the extension counts. ``flows`` is false while nothing may be pushed.
     ``retrying`` are the ids of the retries in hand. ``looks_from`` is the sender at which the next look for orphans
-    begins.
+    begins. ``ask_for_record`` is called when many pushes have ended and are not recorded.
     """
 
     destination: Destination
     lease_seconds: float
+    ask_for_record: Callable[[], None]
     sender: Sender = field(init=False)
     lanes: Lanes = field(init=False)
     held: dict[str, Held] = field(default_factory=dict)
@@ -72,7 +73,12 @@ class Desk:
     def __post_init__(self) -> None:
         destination = self.destination
         self.sender = Sender(destination.target)
-        self.lanes = Lanes(self.sender.push, concurrency=destination.concurrency, order=destination.order)
+        self.lanes = Lanes(
+            self.sender.push,
+            concurrency=destination.concurrency,
+            order=destination.order,
+            ask_for_record=self.ask_for_record,
+        )
 
     @property
     def name(self) -> str:
@@ -110,12 +116,12 @@ class Desk:
         """Forgets the outcomes, and the stretches of which nothing is left, now that the database has recorded them."""
         self.retrying -= {outcome.job.retry.id for outcome in self.outcomes if outcome.job.retry}
         self.outcomes.clear()
-        self.lanes.forget_failures()
+        self.lanes.forget_recorded()
         for held, extended in self.extending:
             held.extended, held.deadline = extended, extended + self._good_for()
         self.extending.clear()
         for held in list(self.held.values()):
-            held.recorded = held.after
+            held.is_changed = False
             if not held.left:
                 del self.held[held.token]
 
@@ -147,10 +153,11 @@ class Desk:
         new: list[Job] = []
         if (stretch := taken.stretch) is not None:
             messages = read_stretch(snapshot, consumer.options.filter, stretch.after, stretch.last)
-            left = dict.fromkeys((message.id for message in messages), False)
-            held = Held(stretch.token or "", stretch.after, deadline, now, stretch.after, left)
+            done = set(stretch.done)
+            left = {message.id: message.id in done for message in messages}
+            held = Held(stretch.token or "", stretch.after, deadline, now, left)
             self.held[held.token] = held
-            new = [Job(message, held) for message in messages]
+            new = [Job(message, held) for message in messages if message.id not in done]
         for place, job in enumerate([*retries, *new]):
             job.not_before = taken.pace.begin + place * taken.pace.interval
         self.pending = sorted([*self.pending, *retries, *new], key=lambda job: job.message.id)
@@ -197,7 +204,7 @@ class Desk:
         self.held.clear()
         self.retrying.clear()
         self.outcomes.clear()
-        self.lanes.forget_failures()
+        self.lanes.forget_recorded()
 
     def _look_at_senders(self, snapshot: Transaction, consumer: Consumer) -> tuple[Judge, Judge]:
         """Returns tests for jobs with an earlier message of their sender in another's stretch, or among the retries.

@@ -32,6 +32,7 @@ TURN = 0.02  # seconds between two turns
 SHARE = 4  # with much to push, the pause after a turn is this many times its length, as turns hold up pushes
 LONGEST_SHARE = 0.25  # seconds of such a pause at most
 CLOSER_LOOK = 0.5  # seconds between two looks for what no new message announces: due retries, expired leases
+NOTICES_STOP = 0.1  # seconds until a pause is cut short by a stop
 FIRST_PAUSE, LONGEST_PAUSE = 0.3, 2.0  # seconds between two turns while the database is away
 LEASE_SECONDS = 30.0
 STOP_PATIENCE = 5.0  # seconds to record what was under way, on top of the time that a push may take
@@ -85,12 +86,13 @@ class Forwarder:
     destinations: Sequence[Destination]
     lease_seconds: float = LEASE_SECONDS
     _desks: list[Desk] = field(init=False)
+    _asked_for_record: Event = field(init=False, default_factory=Event)
     _looked: float = 0.0
     _ends: float | None = None
 
     def __post_init__(self) -> None:
         by_name = sorted(self.destinations, key=lambda destination: destination.name)
-        self._desks = [Desk(destination, self.lease_seconds) for destination in by_name]
+        self._desks = [Desk(destination, self.lease_seconds, self._asked_for_record.set) for destination in by_name]
 
     def declare(self) -> list[str]:
         """Gives each new destination its place in the feed; returns the names of those that are no longer declared."""
@@ -110,14 +112,19 @@ class Forwarder:
                 if stop.is_set() and self._ends is None:
                     self._begin_to_stop()
                 pause = self._turn_or_pause(pause)
-                if self._ends is None:
-                    stop.wait(pause)
-                else:
-                    time.sleep(pause)
+                self._record_until(time.monotonic() + pause, stop)
         finally:
             for desk in self._desks:
                 desk.lanes.stop()
                 desk.sender.close()
+
+    def record(self) -> None:
+        """Records what was done since the last turn, which takes less time than a turn."""
+        for desk in self._desks:
+            desk.collect()
+        plans = [Plan(desk, takes=False) for desk in self._desks if desk.outcomes]
+        if plans:
+            self._write(plans)
 
     def turn(self) -> None:
         """Records what was done since the last turn, and takes what comes next."""
@@ -148,6 +155,20 @@ class Forwarder:
         if any(desk.room < AHEAD // 2 for desk in self._desks):
             return min(LONGEST_SHARE, max(TURN, SHARE * (time.monotonic() - began)))
         return TURN
+
+    def _record_until(self, moment: float, stop: Event) -> None:
+        """Records whenever many pushes wait for that, until a time or, if it has not begun to stop yet, until it does.
+
+        While the database is away, nothing is recorded, and soon nothing is pushed.
+        """
+        while (left := moment - time.monotonic()) > 0 and not (stop.is_set() and self._ends is None):
+            if not self._asked_for_record.wait(min(left, NOTICES_STOP)):
+                continue
+            self._asked_for_record.clear()
+            try:
+                self.record()
+            except StorageUnavailable:
+                stop.wait(max(0.0, moment - time.monotonic()))
 
     def _begin_to_stop(self) -> None:
         longest = max((destination.target.timeouts.total for destination in self.destinations), default=0.0)

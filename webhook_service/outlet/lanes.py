@@ -14,6 +14,7 @@ from webhook_service.domain.destinations import Attempt, Failure, PushOrder, Ret
 from webhook_service.domain.messages import StoredMessage
 
 FAILURES_TO_PAUSE = 10  # in a row, after which nothing more is pushed until they are recorded
+AT_RISK_LEAST = 10  # pushes to a destination under way or not recorded, even if fewer may be under way
 
 Push = Callable[[StoredMessage], Attempt]
 
@@ -25,7 +26,7 @@ class Held:
     """A stretch of the feed that this process holds; pushes of its messages may begin until ``deadline``.
 
     Everything up to ``after`` is done. ``left`` says whether each message beyond it is done, by id and in stored order.
-    In the database the stretch begins after ``recorded``, and its lease was last extended at ``extended``. Times are
+    ``is_changed`` says whether the database lacks some of that. The lease was last extended at ``extended``. Times are
     those of the monotonic clock.
     """
 
@@ -33,12 +34,24 @@ class Held:
     after: int
     deadline: float
     extended: float
-    recorded: int
     left: dict[int, bool]
+    is_changed: bool = False
+
+    def __post_init__(self) -> None:
+        self._cut_off_done()
+
+    @property
+    def done(self) -> list[int]:
+        """The ids of the messages that are done although an earlier one is not."""
+        return [feed_id for feed_id, is_done in self.left.items() if is_done]
 
     def finish(self, feed_id: int) -> None:
         """Notes that a message is done: it was pushed, or waits for another attempt."""
         self.left[feed_id] = True
+        self.is_changed = True
+        self._cut_off_done()
+
+    def _cut_off_done(self) -> None:
         for first, done in list(self.left.items()):
             if not done:
                 break
@@ -73,11 +86,19 @@ class Outcome:
 
 
 class Lanes:
-    """Threads that push jobs. Where order is by sender, a failure makes that sender's later jobs wait as well."""
+    """Threads that push jobs. Where order is by sender, a failure makes that sender's later jobs wait as well.
 
-    def __init__(self, push: Push, *, concurrency: int, order: PushOrder) -> None:
+    Pushes that are under way or not recorded are repeated if the process is killed. So there are never more of them
+    than pushes may be under way. ``ask_for_record`` is called in time for the threads to go on meanwhile.
+    """
+
+    def __init__(
+        self, push: Push, *, concurrency: int, order: PushOrder, ask_for_record: Callable[[], None] = lambda: None
+    ) -> None:
         self._push = push
         self._concurrency = concurrency
+        self._at_risk_most = max(concurrency, AT_RISK_LEAST)
+        self._ask_for_record = ask_for_record
         self._by_sender = order is PushOrder.SENDER
         self._changed = threading.Condition()
         self._ready: deque[Job] = deque()
@@ -88,6 +109,7 @@ class Lanes:
         self._failures = 0  # in a row, since the last ones were recorded
         self._jobs = 0  # without an outcome yet
         self._under_way = 0
+        self._unrecorded = 0  # pushes that have ended
         self._stopped = False
 
     @property
@@ -102,9 +124,13 @@ class Lanes:
                 self._jobs += 1
                 self._queue(job)
             self._changed.notify_all()
-            missing = min(self._concurrency, self._jobs) - len(self._threads)
-            new = [threading.Thread(target=self._work, daemon=True) for _ in range(missing)]
-            self._threads += new
+        self.start_threads()
+
+    def start_threads(self) -> None:
+        """Starts the threads that the jobs need and that are not there yet."""
+        missing = min(self._concurrency, self._jobs) - len(self._threads)
+        new = [threading.Thread(target=self._work, daemon=True) for _ in range(missing)]
+        self._threads += new
         for thread in new:
             thread.start()
 
@@ -114,10 +140,12 @@ class Lanes:
             outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
-    def forget_failures(self) -> None:
-        """Forgets the failures that are recorded by now, since from now on the record decides."""
+    def forget_recorded(self) -> None:
+        """Forgets the outcomes that were taken, as they are recorded by now, and from now on the record decides."""
         with self._changed:
             self._failures = 0
+            self._unrecorded = sum(outcome.attempt is not None for outcome in self._outcomes)
+            self._changed.notify_all()
             self._failed = {outcome.job.message.sender for outcome in self._outcomes if not _succeeded(outcome)}
 
     def give_back(self) -> None:
@@ -152,14 +180,19 @@ class Lanes:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            attempt = self._attempt(job.message) if self._wait_for(job) else None
-            with self._changed:
-                self._under_way -= 1
-                if attempt is not None:
-                    self._failures = 0 if attempt.accepted else self._failures + 1
-                self._conclude(job, attempt)
-                if self._by_sender:
-                    self._go_on(job.message.sender, succeeded=attempt is not None and attempt.accepted)
+            self._finish(job, self._attempt(job.message) if self._wait_for(job) else None)
+
+    def _finish(self, job: Job, attempt: Attempt | None) -> None:
+        with self._changed:
+            self._under_way -= 1
+            if attempt is not None:
+                self._failures = 0 if attempt.accepted else self._failures + 1
+                self._unrecorded += 1
+                if self._unrecorded * 2 >= self._at_risk_most:
+                    self._ask_for_record()
+            self._conclude(job, attempt)
+            if self._by_sender:
+                self._go_on(job.message.sender, succeeded=attempt is not None and attempt.accepted)
 
     def _attempt(self, message: StoredMessage) -> Attempt:
         """Pushes a message; a bug is a failed attempt too, as a thread that dies leaves its job without an outcome."""
@@ -172,9 +205,13 @@ class Lanes:
             _log.error("a push raised %s\n%s", type(bug).__name__, where)
             return Attempt(now, time.monotonic() - began, failure=Failure.INTERNAL_ERROR)
 
+    def may_go_on(self) -> bool:
+        """Tells whether there is a job that may begin."""
+        return bool(self._ready) and self._under_way + self._unrecorded < self._at_risk_most
+
     def _next(self) -> Job | None:
         with self._changed:
-            while not self._ready:
+            while not self.may_go_on():
                 if self._stopped:
                     return None
                 self._changed.wait()

@@ -195,7 +195,7 @@ def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Str
     """
     transaction, consumer = locked.transaction, locked.consumer
     wanted = consumer.options.filter
-    left, last = measure_ids(transaction, wanted, free.after, free.last, LEASE_MAX + 1)
+    left, last = measure_ids(transaction, wanted, free.after, free.last, LEASE_MAX + 1, free.done)
     number = min(limit, left)
     if free.attempt >= consumer.options.max_attempts:
         if left == 1:
@@ -208,9 +208,18 @@ def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Str
         return None
     last = free.last
     if number < left:
-        _, last = measure_ids(transaction, wanted, free.after, free.last, number)
-        insert_stretches(transaction, consumer, [replace(free, after=last, token=None)])
-    given = replace(lent, id=free.id, after=free.after, last=last, attempt=free.attempt + 1, reason=free.reason)
+        _, last = measure_ids(transaction, wanted, free.after, free.last, number, free.done)
+        done_later = [each for each in free.done if each > last]
+        insert_stretches(transaction, consumer, [replace(free, after=last, token=None, done=done_later)])
+    given = replace(
+        lent,
+        id=free.id,
+        after=free.after,
+        last=last,
+        attempt=free.attempt + 1,
+        reason=free.reason,
+        done=[each for each in free.done if each <= last],
+    )
     change_stretch(transaction, consumer, given)
     return given
 

@@ -35,7 +35,8 @@ class StretchRow(Base):
 
     ``attempt`` is how often they were given, and ``token`` names the lease that has them. They are given again from
     ``free_at`` on: when the lease expires or, if they were refused, after the pause that was asked for. ``given_at`` is
-    the time from which ``free_at`` was reckoned.
+    the time from which ``free_at`` was reckoned. ``done`` are the ids of those among them that are done nevertheless;
+    null is none.
     """
 
     __tablename__ = "stretches"
@@ -54,6 +55,7 @@ class StretchRow(Base):
     given_at: Mapped[datetime] = mapped_column(UtcDateTime)
     free_at: Mapped[datetime] = mapped_column(UtcDateTime)
     reason: Mapped[str | None] = mapped_column(Text)
+    done: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class DeadLetterRow(Base):

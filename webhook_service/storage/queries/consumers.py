@@ -138,12 +138,18 @@ def _read_had(connection: Connection, consumer: Consumer) -> int:
     return place if waiting is None else min(place, waiting - 1)
 
 
-def measure_ids(connection: Connection, wanted: FeedFilter, after: int, last: int, most: int) -> tuple[int, int]:
+def measure_ids(
+    connection: Connection, wanted: FeedFilter, after: int, last: int, most: int, besides: Sequence[int] = ()
+) -> tuple[int, int]:
     """Counts the messages above ``after`` and up to ``last`` that pass a filter, up to ``most`` of them.
 
-    Returns the number, and the id of the last message that was counted: ``after`` if there is none.
+    Those with an id in ``besides`` are left out. Returns the number, and the id of the last message that was counted:
+    ``after`` if there is none.
     """
-    counted = _ids_measured if not wanted.conditions() else _measured(_ids.where(*_conditions(wanted)))
+    conditions = _conditions(wanted)
+    if besides:
+        conditions.append(MessageRow.id.not_in(besides))
+    counted = _measured(_ids.where(*conditions)) if conditions else _ids_measured
     number, end = connection.execute(counted, {"after": after, "last": last, "most": most}).one()
     return number, after if end is None else end
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import starmap
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
@@ -19,6 +20,7 @@ _stretches = select(
     StretchRow.given_at,
     StretchRow.free_at,
     StretchRow.reason,
+    StretchRow.done,
 )
 
 
@@ -39,19 +41,19 @@ _delete_all = delete(StretchRow).where(_of_consumer)
 
 def list_held(connection: Connection, consumer: Consumer, now: datetime) -> list[Stretch]:
     """Reads the stretches that may not be given out yet: those of leases, and those to be tried again later."""
-    return list(starmap(Stretch, connection.execute(_held, {"consumer": consumer.id, "now": now})))
+    return list(starmap(_stretch, connection.execute(_held, {"consumer": consumer.id, "now": now})))
 
 
 def find_free(connection: Connection, consumer: Consumer, now: datetime) -> Stretch | None:
     """Reads the oldest stretch that may be given out again."""
     row = connection.execute(_free, {"consumer": consumer.id, "now": now}).one_or_none()
-    return None if row is None else Stretch(*row)
+    return None if row is None else _stretch(*row)
 
 
 def find_lease(connection: Connection, consumer: Consumer, token: str) -> Stretch | None:
     """Reads the stretch of a lease, even of an expired one, as long as it was not given out again."""
     row = connection.execute(_leased, {"consumer": consumer.id, "token": token}).one_or_none()
-    return None if row is None else Stretch(*row)
+    return None if row is None else _stretch(*row)
 
 
 def insert_stretches(transaction: Transaction, consumer: Consumer, stretches: Sequence[Stretch]) -> None:
@@ -81,6 +83,11 @@ def count_leases(connection: Connection, consumer: Consumer, now: datetime) -> i
     return connection.scalars(select(func.count()).select_from(StretchRow).where(*held)).one()
 
 
+def _stretch(*values: Any) -> Stretch:
+    *others, done = values
+    return Stretch(*[*others, done or ()])
+
+
 def _columns(consumer: Consumer, stretch: Stretch) -> dict[str, object]:
     return {
         "consumer_id": consumer.id,
@@ -91,4 +98,5 @@ def _columns(consumer: Consumer, stretch: Stretch) -> dict[str, object]:
         "given_at": stretch.given_at,
         "free_at": stretch.free_at,
         "reason": stretch.reason,
+        "done": list(stretch.done) or None,
     }

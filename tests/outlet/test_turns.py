@@ -1,0 +1,60 @@
+"""What a forwarder records in its turns, and what another makes of it; each push begins and ends when a test says so."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.hands import AHEAD, LEASE_SECONDS, Answer, Clocks, FlakyDatabase, Hands, declared
+from tests.support.pushes import count, names, place, store_of
+from webhook_service.configuration.database_url import parse_url
+from webhook_service.domain.destinations import On410, PushOrder
+from webhook_service.storage.consumer_models import StretchRow
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    made = Clocks()
+    made.rule(monkeypatch)
+    return made
+
+
+@pytest.fixture
+def flaky(database_url: str) -> Iterator[FlakyDatabase]:
+    database = FlakyDatabase(parse_url(database_url), pool_size=2)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def forwarders(flaky: FlakyDatabase, clocks: Clocks) -> tuple[Hands, Hands]:
+    """Two forwarders to a destination that takes messages in any order."""
+    destinations = [declared("shop", PushOrder.NONE, On410.DEAD)]
+    made = Hands(flaky, clocks, destinations), Hands(flaky, clocks, destinations)
+    made[0].forwarder.declare()
+    return made
+
+
+def push(hands: Hands, answer: Answer, *, most: int = 100) -> list[str]:
+    """Makes the pushes that a forwarder may make now, and returns the IDs of the messages."""
+    pushed: list[str] = []
+    while len(pushed) < most and (begun := hands.begin("shop")) is not None:
+        hands.finish(begun, answer.attempt(hands.clocks.now))
+        pushed.append(begun.message_id)
+    return pushed
+
+
+def test_a_forwarder_that_dies_repeats_nothing_that_it_recorded_behind_a_slow_message(
+    flaky: FlakyDatabase, clocks: Clocks, forwarders: tuple[Hands, Hands]
+) -> None:
+    dying, other = forwarders
+    store_of(flaky, "+491", *names(1, AHEAD))
+    dying.forwarder.turn()
+    assert dying.begin("shop") is not None  # m1, which takes its time
+    assert push(dying, Answer.TAKEN) == names(2, AHEAD)
+    dying.forwarder.turn()
+    clocks.sleep(LEASE_SECONDS + 1)
+
+    other.forwarder.turn()
+    assert push(other, Answer.TAKEN) == ["m1"]
+    other.forwarder.turn()
+    assert (place(flaky), count(flaky, StretchRow)) == (AHEAD, 0)

@@ -1,0 +1,203 @@
+"""Forwarders without threads: each push begins and ends when the test says so, by clocks that the test sets."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import pytest
+
+from tests.support.forwarding_destinations import destination
+from webhook_service.domain.destinations import Attempt, Destination, Failure, On410, PushOrder, Retries, Target
+from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.domain.messages import StoredMessage
+from webhook_service.outlet import backoff, books, breaker, desk, destinations, forwarder, lanes, resending
+from webhook_service.outlet.desk import Desk
+from webhook_service.outlet.forwarder import Forwarder
+from webhook_service.outlet.lanes import Job
+from webhook_service.storage.database import PATIENCE, Database
+from webhook_service.storage.writing import Transaction
+
+LEASE_SECONDS = 30.0
+PUSH_SECONDS = 5.0  # the longest that a push takes
+AHEAD = 4  # jobs in hand, so that stretches are short
+
+
+class Clocks:
+    """The clocks of the machine, which stand still until they are set: the wall clock, and the monotonic one."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 15, 10, tzinfo=UTC)
+        self._monotonic = 1000.0
+
+    def monotonic(self) -> float:
+        """Returns the time of the monotonic clock."""
+        return self._monotonic
+
+    def sleep(self, seconds: float) -> None:
+        """Lets time pass."""
+        self._monotonic += seconds
+        self.now += timedelta(seconds=seconds)
+
+    def step(self, seconds: float) -> None:
+        """Sets the wall clock on or, by a negative number, back."""
+        self.now += timedelta(seconds=seconds)
+
+    def read_now(self, _transaction: Transaction) -> datetime:
+        """Reads the wall clock, as a transaction does."""
+        return self.now
+
+    def rule(self, patch: pytest.MonkeyPatch) -> None:
+        """Has the outlet go by these clocks, and by small numbers."""
+        for module in (books, desk, forwarder, lanes):
+            patch.setattr(module, "time", self)
+        for reading in (destinations, forwarder, resending):
+            patch.setattr(reading, "read_now", self.read_now)
+        patch.setattr(desk, "AHEAD", AHEAD)
+        patch.setattr(desk, "Sender", NoSender)
+        for module in (breaker, lanes):
+            patch.setattr(module, "FAILURES_TO_PAUSE", 3)
+        patch.setattr(backoff, "FIRST_PROBE", 2.0)
+        patch.setattr(backoff, "LONGEST_PROBE", 10.0)
+
+
+class NoSender:
+    """Stands where a sender would, of which nothing is asked; to make one takes longer than a turn."""
+
+    def __init__(self, _target: Target) -> None: ...
+
+    def push(self, _message: StoredMessage) -> Attempt:
+        """Is not called, as the test decides what comes of a push."""
+        raise NotImplementedError
+
+
+class Trouble(StrEnum):
+    """What happens to the commit of a turn, or right after it."""
+
+    UNDONE = "undone"
+    UNHEARD = "committed, which the forwarder doesn't come to know"
+    BROKEN_OFF = "committed, and then the database is away"
+
+
+class FlakyDatabase(Database):
+    """A database that is away in the next turn, at the place that ``trouble`` says."""
+
+    trouble: Trouble | None = None
+    _is_away = False
+
+    @contextmanager
+    def keeping(self, patience: float = PATIENCE) -> Iterator[Transaction]:
+        """Opens a transaction as a Database does."""
+        with super().keeping(patience) as transaction:
+            yield transaction
+            if self.trouble is Trouble.UNDONE:
+                raise StorageUnavailable("away")
+        if self.trouble is Trouble.UNHEARD:
+            raise StorageUnavailable("away")
+        self._is_away = self.trouble is Trouble.BROKEN_OFF
+
+    @contextmanager
+    def primary_snapshot(self) -> Iterator[Transaction]:
+        """Opens a snapshot as a Database does."""
+        if self._is_away:
+            raise StorageUnavailable("away")
+        with super().primary_snapshot() as snapshot:
+            yield snapshot
+
+    @contextmanager
+    def troubled(self, trouble: Trouble) -> Iterator[None]:
+        """Has the next commit go wrong."""
+        self.trouble = trouble
+        try:
+            yield
+        finally:
+            self.trouble, self._is_away = None, False
+
+
+@dataclass(eq=False, slots=True)
+class Push:
+    """A push under way."""
+
+    desk: Desk
+    job: Job
+    began: float
+
+    @property
+    def message_id(self) -> str:
+        """The message's ID."""
+        return self.job.message.message_id
+
+
+@dataclass(eq=False)
+class Hands:
+    """A forwarder whose pushes begin and end one by one."""
+
+    database: Database
+    clocks: Clocks
+    destinations: list[Destination]
+    under_way: list[Push] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.forwarder = Forwarder(self.database, self.destinations, LEASE_SECONDS)
+        self.desks = {each.name: each for each in self.forwarder._desks}
+        for each in self.desks.values():
+            each.lanes.start_threads = lambda: None  # type: ignore[method-assign]
+
+    def begin(self, name: str) -> Push | None:
+        """Begins a push to a destination, if a thread would."""
+        desk = self.desks[name]
+        while desk.lanes.may_go_on():
+            job = desk.lanes._next()
+            assert job is not None
+            if desk.lanes._wait_for(job):
+                push = Push(desk, job, self.clocks.monotonic())
+                self.under_way.append(push)
+                return push
+            desk.lanes._finish(job, None)
+        return None
+
+    def finish(self, push: Push, attempt: Attempt) -> None:
+        """Ends a push."""
+        self.under_way.remove(push)
+        push.desk.lanes._finish(push.job, attempt)
+
+    def in_hand(self, name: str) -> set[str]:
+        """Returns the IDs of messages that are taken for a destination and not pushed yet."""
+        desk = self.desks[name]
+        queued = [*desk.lanes._ready, *(job for queue in desk.lanes._behind.values() for job in queue)]
+        return {job.message.message_id for job in [*desk.pending, *queued]}
+
+
+class Answer(StrEnum):
+    """What a receiver makes of a push; the last two are of one that takes it, and can't say so in time."""
+
+    TAKEN = "taken"
+    BROKEN = "broken"
+    OVERLOADED = "overloaded"
+    GONE = "gone"
+    SILENT = "silent"
+    TAKEN_IN_SILENCE = "taken in silence"
+
+    @property
+    def is_taken(self) -> bool:
+        """Tells whether the receiver has the message."""
+        return self in {Answer.TAKEN, Answer.TAKEN_IN_SILENCE}
+
+    def attempt(self, at: datetime) -> Attempt:
+        """Returns the push as the forwarder sees it."""
+        match self:
+            case Answer.TAKEN:
+                return Attempt(at, 0.1, 200)
+            case Answer.SILENT | Answer.TAKEN_IN_SILENCE:
+                return Attempt(at, PUSH_SECONDS, failure=Failure.TIMED_OUT)
+        status = {Answer.BROKEN: 500, Answer.OVERLOADED: 429, Answer.GONE: 410}[self]
+        asked_for = 20.0 if self is Answer.OVERLOADED else None
+        return Attempt(at, 0.1, status, Failure.STATUS, "no", asked_for)
+
+
+def declared(name: str, order: PushOrder, on_410: On410) -> Destination:
+    """Declares a destination that gives up early."""
+    return destination(
+        "http://127.0.0.1:9/", name, order=order, on_410=on_410, retries=Retries(first=5, longest=20, total=60)
+    )
