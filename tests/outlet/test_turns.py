@@ -1,14 +1,17 @@
 """What a forwarder records in its turns, and what another makes of it; each push begins and ends when a test says so."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from tests.support.hands import AHEAD, LEASE_SECONDS, Answer, Clocks, FlakyDatabase, Hands, declared
+from tests.support.hands import AHEAD, LEASE_SECONDS, Answer, Clocks, FlakyDatabase, Hands, Trouble, declared
 from tests.support.pushes import count, names, place, store_of
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.destinations import On410, PushOrder
+from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.storage.consumer_models import StretchRow
+from webhook_service.storage.destination_models import RetryRow
 
 
 @pytest.fixture
@@ -58,3 +61,38 @@ def test_a_forwarder_that_dies_repeats_nothing_that_it_recorded_behind_a_slow_me
     assert push(other, Answer.TAKEN) == ["m1"]
     other.forwarder.turn()
     assert (place(flaky), count(flaky, StretchRow)) == (AHEAD, 0)
+
+
+def test_a_failure_whose_record_the_database_could_not_confirm_is_not_recorded_again(
+    flaky: FlakyDatabase, clocks: Clocks, forwarders: tuple[Hands, Hands]
+) -> None:
+    first, other = forwarders
+    store_of(flaky, "+491", "m1")
+    first.forwarder.turn()
+    assert push(first, Answer.BROKEN) == ["m1"]
+    with flaky.troubled(Trouble.UNHEARD), suppress(StorageUnavailable):
+        first.forwarder.turn()
+    clocks.sleep(6)
+    other.forwarder.turn()
+    assert push(other, Answer.TAKEN) == ["m1"]
+    other.forwarder.turn()
+
+    first.forwarder.turn()
+    assert count(flaky, RetryRow) == 0
+
+
+def test_a_forwarder_that_was_held_up_gives_back_nothing_that_another_has_taken_over(
+    flaky: FlakyDatabase, clocks: Clocks, forwarders: tuple[Hands, Hands]
+) -> None:
+    held_up, other = forwarders
+    store_of(flaky, "+491", "m1", "m2")
+    held_up.forwarder.turn()
+    assert push(held_up, Answer.BROKEN, most=1) == ["m1"]
+    clocks.sleep(LEASE_SECONDS + 1)
+    other.forwarder.turn()
+    assert push(other, Answer.TAKEN) == ["m1", "m2"]
+    other.forwarder.turn()
+
+    assert push(held_up, Answer.TAKEN) == []  # its time is over
+    held_up.forwarder.turn()
+    assert count(flaky, RetryRow) == 0

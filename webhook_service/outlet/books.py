@@ -91,11 +91,20 @@ class Books:
                 self.standing = fail(before, attempt, self.desk.destination.on_410, self.locked.now, first_at)
             if job.retry is not None:
                 self._record_retry(job.retry, attempt)
-            elif attempt is None or not attempt.accepted:
+            elif (attempt is None or not attempt.accepted) and self._is_unrecorded(job):
                 waiting.append((job, attempt))
         self.standing = succeed(self.standing, accepted)
         if waiting:
             self._add_waiting(waiting)
+
+    def _is_unrecorded(self, job: Job) -> bool:
+        """Tells whether a message of a stretch is still this forwarder's, and not recorded as done.
+
+        Another forwarder may have taken the stretch over, and taken the message. A commit may have succeeded although
+        the database was away before it said so.
+        """
+        stretch = self._find_lease(job.held.token) if job.held else None
+        return stretch is not None and job.message.id > stretch.after and job.message.id not in stretch.done
 
     def _find_lease(self, token: str) -> Stretch | None:
         if token not in self.leases:
