@@ -1,0 +1,152 @@
+"""What a destination is owed, what it has taken, and in which order: a model of pushing as simple as can be."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from tests.support.hands import Hands, Push
+from webhook_service.domain.destinations import Destination, PushOrder
+from webhook_service.storage.consumer_models import ConsumerRow, DeadLetterRow, StretchRow
+from webhook_service.storage.database import Database
+from webhook_service.storage.destination_models import RetryRow
+from webhook_service.storage.models import MessageRow
+from webhook_service.storage.writing import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """All that a database knows of a destination, by the ids of messages in the feed."""
+
+    handed: int
+    dead: set[int]
+    waiting: set[int]
+    stretches: list[tuple[int, int, list[int] | None]]
+
+    @classmethod
+    def read(cls, snapshot: Transaction, consumer_id: int) -> "Stored":
+        """Reads it."""
+        handed = snapshot.scalars(select(ConsumerRow.handed).where(ConsumerRow.id == consumer_id)).one()
+        dead, waiting = (
+            set(snapshot.scalars(select(row.feed_id).where(row.consumer_id == consumer_id)))
+            for row in (DeadLetterRow, RetryRow)
+        )
+        stretches = select(StretchRow.after, StretchRow.last, StretchRow.done)
+        found = snapshot.execute(stretches.where(StretchRow.consumer_id == consumer_id))
+        return cls(handed, dead, waiting, [(after, last, done) for after, last, done in found])
+
+    def has(self, feed_id: int) -> bool:
+        """Tells whether a message is still to be pushed."""
+        return (
+            feed_id > self.handed
+            or feed_id in self.waiting
+            or any(after < feed_id <= last and feed_id not in (done or ()) for after, last, done in self.stretches)
+        )
+
+
+class Ledger:
+    """The messages of one destination. ``owed`` are those that it has not taken since they were to be pushed last.
+
+    ``recorded`` are those that no forwarder may push again. ``out_of_order`` are those that were set aside or passed
+    over, so that their place in the order is lost. ``recording`` are those that a forwarder has in hand at the moment.
+    With ``may_repeat`` a message may be pushed again for no reason, since the clock is set on and leases end early.
+    """
+
+    def __init__(self, database: Database, destination: Destination, *, may_repeat: bool) -> None:
+        self.database = database
+        self.name = destination.name
+        self.is_ordered = destination.order is PushOrder.SENDER
+        self.may_repeat = may_repeat
+        self.consumer_id = 0
+        self.stored: dict[str, str] = {}  # the senders of messages, in stored order, without those that were deleted
+        self.feed_ids: dict[str, int] = {}
+        self.owed: set[str] = set()
+        self.recorded: set[str] = set()
+        self.out_of_order: set[str] = set()
+        self.last_first: dict[str, int] = {}
+        self.taken: set[str] = set()
+        self.recording: set[str] = set()
+
+    def store(self, message_id: str, sender: str, feed_id: int) -> None:
+        """Notes a new message."""
+        self.stored[message_id] = sender
+        self.feed_ids[message_id] = feed_id
+        self.owed.add(message_id)
+
+    def begin(self, push: Push) -> None:
+        """Checks that a push may begin: nobody knows that the message was taken, since nobody asked for it again."""
+        assert self.may_repeat or push.message_id not in self.recorded, f"{push.message_id} is pushed again"
+
+    def take(self, message_id: str) -> None:
+        """Notes that the receiver has a message, and checks that it is the sender's next."""
+        self.owed.discard(message_id)
+        if message_id in self.taken:
+            return
+        self.taken.add(message_id)
+        if not self.is_ordered or message_id not in self.stored or message_id in self.out_of_order:
+            return
+        sender, feed_id = self.stored[message_id], self.feed_ids[message_id]
+        assert self.last_first.get(sender, 0) < feed_id, f"{message_id} comes after a later message"
+        self.last_first[sender] = feed_id
+
+    def begin_to_record(self, hands: Hands) -> None:
+        """Notes what a forwarder is about to record as taken."""
+        desk = hands.desks[self.name]
+        desk.collect()
+        self.recording = {
+            each.job.message.message_id
+            for each in desk.outcomes
+            if each.attempt
+            and each.attempt.accepted
+            and (each.job.retry or (each.job.held and desk.held.get(each.job.held.token) is each.job.held))
+        }
+
+    def end_recording(self, hands: Iterable[Hands]) -> None:
+        """Notes what is recorded now, but for what is in hand a second time."""
+        again: set[str] = set().union(*(each.in_hand(self.name) for each in hands))
+        self.recorded |= self.recording - again
+
+    def owe_again(self, message_ids: Collection[str]) -> None:
+        """Notes that messages are to be pushed again."""
+        self.owed |= set(message_ids)
+        self.recorded -= set(message_ids)
+
+    def seek(self, ahead: Collection[str]) -> None:
+        """Notes that the place was moved, so that exactly the messages ``ahead`` are to come."""
+        self.out_of_order |= set(self.stored) - set(ahead)
+        self.owed = set(ahead)
+        self.recorded -= set(ahead)
+
+    def erase(self, message_ids: Collection[str]) -> None:
+        """Notes that messages were deleted."""
+        for each in message_ids:
+            self.stored.pop(each, None)
+        self.owed -= set(message_ids)
+
+    def read(self) -> Stored:
+        """Reads what the database knows, and notes which messages were set aside."""
+        with self.database.primary_snapshot() as snapshot:
+            stored = Stored.read(snapshot, self.consumer_id)
+        self.out_of_order |= self.dead(stored)
+        return stored
+
+    def dead(self, stored: Stored) -> set[str]:
+        """Returns the IDs of the dead letters."""
+        return {each for each, feed_id in self.feed_ids.items() if feed_id in stored.dead}
+
+    def lost(self) -> set[str]:
+        """Returns the IDs of messages that are owed, and neither dead letters nor anywhere in the database."""
+        stored = self.read()
+        return {each for each in self.owed - self.dead(stored) if not stored.has(self.feed_ids[each])}
+
+    def is_settled(self) -> bool:
+        """Tells whether nothing is owed any more but dead letters, and nothing waits."""
+        stored = self.read()
+        return not (self.owed - self.dead(stored) or stored.stretches or stored.waiting)
+
+
+def feed_ids(database: Database, message_ids: Collection[str]) -> dict[str, int]:
+    """Reads the ids of messages in the feed."""
+    with database.primary_snapshot() as snapshot:
+        found = select(MessageRow.message_id, MessageRow.id).where(MessageRow.message_id.in_(message_ids))
+        return {row[0]: row[1] for row in snapshot.execute(found)}
