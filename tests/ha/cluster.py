@@ -220,19 +220,23 @@ class Cluster:
         wait_until(self._is_whole, "the cluster to be whole", PATIENCE)
 
     def switch_over(self) -> Node:
-        """Has another node become the leader in good order, and returns that."""
+        """Has another node become the leader in good order, and returns that.
+
+        A leader that is new may not wait for that node yet. Then it refuses, and is asked again, as by hand.
+        """
         old = self.leader()
-        self._change(old, "POST", "/switchover", {"leader": old.name, "candidate": self.others(old)[0].name})
+        wanted = {"leader": old.name, "candidate": self.others(old)[0].name}
+        wait_until(lambda: self._ask(old, "POST", "/switchover", wanted).status == 200, "a switchover", PATIENCE)
         return self.leader(after=old)
 
     def configure(self, **settings: object) -> None:
         """Changes the configuration that all nodes share."""
-        self._change(self.leader(), "PATCH", "/config", settings)
-
-    def _change(self, node: Node, method: str, path: str, content: object) -> None:
-        url = f"http://{node.machine.address}:8008{path}"
-        answer = urllib3.request(method, url, json=content, headers=HEADERS, timeout=60, retries=False)
+        answer = self._ask(self.leader(), "PATCH", "/config", settings)
         assert answer.status == 200, answer.data
+
+    def _ask(self, node: Node, method: str, path: str, content: object) -> urllib3.BaseHTTPResponse:
+        url = f"http://{node.machine.address}:8008{path}"
+        return urllib3.request(method, url, json=content, headers=HEADERS, timeout=60, retries=False)
 
     def _is_whole(self) -> bool:
         states = [self.members(node) for node in self.nodes]
