@@ -147,6 +147,7 @@ HA_SECRETS := WEBHOOK_SECRET API_TOKEN POSTGRES_PASSWORD SUPERUSER_PASSWORD REPL
 
 up-ha: ## Two nodes of the service on three of PostgreSQL under Patroni
 	@deploy/write-secrets.sh deploy/ha/.env $(HA_SECRETS)
+	@deploy/ha/write-secret-files.sh deploy/ha/.env deploy/ha/secrets
 	@$(COMPOSE_HA) up $(UP_OPTIONS) || { $(COMPOSE_HA) logs --tail 20; exit 1; }
 
 down-ha: ## Stop those; the data stays

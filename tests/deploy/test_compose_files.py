@@ -17,6 +17,7 @@ PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\}")
 OF_THE_IMAGE = re.compile(r"^ENV (PATH=\S+ BIND=.*)$", re.MULTILINE)
 FROM_ENV_FILE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
 SQLITE, POSTGRESQL = ["docker-compose.yml"], ["docker-compose.yml", "deploy/compose.postgres.yml"]
+HIGHLY_AVAILABLE = ["deploy/ha/compose.yml"]
 
 
 def services(file: str) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def test_the_app_takes_the_database_that_the_env_file_names_by_a_url_or_a_file(
     assert settings_of_the_app(files, settings, monkeypatch).database_url.render_as_string() == url
 
 
-@pytest.mark.parametrize("files", [SQLITE, POSTGRESQL])
+@pytest.mark.parametrize("files", [SQLITE, POSTGRESQL, HIGHLY_AVAILABLE])
 def test_no_secret_of_the_env_file_gets_into_the_environment_of_the_app(files: list[str], tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("DATABASE_URL=postgresql://u:hidden@elsewhere/inbox\nWEBHOOK_SECRET=hidden\nAPI_TOKEN=hidden\n")
