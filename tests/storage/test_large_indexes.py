@@ -1,19 +1,17 @@
 """A migration that adds an index to a large table, while deliveries go on."""
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.load import Load
+from tests.support.migrating import ADDED_INDEX, add_index
 from tests.support.postgresql import administration
 from tests.support.server import Server
 from webhook_service.configuration.database_url import parse_url
-from webhook_service.storage import migrate as migrating
-from webhook_service.storage.migrate import migrate, newest_migration
+from webhook_service.storage.migrate import migrate
 
-INDEX = "ix_of_a_test"
 ROWS = 2_000
 # Each row takes a millisecond, as if there were many more of them: so long that deliveries which had to wait for the
 # turn to write would be told to come back.
@@ -21,28 +19,7 @@ SLOW = """
     CREATE FUNCTION slowly(value text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
     'BEGIN PERFORM pg_sleep(CASE WHEN value LIKE ''row-%'' THEN 0.001 ELSE 0 END); RETURN value; END'
 """
-MIGRATION = """
-from webhook_service.storage.large_indexes import LargeIndex
-
-revision = "9999"
-down_revision = "{newest}"
-LARGE_INDEXES = (LargeIndex("{index}", "messages", ("{column}",)),)
-
-
-def upgrade() -> None:
-    for index in LARGE_INDEXES:
-        index.create()
-"""
-IS_VALID = f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{INDEX}')"
-
-
-def add_migration(folder: Path, monkeypatch: pytest.MonkeyPatch, column: str) -> None:
-    """Adds one to the migrations that this process knows."""
-    newest = newest_migration()
-    shutil.copytree(migrating.MIGRATIONS, folder / "migrations")
-    text = MIGRATION.format(newest=newest, index=INDEX, column=column)
-    (folder / "migrations" / "versions" / "9999_a_test.py").write_text(text)
-    monkeypatch.setattr(migrating, "MIGRATIONS", folder / "migrations")
+IS_VALID = f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{ADDED_INDEX}')"
 
 
 @pytest.fixture
@@ -54,7 +31,7 @@ def large(postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "INSERT INTO messages (message_id, source, sender, recipient, ts, type, received_at)"
             f" SELECT 'row-' || n, 'native', '+1', '+2', now(), 'text', now() FROM generate_series(1, {ROWS}) AS n"
         )
-    add_migration(tmp_path, monkeypatch, "slowly(message_id)")
+    add_index(tmp_path, monkeypatch, "slowly(message_id)")
     return postgresql_url
 
 
@@ -83,29 +60,21 @@ def test_several_processes_may_build_it_at_once(large: str) -> None:
 
 def test_an_index_that_was_left_unfinished_is_built_anew(large: str) -> None:
     with administration(large) as connection:
-        connection.execute(f"CREATE INDEX {INDEX} ON messages (type)")
-        connection.execute(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass")
+        connection.execute(f"CREATE INDEX {ADDED_INDEX} ON messages (type)")
+        connection.execute(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{ADDED_INDEX}'::regclass")
 
     migrate(parse_url(large))
 
     with administration(large) as connection:
         assert connection.execute(IS_VALID).fetchone() == (True,)
-        (definition,) = connection.execute(f"SELECT pg_get_indexdef('{INDEX}'::regclass)").fetchone() or ("",)
+        (definition,) = connection.execute(f"SELECT pg_get_indexdef('{ADDED_INDEX}'::regclass)").fetchone() or ("",)
     assert "slowly" in definition
-
-
-def test_sqlite_makes_it_in_the_migration(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_migration(tmp_path, monkeypatch, "type")
-
-    migrate(parse_url(sqlite_url))
-
-    assert newest_migration() == "9999"
 
 
 def test_a_new_database_gets_it_with_its_table(
     empty_postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_migration(tmp_path, monkeypatch, "type")
+    add_index(tmp_path, monkeypatch, "type")
 
     migrate(parse_url(empty_postgresql_url))
 

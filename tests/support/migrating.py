@@ -1,16 +1,33 @@
-"""Databases at the schema of an earlier release."""
+"""Databases at the schema of an earlier release, and migrations of a later one."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from webhook_service.configuration.database_url import parse_url
-from webhook_service.storage.migrate import MIGRATIONS
+from webhook_service.storage import migrate
+from webhook_service.storage.migrate import MIGRATIONS, newest_migration
+
+ADDED_INDEX = "ix_of_a_test"
+MIGRATION = """
+from webhook_service.storage.large_indexes import LargeIndex
+
+revision = "9999"
+down_revision = "{newest}"
+LARGE_INDEXES = (LargeIndex("{index}", "messages", ({columns},)),)
+
+
+def upgrade() -> None:
+    for index in LARGE_INDEXES:
+        index.create()
+"""
 
 
 @contextmanager
@@ -37,3 +54,12 @@ def insert(connection: Connection, table: str, **values: object) -> None:
     marks = ["?" if connection.dialect.name == "sqlite" else "%s"] * len(values)
     statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(marks)})"
     connection.exec_driver_sql(statement, tuple(values.values()))
+
+
+def add_index(folder: Path, monkeypatch: pytest.MonkeyPatch, *columns: str) -> None:
+    """Adds a migration that makes an index of messages to those that this process knows."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    text = MIGRATION.format(newest=newest_migration(), index=ADDED_INDEX, columns=names)
+    shutil.copytree(MIGRATIONS, folder / "migrations")
+    (folder / "migrations" / "versions" / "9999_a_test.py").write_text(text)
+    monkeypatch.setattr(migrate, "MIGRATIONS", folder / "migrations")

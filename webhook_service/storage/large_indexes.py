@@ -8,8 +8,8 @@ A migration that adds one names it in ``LARGE_INDEXES`` and calls its ``create``
         for index in LARGE_INDEXES:
             index.create()
 
-On PostgreSQL it is built beforehand, while deliveries go on, and ``create`` then finds it there. SQLite can't do that:
-there ``create`` makes it in the turn to write, and deliveries wait.
+It is built beforehand, while deliveries go on, and ``create`` then finds it there. On SQLite that takes columns that
+are never null. Any other index is made by ``create`` in the turn to write, and deliveries wait.
 """
 
 import time
@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from alembic import op
 from sqlalchemy import Connection, inspect, text
 
+from webhook_service.storage.index_in_steps import IndexInSteps
 from webhook_service.storage.postgresql import ADVISORY_LOCK
+from webhook_service.storage.writer_lock import WriterLock
 
 _BUILDING = ADVISORY_LOCK + 1  # one process builds, and must not keep the others from writing
 _is_valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
@@ -38,8 +40,10 @@ class LargeIndex:
     def create(self) -> None:
         """Makes the index in the transaction of the migration, unless it is there."""
         connection = op.get_bind()
-        # IF NOT EXISTS would lock the table first. Writers that wait for this transaction's turn hold a lock on it.
-        if connection.dialect.name == "sqlite" or connection.scalar(_is_valid, {"name": self.name}) is None:
+        if connection.dialect.name == "sqlite":
+            op.execute(f"CREATE INDEX IF NOT EXISTS {self._definition()}")
+        # Here IF NOT EXISTS would lock the table, on which writers that wait for this transaction's turn hold a lock.
+        elif connection.scalar(_is_valid, {"name": self.name}) is None:
             op.execute(f"CREATE INDEX {self._definition()}")
 
     def build(self, connection: Connection) -> None:
@@ -53,6 +57,12 @@ class LargeIndex:
             connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY {self.name}")
         if not is_valid:
             connection.exec_driver_sql(f"CREATE INDEX CONCURRENTLY {self._definition()}")
+
+    def build_in_steps(self, connection: Connection, lock: WriterLock) -> None:
+        """Makes the index in a SQLite file while others write; leaves it to ``create`` where that is not possible."""
+        index = IndexInSteps(connection, lock, self.name, self.table, self.columns)
+        if index.is_possible():
+            index.build()
 
     def _definition(self) -> str:
         return f"{self.name} ON {self.table} ({', '.join(self.columns)})"

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, create_engine, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -64,18 +64,35 @@ def _migrate_sqlite(url: URL, tell: Tell) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         os.close(os.open(path, os.O_CREAT, 0o600))
-    with WriterLock(path.with_name(path.name + ".lock")).held():
-        # Left to itself, the driver would commit each table alone, and what a killed migration left behind would be in
-        # the way of the next one.
-        engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
-        with engine.connect() as connection:
-            if _is_of_the_original(connection):
-                _keep_the_original(url, path, tell)
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-            connection.exec_driver_sql("PRAGMA synchronous = FULL")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            upgrade(connection)
-            connection.exec_driver_sql("COMMIT")
+    # Left to itself, the driver would commit each table alone, and what a killed migration left behind would be in the
+    # way of the next one.
+    engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
+    lock = WriterLock(path.with_name(path.name + ".lock"))
+    _build_in_steps(engine, lock)
+    with lock.held(), engine.connect() as connection:
+        if _is_of_the_original(connection):
+            _keep_the_original(url, path, tell)
+        _configure(connection)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        upgrade(connection)
+        connection.exec_driver_sql("COMMIT")
+
+
+def _build_in_steps(engine: Engine, lock: WriterLock) -> None:
+    with engine.connect() as connection:
+        if MigrationContext.configure(connection).get_current_revision() is None:
+            return
+        if not (wanted := list(_missing_large_indexes(connection))):
+            return
+        with lock.held():
+            _configure(connection)
+        for index in wanted:
+            index.build_in_steps(connection, lock)
+
+
+def _configure(connection: Connection) -> None:
+    connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    connection.exec_driver_sql("PRAGMA synchronous = FULL")
 
 
 def _is_of_the_original(connection: Connection) -> bool:
