@@ -1,10 +1,12 @@
 """Brings a database to the schema that this code needs. Nothing else makes the SQLite file of a service."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -12,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from webhook_service.domain.errors import StorageUnavailable
@@ -23,6 +25,8 @@ from webhook_service.storage.postgresql import ADVISORY_LOCK
 from webhook_service.storage.writer_lock import WriterLock
 
 MIGRATIONS = shipped("migrations")
+_LOCK_PATIENCE = 200  # milliseconds that writers have to wait behind a migration which waits for tables
+_PAUSE = 0.1  # seconds for those that were in its way
 
 
 Tell = Callable[[str], None]
@@ -117,9 +121,31 @@ def _migrate_postgresql(url: URL) -> None:
                 "make one by createdb --template=template0 --encoding=UTF8",
             )
         build_large_indexes(connection, _missing_large_indexes(connection))
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    with engine.connect() as connection:
+        while not _try_to_take_turn(connection):
+            connection.rollback()
+            time.sleep(_PAUSE)
         upgrade(connection)
+        connection.commit()
+
+
+def _try_to_take_turn(connection: Connection) -> bool:
+    """Begins a transaction and tells whether it has the turn to write and the tables that deliveries are written to.
+
+    A statement that stores deliveries locks its table before it waits for the turn, and other writers do so the other
+    way round. So nobody may wait for one of the two who keeps the other: one of them would end in a deadlock.
+    """
+    written = sorted({"messages", "receipts"} & set(inspect(connection).get_table_names()))
+    try:
+        if written:
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_PATIENCE}ms'"))
+            connection.execute(text(f"LOCK TABLE {', '.join(written)} IN SHARE ROW EXCLUSIVE MODE"))
+            connection.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
+    except OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            return False
+        raise
+    return bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK}))
 
 
 def _missing_large_indexes(connection: Connection) -> Iterator[LargeIndex]:
