@@ -40,6 +40,10 @@ class Stack:
     def destroy(self) -> None:
         self.run("make", "destroy", "CONFIRM=yes")
 
+    def files(self) -> list[str]:
+        """The files of Compose that this is started with."""
+        return ["docker-compose.yml", *(["deploy/compose.postgres.yml"] if self.target == "up-postgres" else [])]
+
     def volumes(self) -> list[str]:
         ours = f"label=com.docker.compose.project={self.project}"
         return self.run("docker", "volume", "ls", "--quiet", "--filter", ours).split()

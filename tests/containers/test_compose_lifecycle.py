@@ -111,7 +111,17 @@ def test_the_proxy_asks_to_come_back_while_the_app_is_away_and_finds_it_at_anoth
     assert after != before
 
 
-def test_the_app_is_replaced_while_deliveries_go_on(stack: Stack) -> None:
+def lines_of_an_upgrade(stack: Stack) -> str:
+    """The commands of the page, but for the one that fetches the new release."""
+    (block,) = re.findall(
+        r"^In containers:\n\n((?:    .*\n)+)", (ROOT / "docs" / "upgrading.md").read_text(), re.MULTILINE
+    )
+    fetch, *lines = [line.strip() for line in block.splitlines()]
+    assert fetch == "git pull"
+    return "\n".join([f"export COMPOSE_FILE={':'.join(stack.files())}", *lines])
+
+
+def test_the_app_is_upgraded_while_deliveries_go_on(stack: Stack) -> None:
     """Each delivery has a connection of its own: one that is kept may be closed at any time, by nginx's reload too."""
     before = set(stack.compose("ps", "--quiet", "app").split())
     nginx = stack.inspect("nginx", "{{.State.StartedAt}}")
@@ -126,7 +136,7 @@ def test_the_app_is_replaced_while_deliveries_go_on(stack: Stack) -> None:
         delivering = [providers.submit(keep_delivering) for _ in range(2)]
         try:
             wait_until(lambda: len(statuses) >= 20, "deliveries to be answered")
-            stack.run("make", "rolling-restart")
+            stack.run("bash", "-e", "-c", lines_of_an_upgrade(stack))
             after = set(stack.compose("ps", "--quiet", "app").split())
         finally:
             enough.set()
@@ -141,9 +151,7 @@ def test_the_app_is_replaced_while_deliveries_go_on(stack: Stack) -> None:
 
 
 def test_deliveries_go_to_every_app_that_there_is(stack: Stack) -> None:
-    files = ["-f", "docker-compose.yml"]
-    if stack.target == "up-postgres":
-        files += ["-f", "deploy/compose.postgres.yml"]
+    files = [part for file in stack.files() for part in ("-f", file)]
     nginx = stack.inspect("nginx", "{{.State.StartedAt}}")
     stack.compose(*files, "up", "--detach", "--wait", "--scale", "app=2")
 
@@ -165,9 +173,8 @@ def test_a_forwarder_is_started_as_its_page_says(stack: Stack) -> None:
     commands = next(block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "make up" in block)
     declared = '[destinations.shop]\nurl = "https://shop.example/hook"\nsecrets = [{env = "SHOP_SECRET"}]\n'
     (stack.folder / "webhook-service.toml").write_text(declared)
-    files = "docker-compose.yml" + (":deploy/compose.postgres.yml" if stack.target == "up-postgres" else "")
     with (stack.folder / ".env").open("a") as env_file:
-        env_file.write(f"COMPOSE_FILE={files}\nSHOP_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+        env_file.write(f"COMPOSE_FILE={':'.join(stack.files())}\nSHOP_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
 
     stack.run("bash", "-e", "-c", commands)
 

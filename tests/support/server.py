@@ -26,10 +26,11 @@ class Server:
     """The service with two workers on a database that is migrated already; as a context, it serves during the block.
 
     ``command`` is a program of this environment with its arguments; ``settings`` are environment variables that replace
-    the defaults of the tests.
+    the defaults of the tests. ``checkout`` may be set to that of another release before the server starts.
     """
 
     def __init__(self, database_url: str, command: Sequence[str] = ("gunicorn", "wsgi:app"), **settings: str) -> None:
+        self.checkout = ROOT
         self._command = command
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -70,7 +71,7 @@ class Server:
         with self._stdout.open("ab") as stdout, self._stderr.open("ab") as stderr:
             self._process = subprocess.Popen(
                 [BIN / self._command[0], *self._command[1:]],
-                cwd=ROOT,
+                cwd=self.checkout,
                 env=self.environ,
                 stdout=stdout,
                 stderr=stderr,
