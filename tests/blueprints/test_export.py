@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.commands import call_cli
 from tests.support.messages import MOMENT, as_sent, message
 from tests.support.processes import environment, run_cli
 from webhook_service.configuration.database_url import parse_url
@@ -188,7 +189,7 @@ def test_the_command_takes_the_filters_and_the_form_of_the_list(
     store_many(database, 100)
     file = tmp_path / "some.csv"
 
-    run_cli("export", str(file), "--from", "+1", "--since", "2025-01-15T10:00:05Z", environ=environment(database_url))
+    call_cli("export", str(file), "--from", "+1", "--since", "2025-01-15T10:00:05Z", environ=environment(database_url))
 
     shown = client.get("/export?format=csv&from=+1&since=2025-01-15T10:00:05Z")
     assert file.read_bytes() == shown.data
@@ -212,7 +213,7 @@ def test_an_interrupted_export_goes_on_where_it_stopped(
     file = tmp_path / "messages.ndjson"
     interrupt(file, ids, whole)
 
-    resumed = run_cli("export", str(file), environ=environment(database_url))
+    resumed = call_cli("export", str(file), environ=environment(database_url))
 
     assert resumed.returncode == 0
     assert f"2,500 messages in {file}" in resumed.stderr
@@ -229,7 +230,7 @@ def test_an_interrupted_export_does_not_go_on_as_another(
     file = tmp_path / "messages.ndjson"
     interrupt(file, [f"{at}" for at in range(1000)], b"{}\n" * 1000)
 
-    refused = run_cli("export", str(file), *arguments, environ=environment(sqlite_url))
+    refused = call_cli("export", str(file), *arguments, environ=environment(sqlite_url))
 
     assert refused.returncode == 1
     assert complaint in refused.stderr
@@ -255,7 +256,7 @@ def test_an_interrupted_export_of_which_nobody_knows_how_far_it_came_has_to_begi
     file.write_text("{}\n")
     file.with_name("messages.ndjson.place").write_text(place)
 
-    refused = run_cli("export", str(file), environ=environment(sqlite_url))
+    refused = call_cli("export", str(file), environ=environment(sqlite_url))
 
     assert refused.returncode == 1
     assert f"{file}.place is damaged: remove it and {file}, and begin anew" in refused.stderr
@@ -266,7 +267,7 @@ def test_an_export_never_writes_over_a_file(sqlite_url: str, tmp_path: Path) -> 
     file = tmp_path / "mine.ndjson"
     file.write_text("mine")
 
-    refused = run_cli("export", str(file), environ=environment(sqlite_url))
+    refused = call_cli("export", str(file), environ=environment(sqlite_url))
 
     assert refused.returncode == 1
     assert "exists" in refused.stderr
@@ -274,7 +275,7 @@ def test_an_export_never_writes_over_a_file(sqlite_url: str, tmp_path: Path) -> 
 
 
 def test_the_command_says_which_filter_is_bad(sqlite_url: str, tmp_path: Path) -> None:
-    refused = run_cli("export", str(tmp_path / "x"), "--since", "yesterday", environ=environment(sqlite_url))
+    refused = call_cli("export", str(tmp_path / "x"), "--since", "yesterday", environ=environment(sqlite_url))
 
     assert refused.returncode == 2
     assert "--since" in refused.stderr
@@ -286,10 +287,10 @@ def test_an_import_names_a_message_whose_id_is_taken_and_leaves_the_stored_one(
 ) -> None:
     store(database, message("m-1", text="Hello"))
     file = tmp_path / "messages.ndjson"
-    run_cli("export", str(file), environ=environment(database_url))
+    call_cli("export", str(file), environ=environment(database_url))
     file.write_text(file.read_text().replace("Hello", "Goodbye"))
 
-    imported = run_cli("import", str(file), environ=environment(database_url))
+    imported = call_cli("import", str(file), environ=environment(database_url))
 
     assert (imported.returncode, imported.stdout) == (1, "0 stored, 0 were there already\n")
     assert "another message has this ID" in imported.stderr
@@ -317,7 +318,7 @@ def test_the_file_of_the_fastapi_service_can_be_imported(recipient: str, databas
     original.close()
 
     for expected in ("2 stored, 0 were there already\n", "0 stored, 2 were there already\n"):
-        imported = run_cli("import", str(file), environ=environment(database_url))
+        imported = call_cli("import", str(file), environ=environment(database_url))
         assert (imported.returncode, imported.stdout) == (0, expected)
 
     assert all_messages(database_url) == [
@@ -354,7 +355,7 @@ def test_an_import_names_the_message_that_it_can_not_take(
     file = tmp_path / "bad.ndjson"
     file.write_text('{"message_id":"a","from":"+1","to":"+2","ts":"2025-01-15T10:00:00Z"}\n' + line + "\n")
 
-    refused = run_cli("import", str(file), environ=environment(sqlite_url))
+    refused = call_cli("import", str(file), environ=environment(sqlite_url))
 
     assert refused.returncode == 1
     assert complaint in refused.stderr
@@ -367,7 +368,7 @@ def test_another_sqlite_file_is_no_import(sqlite_url: str, tmp_path: Path) -> No
     other.commit()
     other.close()
 
-    refused = run_cli("import", str(file), environ=environment(sqlite_url))
+    refused = call_cli("import", str(file), environ=environment(sqlite_url))
 
     assert refused.returncode == 1
     assert "a SQLite database without messages" in refused.stderr

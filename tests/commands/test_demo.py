@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.support.app import application, deliver
+from tests.support.commands import call_cli
 from tests.support.deliveries import SECRET, payload
 from tests.support.processes import BIN, ROOT, environment, run_cli
 from tests.support.waiting import wait_until
@@ -59,7 +60,7 @@ def test_an_inbox_that_holds_anything_is_left_alone(sqlite_url: str, client: Fla
         deliver(client, content)
         before = client.get("/stats").get_json()["total_messages"]
 
-        done = run_cli("demo", environ=environment(sqlite_url))
+        done = call_cli("demo", environ=environment(sqlite_url))
 
         assert done.returncode == 1
         assert "not empty" in done.stderr

@@ -13,6 +13,7 @@ from typing import IO
 import pytest
 from standardwebhooks import Webhook
 
+from tests.support.commands import call_cli
 from tests.support.deliveries import payload
 from tests.support.processes import BIN, ROOT, run_cli
 from tests.support.receivers import Receiver, answer, closed_port
@@ -156,7 +157,7 @@ def test_a_server_that_is_not_there_is_waited_for() -> None:
     ],
 )
 def test_what_makes_no_sense_is_said(arguments: tuple[str, ...], said: str) -> None:
-    ended = run_cli("listen", "--server", "http://127.0.0.1:9", *arguments, environ=ENVIRON)
+    ended = call_cli("listen", "--server", "http://127.0.0.1:9", *arguments, environ=ENVIRON)
 
     assert ended.returncode == 2
     assert said in ended.stderr

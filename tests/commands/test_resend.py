@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.support.commands import call_cli
 from tests.support.consumers import Desk, ids, store
 from tests.support.forwarding_destinations import destination, forwarding
 from tests.support.messages import message
@@ -29,9 +30,9 @@ def test_a_consumer_gets_messages_again_that_pass_a_filter(database: Database, d
     desk.ack(desk.must_lease())
     environ = environment(database_url)
     command = ("resend", "--consumer", desk.name, "--id", "m1", "--id", "m3")
-    tried = run_cli(*command, "--dry-run", environ=environ)
+    tried = call_cli(*command, "--dry-run", environ=environ)
     assert desk.lease() is None
-    done = run_cli(*command, environ=environ)
+    done = call_cli(*command, environ=environ)
 
     assert (tried.returncode, done.returncode) == (0, 0)
     assert tried.stdout == "2 messages would be given again\n"
@@ -49,7 +50,7 @@ def test_no_test_message_is_given_again(choice: tuple[str, ...], database: Datab
     commit(database, [Writes.of(Contents(messages=(message("test"),)), is_test=True)])
     store(database, "m1")
 
-    tried = run_cli("resend", "--consumer", "crm", *choice, "--dry-run", environ=environment(database_url))
+    tried = call_cli("resend", "--consumer", "crm", *choice, "--dry-run", environ=environment(database_url))
 
     assert tried.stdout == "1 messages would be given again\n"
 
@@ -77,6 +78,6 @@ def test_a_destination_gets_them_pushed_again(database: Database, database_url: 
     ],
 )
 def test_what_can_not_be_done_is_said(sqlite_url: str, arguments: tuple[str, ...], status: int, said: str) -> None:
-    ended = run_cli("resend", *arguments, environ=environment(sqlite_url))
+    ended = call_cli("resend", *arguments, environ=environment(sqlite_url))
 
     assert (ended.returncode, said in ended.stderr) == (status, True), ended.stderr

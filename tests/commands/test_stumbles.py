@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import call_cli
 from tests.support.postgresql import fresh_database
 from tests.support.preset_keys import public_text
 from tests.support.processes import BIN, ROOT, environment, run_cli
@@ -29,7 +30,7 @@ def run_with_input(*arguments: str, given: bytes, url: str) -> subprocess.Comple
 def test_an_export_goes_to_standard_output_and_comes_from_standard_input(
     sqlite_url: str, empty_database_url: str
 ) -> None:
-    run_cli("migrate", environ=environment(empty_database_url))
+    call_cli("migrate", environ=environment(empty_database_url))
     run_with_input("import", "-", given=(LINE.format("a") + LINE.format("b")).encode(), url=sqlite_url)
 
     exported = run_with_input("export", "-", given=b"", url=sqlite_url)
@@ -43,14 +44,14 @@ def test_an_export_goes_to_standard_output_and_comes_from_standard_input(
 def test_only_the_owner_may_read_an_export(sqlite_url: str, tmp_path: Path) -> None:
     file = tmp_path / "messages.ndjson"
 
-    run_cli("export", str(file), environ=environment(sqlite_url))
+    call_cli("export", str(file), environ=environment(sqlite_url))
 
     assert file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("command", ["export", "backup"])
 def test_a_folder_that_is_not_there_is_named(command: str, sqlite_url: str) -> None:
-    failed = run_cli(command, "/nonexistent/x", environ=environment(sqlite_url))
+    failed = call_cli(command, "/nonexistent/x", environ=environment(sqlite_url))
 
     assert failed.returncode == 1
     assert "/nonexistent/x" in failed.stderr
@@ -60,7 +61,7 @@ def test_a_folder_that_is_not_there_is_named(command: str, sqlite_url: str) -> N
 
 @pytest.mark.parametrize("command", [["prune", "--older-than", "1d"], ["export", "-"], ["stats", "verify"]])
 def test_a_command_names_the_database_that_is_missing_and_does_not_make_it(command: list[str], tmp_path: Path) -> None:
-    failed = run_cli(*command, environ=environment("", DATA_DIR=str(tmp_path / "data")))
+    failed = call_cli(*command, environ=environment("", DATA_DIR=str(tmp_path / "data")))
 
     assert failed.returncode == 1
     assert f"sqlite:///{tmp_path}/data/app.db: the database file is missing" in failed.stderr
@@ -79,7 +80,7 @@ def test_a_bad_line_of_an_import_is_kept_and_does_not_take_the_others_along(sqli
     file, rejected = tmp_path / "in.ndjson", tmp_path / "in.ndjson.rejected"
     file.write_text(LINE.format("a") + "{\n" + LINE.format("b") + LINE.format(""))
 
-    imported = run_cli("import", str(file), environ=environment(sqlite_url))
+    imported = call_cli("import", str(file), environ=environment(sqlite_url))
 
     assert (imported.returncode, imported.stdout) == (1, "2 stored, 0 were there already\n")
     assert "line 2: body: Not valid JSON" in imported.stderr
@@ -94,7 +95,7 @@ def test_what_only_one_database_has_room_for_is_left_out_of_the_other(database_u
     file = tmp_path / "in.ndjson"
     file.write_text(LINE.format("a") + LINE.format(LONG_ID) + LINE.format("b"))
 
-    imported = run_cli("import", str(file), environ=environment(database_url))
+    imported = call_cli("import", str(file), environ=environment(database_url))
 
     if database_url.startswith("sqlite"):
         assert stored_ids(database_url) == ["a", LONG_ID, "b"]
@@ -106,7 +107,7 @@ def test_what_only_one_database_has_room_for_is_left_out_of_the_other(database_u
 
 
 def test_erasing_a_number_without_its_plus_suggests_the_plus(sqlite_url: str) -> None:
-    erased = run_cli("erase", "--number", "4915112345678", environ=environment(sqlite_url))
+    erased = call_cli("erase", "--number", "4915112345678", environ=environment(sqlite_url))
 
     assert erased.returncode == 0
     assert "'4915112345678'" in erased.stderr
@@ -114,7 +115,7 @@ def test_erasing_a_number_without_its_plus_suggests_the_plus(sqlite_url: str) ->
 
 
 def test_an_age_beyond_the_limit_names_the_limit(sqlite_url: str) -> None:
-    refused = run_cli("prune", "--older-than", "1000000d", environ=environment(sqlite_url))
+    refused = call_cli("prune", "--older-than", "1000000d", environ=environment(sqlite_url))
 
     assert refused.returncode == 2
     assert "99999d" in refused.stderr
@@ -125,12 +126,12 @@ def test_a_damaged_database_is_named_and_nothing_of_it_is_imported(
     damage: slice, database_url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "old.db"
-    run_cli("migrate", environ=environment(f"sqlite:///{file}"))
+    call_cli("migrate", environ=environment(f"sqlite:///{file}"))
     content = bytearray(file.read_bytes())
     content[damage] = b"\xff" * len(content[damage])
     file.write_bytes(content)
 
-    refused = run_cli("import", str(file), environ=environment(database_url))
+    refused = call_cli("import", str(file), environ=environment(database_url))
 
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"Error: sqlite:///{file}: the database file is ")
@@ -139,15 +140,15 @@ def test_a_damaged_database_is_named_and_nothing_of_it_is_imported(
 
 @pytest.mark.parametrize("command", ["show", "drop", "replay"])
 def test_a_number_that_is_no_id_of_the_quarantine_is_refused(command: str, sqlite_url: str) -> None:
-    refused = run_cli("quarantine", command, "99999999999999999999", environ=environment(sqlite_url))
+    refused = call_cli("quarantine", command, "99999999999999999999", environ=environment(sqlite_url))
 
     assert refused.returncode == 2
     assert "Invalid value" in refused.stderr
 
 
 @pytest.mark.parametrize("command", [["export", "-", "--from"], ["erase", "--number"], ["resend", "--id"]])
-def test_an_argument_that_is_not_utf_8_is_named(command: list[str], database_url: str) -> None:
-    refused = run_cli(*command, "\udcff", environ=environment(database_url))
+def test_an_argument_that_is_not_utf_8_is_named(command: list[str], sqlite_url: str) -> None:
+    refused = run_cli(*command, "\udcff", environ=environment(sqlite_url))
 
     assert refused.returncode == 2
     assert f"Invalid value for '{command[-1]}': not UTF-8" in refused.stderr
@@ -157,11 +158,11 @@ def test_a_replay_that_changes_nothing_exits_with_1(server: Server) -> None:
     server.deliver(b"no json")
     entry = str(json.loads(server.get("/quarantine").data)["data"][-1]["id"])
 
-    replayed = run_cli("quarantine", "replay", entry, environ=server.environ)
+    replayed = call_cli("quarantine", "replay", entry, environ=server.environ)
 
     assert replayed.returncode == 1
     assert replayed.stdout.startswith(f"{entry}: ")
-    run_cli("quarantine", "drop", entry, environ=server.environ)
+    call_cli("quarantine", "drop", entry, environ=server.environ)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_a_replay_that_changes_nothing_exits_with_1(server: Server) -> None:
     ],
 )
 def test_send_says_what_is_wrong_with_an_address(url: str, told: str, sqlite_url: str) -> None:
-    failed = run_cli("send", "--url", url, environ=environment(sqlite_url))
+    failed = call_cli("send", "--url", url, environ=environment(sqlite_url))
 
     assert failed.returncode != 0
     assert told in failed.stdout + failed.stderr
@@ -209,7 +210,9 @@ signature = {{header = "X-S"}}
 """
     )
 
-    failed = run_cli("send", "--source", "shop", environ=environment(sqlite_url, CONFIG_FILE=str(file), KEY=PUBLIC_KEY))
+    failed = call_cli(
+        "send", "--source", "shop", environ=environment(sqlite_url, CONFIG_FILE=str(file), KEY=PUBLIC_KEY)
+    )
 
     assert failed.returncode == 1
     assert told in failed.stderr
@@ -241,7 +244,7 @@ def test_send_stops_at_once_on_ctrl_c_and_says_how_many_were_answered(sqlite_url
 
 def test_a_postgresql_in_another_encoding_is_refused(postgresql_server: str) -> None:
     with fresh_database(postgresql_server, encoding="LATIN1") as url:
-        refused = run_cli("migrate", environ=environment(url))
+        refused = call_cli("migrate", environ=environment(url))
 
     assert refused.returncode == 1
     assert "LATIN1" in refused.stderr

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.dashboard.corpus import HOSTILE_TEXTS
 from tests.dashboard.looking import fill, violations
+from tests.support.commands import call_cli
 from tests.support.deliveries import payload, signed, to_bytes
-from tests.support.processes import run_cli
 from tests.support.server import Server
 
 TRANSFERRED_AT_FIRST = 80 * 1024  # bytes
@@ -28,7 +28,7 @@ def demo_inbox(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A server with an invented inbox, for the tests that change nothing in it."""
     path = shutil.copy(sqlite_template, tmp_path_factory.mktemp("demo") / "app.db")
     with Server(f"sqlite:///{path}", WEB_CONCURRENCY="1") as running:
-        assert run_cli("demo", environ=running.environ).returncode == 0
+        assert call_cli("demo", environ=running.environ).returncode == 0
         yield running
 
 

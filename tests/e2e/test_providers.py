@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import call_cli
 from tests.support.deliveries import payload
-from tests.support.processes import run_cli
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from webhook_service.providers.registry import PROVIDERS
@@ -39,7 +39,7 @@ def handshake(server: Server, token: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("provider", [provider.name for provider in PROVIDERS])
 def test_send_signs_for_every_provider(provider: str, server: Server) -> None:
-    sent = run_cli("send", "--source", provider, "--message-id", f"sent-{provider}", environ=server.environ)
+    sent = call_cli("send", "--source", provider, "--message-id", f"sent-{provider}", environ=server.environ)
 
     assert (sent.returncode, sent.stdout[:4]) == (0, "200 ")
     assert json.loads(server.get(f"/messages/sent-{provider}").data)["provider"] == provider
@@ -59,7 +59,7 @@ def test_a_handshake_with_another_token_is_refused(server: Server) -> None:
 def test_the_log_says_what_would_have_matched_and_the_caller_is_not_told(server: Server) -> None:
     elsewhere = {**server.environ, "PUBLIC_URL": "http://inbox.example.com"}
 
-    refused = run_cli("send", "--provider", "twilio", environ=elsewhere)
+    refused = call_cli("send", "--provider", "twilio", environ=elsewhere)
 
     def hints() -> list[dict[str, Any]]:
         return [line for line in server.log_lines() if line["message"] == "refused signature"]
@@ -76,11 +76,11 @@ def test_the_quarantine_is_listed_shown_tried_again_and_dropped(server: Server) 
     (entry,) = json.loads(server.get("/quarantine").data)["data"]
     entry_id = str(entry["id"])
 
-    listed = run_cli("quarantine", "list", environ=server.environ)
-    shown = run_cli("quarantine", "show", entry_id, environ=server.environ)
-    replayed = run_cli("quarantine", "replay", environ=server.environ)
-    dropped = run_cli("quarantine", "drop", entry_id, environ=server.environ)
-    again = run_cli("quarantine", "drop", entry_id, environ=server.environ)
+    listed = call_cli("quarantine", "list", environ=server.environ)
+    shown = call_cli("quarantine", "show", entry_id, environ=server.environ)
+    replayed = call_cli("quarantine", "replay", environ=server.environ)
+    dropped = call_cli("quarantine", "drop", entry_id, environ=server.environ)
+    again = call_cli("quarantine", "drop", entry_id, environ=server.environ)
 
     assert listed.stdout.split("\t")[:4] == [entry_id, "native", "not_json", "1"]
     assert json.loads(shown.stdout)["body"] == "not json at all"
@@ -96,8 +96,8 @@ def test_a_conflict_is_stored_under_an_id_of_its_own_when_an_operator_says_so(se
     server.deliver({**first, "text": "Goodbye"})
     entry_id = str(json.loads(server.get("/quarantine").data)["data"][-1]["id"])
 
-    as_it_is = run_cli("quarantine", "replay", entry_id, environ=server.environ)
-    renamed = run_cli("quarantine", "replay", "--rename", entry_id, environ=server.environ)
+    as_it_is = call_cli("quarantine", "replay", entry_id, environ=server.environ)
+    renamed = call_cli("quarantine", "replay", "--rename", entry_id, environ=server.environ)
 
     assert as_it_is.stdout == f"{entry_id}: 0 created, 0 duplicate, 1 conflict, still id_conflict\n"
     assert renamed.stdout == f"{entry_id}: 1 created, 0 duplicate, 0 conflict\n"

@@ -10,9 +10,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from tests.support.app import application, deliver
+from tests.support.commands import call_cli
 from tests.support.consumers import store
 from tests.support.deliveries import SECRET, payload
-from tests.support.processes import environment, run_cli
+from tests.support.processes import environment
 from tests.support.whatsapp import a_message, a_value, of_values, post
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.messages import Duplicates
@@ -171,7 +172,7 @@ def test_the_count_goes_with_its_message(database: Database, database_url: str) 
     counting.stop()
     assert counted(database) == (2, 2)
 
-    run_cli("erase", "--number", "+4915100", environ=environment(database_url))
+    call_cli("erase", "--number", "+4915100", environ=environment(database_url))
 
     assert counted(database) == (1, 1)
 

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
+from tests.support.commands import call_cli
 from tests.support.messages import MOMENT, message
 from tests.support.migrating import engine, insert, migrate_to
-from tests.support.processes import environment, run_cli
+from tests.support.processes import environment
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message, MessageFilter
 from webhook_service.domain.statistics import Interval
@@ -205,10 +206,10 @@ def test_verify_tells_exact_counts_from_wrong_ones(database: Database, database_
     store(database, message("1", sender="+1"), message("2", sender="+2"))
     environ = environment(database_url)
 
-    exact = run_cli("stats", "verify", environ=environ)
+    exact = call_cli("stats", "verify", environ=environ)
     with database.transaction() as transaction:
         damage(transaction)
-    wrong = run_cli("stats", "verify", environ=environ)
+    wrong = call_cli("stats", "verify", environ=environ)
 
     assert (exact.returncode, exact.stdout, exact.stderr) == (0, "The counts of 2 messages are exact.\n", "")
     assert (wrong.returncode, wrong.stderr) == (1, "")

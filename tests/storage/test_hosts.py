@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from tests.support.app import application, deliver
+from tests.support.commands import call_cli
 from tests.support.deliveries import payload
 from tests.support.load import Load
 from tests.support.messages import message
 from tests.support.postgresql import HOW_TO_ENABLE, PostgresqlServer, administration, own_replica, own_server
-from tests.support.processes import environment, run_cli
+from tests.support.processes import environment
 from tests.support.server import Server
 from tests.support.stored import accept, opened, stored_ids
 from webhook_service.configuration.database_url import parse_url
@@ -76,7 +77,7 @@ def test_the_commands_find_it_too(
     environ = environment(url_of(replica, primary))
 
     for command in (("migrate",), ("config", "check"), ("stats", "verify"), ("prune", "--older-than", "90d")):
-        finished = run_cli(*command, environ=environ)
+        finished = call_cli(*command, environ=environ)
         assert finished.returncode == 0, finished.stderr
     dump = subprocess.run(
         [postgresql_programs / "pg_dump", "--schema-only", url_of(replica, primary, target_session_attrs="read-write")],

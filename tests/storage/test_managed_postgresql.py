@@ -8,9 +8,10 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from tests.support.app import application, deliver
+from tests.support.commands import call_cli
 from tests.support.deliveries import payload
 from tests.support.postgresql import administration
-from tests.support.processes import environment, run_cli
+from tests.support.processes import environment
 
 PASSWORD = "the-password-of-the-tests"
 
@@ -35,7 +36,7 @@ def owned_url(empty_postgresql_url: str) -> Iterator[str]:
 
 
 def test_a_role_that_owns_nothing_but_the_database_can_migrate_and_serve(owned_url: str) -> None:
-    migrated = run_cli("migrate", environ=environment(owned_url))
+    migrated = call_cli("migrate", environ=environment(owned_url))
     content = payload(text="Hello from a role without rights")
 
     with application(owned_url) as client:

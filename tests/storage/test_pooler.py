@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Connection, make_url, text
 
+from tests.support.commands import call_cli
 from tests.support.deliveries import payload, to_bytes
 from tests.support.load import Load
 from tests.support.postgresql import administration
-from tests.support.processes import ROOT, environment, run_cli
+from tests.support.processes import ROOT, environment
 from tests.support.server import Server, free_port
 from tests.support.stored import opened, stored_ids
 from tests.support.waiting import wait_until
@@ -151,7 +152,7 @@ def test_quarantine_and_the_commands_go_through_it(pooled_url: str) -> None:
         (entry,) = server.get("/quarantine").json()["data"]
         replayed = server.post(f"/quarantine/{entry['id']}/replay").status
         commands = [
-            run_cli(*command, environ=environ)
+            call_cli(*command, environ=environ)
             for command in (
                 ("migrate",),
                 ("stats", "verify"),

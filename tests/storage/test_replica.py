@@ -9,7 +9,6 @@ from time import monotonic
 from typing import Any, LiteralString
 
 import pytest
-from click.testing import CliRunner
 from flask.testing import FlaskClient
 from sqlalchemy import make_url
 from urllib3 import BaseHTTPResponse
@@ -17,6 +16,7 @@ from urllib3.exceptions import ProtocolError
 from werkzeug.test import TestResponse
 
 from tests.support.app import application, deliver
+from tests.support.commands import call_cli
 from tests.support.deliveries import payload
 from tests.support.load import Load
 from tests.support.messages import MOMENT, message
@@ -25,7 +25,6 @@ from tests.support.processes import environment
 from tests.support.server import Server
 from tests.support.stored import accept, opened, stored_ids
 from tests.support.waiting import wait_until
-from webhook_service.cli import main
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.quarantine import Quarantined
@@ -288,10 +287,10 @@ def test_an_export_from_the_command_line_is_the_replicas(
 
     with paused(replica):
         deliver(client, unseen)
-        finished = CliRunner().invoke(main, ["export", str(tmp_path / "all.ndjson")], env=environ)
+        finished = call_cli("export", str(tmp_path / "all.ndjson"), environ=environ)
 
     exported = (tmp_path / "all.ndjson").read_text()
-    assert finished.exit_code == 0, finished.output
+    assert finished.returncode == 0, finished.stderr
     assert before["message_id"] in exported
     assert unseen["message_id"] not in exported
 
@@ -300,9 +299,9 @@ def test_an_export_from_the_command_line_is_the_replicas(
 def test_a_command_on_the_written_database_needs_no_replica(command: list[str], primary: PostgresqlServer) -> None:
     environ = environment(primary.url, READ_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
 
-    finished = CliRunner().invoke(main, command, env=environ)
+    finished = call_cli(*command, environ=environ)
 
-    assert finished.exit_code == 0, finished.output
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_a_read_in_the_way_of_the_replay_is_503_and_told_to_come_again(

@@ -8,9 +8,10 @@ from time import monotonic
 
 import pytest
 
+from tests.support.commands import call_cli
 from tests.support.deliveries import payload
 from tests.support.postgresql import HOW_TO_ENABLE, PostgresqlServer, administration, own_replica, own_server
-from tests.support.processes import environment, run_cli
+from tests.support.processes import environment
 from tests.support.server import Server
 from tests.support.stored import stored_ids
 from tests.support.waiting import wait_until
@@ -108,7 +109,7 @@ def test_a_primary_that_waits_for_no_replica_is_warned_about_where_one_is_requir
         ready = server.get("/health/ready").json()
         wait_until(lambda: logged(server) != [], "the warning in the log")
         lines = logged(server)
-    checked = run_cli("config", "check", environ=environment(postgresql_url, **settings))
+    checked = call_cli("config", "check", environ=environment(postgresql_url, **settings))
 
     assert ready == {"status": "ok", "warnings": [NO_SYNC_REPLICA]}
     assert [line["level"] for line in lines] == ["WARNING"]
@@ -118,7 +119,7 @@ def test_a_primary_that_waits_for_no_replica_is_warned_about_where_one_is_requir
 def test_a_primary_that_waits_for_a_replica_is_not_warned_about(server: Server, primary: PostgresqlServer) -> None:
     with Server(primary.url, REQUIRE_SYNC_REPLICA="true") as requiring:
         ready = requiring.get("/health/ready").json()
-    checked = run_cli("config", "check", environ=environment(primary.url, REQUIRE_SYNC_REPLICA="true"))
+    checked = call_cli("config", "check", environ=environment(primary.url, REQUIRE_SYNC_REPLICA="true"))
 
     assert ready == {"status": "ok"}
     assert "warning" not in checked.stdout + checked.stderr
