@@ -1,35 +1,18 @@
 """Consumers over HTTP: made, given messages, moved, and told what they could not take."""
 
-import json
-import os
-import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.support.app import application
 from tests.support.consumers import store
-from tests.support.deliveries import payload
-from tests.support.processes import ROOT
-from tests.support.server import Server
-from tests.support.stored import opened
-from tests.support.waiting import wait_until
 from webhook_service.domain.consumers import ConsumerKind, ConsumerOptions, Death
 from webhook_service.domain.limits import CONSUMERS_MAX
-from webhook_service.domain.secrets import Secrets
 from webhook_service.outlet.consumers import Consumers
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import find_consumer, read_now
 from webhook_service.storage.queries.dead_letters import keep_dead_letters
-
-DOCUMENT = (ROOT / "docs" / "consumers.md").read_text()
 
 
 def lease(client: FlaskClient, query: str = "", name: str = "crm") -> TestResponse:
@@ -300,59 +283,6 @@ def test_a_destination_has_dead_letters_of_its_own(client: FlaskClient, database
     assert client.get("/consumers").get_json()["data"] == []
 
 
-ADMINISTRATIVE = [
-    ("PUT", "/consumers/crm"),
-    ("DELETE", "/consumers/crm"),
-    ("POST", "/consumers/crm/seek"),
-    ("POST", "/dead-letters/retry"),
-    ("POST", "/dead-letters/1/retry"),
-    ("DELETE", "/dead-letters/1"),
-    ("POST", "/quarantine/replay"),
-    ("POST", "/quarantine/1/replay"),
-    ("DELETE", "/quarantine/1"),
-]
-OF_READERS = [
-    ("GET", "/consumers"),
-    ("GET", "/dead-letters"),
-    ("POST", "/consumers/crm/lease"),
-    ("POST", "/consumers/crm/ack"),
-    ("POST", "/consumers/crm/nack"),
-    ("POST", "/consumers/crm/extend"),
-]
-
-
-@pytest.fixture
-def two_tokens(sqlite_url: str) -> Iterator[FlaskClient]:
-    with application(sqlite_url, api_token=Secrets("reader"), admin_token=Secrets("admin")) as made:
-        yield made
-
-
-@pytest.mark.parametrize(("method", "path"), ADMINISTRATIVE)
-def test_what_changes_the_service_takes_the_admin_token(method: str, path: str, two_tokens: FlaskClient) -> None:
-    answers = {
-        token: two_tokens.open(path, method=method, headers={"Authorization": f"Bearer {token}"}).status_code
-        for token in ("nobody", "reader", "admin")
-    }
-
-    assert (answers["nobody"], answers["reader"]) == (401, 403)
-    assert answers["admin"] in {200, 201, 404, 422}
-
-
-@pytest.mark.parametrize(("method", "path"), OF_READERS)
-def test_reading_and_taking_takes_either_token(method: str, path: str, two_tokens: FlaskClient) -> None:
-    for token in ("reader", "admin"):
-        answer = two_tokens.open(path, method=method, headers={"Authorization": f"Bearer {token}"})
-        assert answer.status_code in {200, 404, 422}
-
-
-@pytest.mark.parametrize(("method", "path"), ADMINISTRATIVE)
-def test_one_token_alone_does_both(method: str, path: str, sqlite_url: str) -> None:
-    with application(sqlite_url, api_token=Secrets("reader")) as client:
-        answer = client.open(path, method=method, headers={"Authorization": "Bearer reader"})
-
-    assert answer.status_code in {200, 201, 404, 422}
-
-
 def test_the_metrics_tell_how_far_consumers_are_behind(crm: FlaskClient, database: Database) -> None:
     store(database, "m1", "m2", "m3")
     call(crm, "ack", lease=lease(crm, "?limit=1").get_json()["lease"], dead={"m1": "?"})
@@ -364,56 +294,3 @@ def test_the_metrics_tell_how_far_consumers_are_behind(crm: FlaskClient, databas
     assert 'consumer_lag_seconds{consumer="crm"}' in told
     crm.delete("/consumers/crm")
     assert 'consumer="crm"' not in crm.get("/metrics").get_data(as_text=True)
-
-
-@pytest.mark.parametrize("language", ["python", "sh", "js"])
-def test_the_consumer_in_the_documentation_takes_each_message_once(
-    language: str, sqlite_url: str, tmp_path: Path
-) -> None:
-    (source,) = re.findall(rf"```{language}\n(import json.*?|url=.*?|const call.*?)```", DOCUMENT, re.DOTALL)
-    program = {"python": [sys.executable, "-c"], "sh": ["sh", "-c"], "js": ["node", "--input-type=module", "-e"]}
-    if shutil.which(program[language][0]) is None:
-        pytest.skip(f"no {program[language][0]}")
-    output = tmp_path / "output"
-    with Server(sqlite_url, API_TOKEN="t0ken", WEB_CONCURRENCY="1") as server, output.open("wb") as stdout:
-        server.request("PUT", "/consumers/crm", headers={"Authorization": "Bearer t0ken"})
-        server.deliver(payload(message_id="first-x"))
-        running = subprocess.Popen(
-            [*program[language], source.replace("http://127.0.0.1:8000", server.url)],
-            env={**os.environ, "API_TOKEN": "t0ken"},
-            stdout=stdout,
-        )
-        try:
-            wait_until(lambda: b"first-x" in output.read_bytes(), "the first message")
-            server.deliver(payload(message_id="second-x"))
-            wait_until(lambda: b"second-x" in output.read_bytes(), "the second message")
-            with opened(sqlite_url) as database:
-                consumers = Consumers(database, ConsumerKind.CONSUMER)
-                wait_until(lambda: consumers.read("crm").lag.messages == 0, "the acknowledgement")
-        finally:
-            running.kill()
-            running.wait()
-
-    assert re.findall(r"\w+-x", output.read_text()) == ["first-x", "second-x"]
-
-
-def test_what_was_acknowledged_before_a_power_cut_stays_so(database_url: str) -> None:
-    sent = [f"m{number}" for number in range(60)]
-    taken: list[str] = []
-    server = Server(database_url)
-    with server:
-        server.request("PUT", "/consumers/crm", b'{"max_leases":3}')
-        for message_id in sent:
-            server.deliver(payload(message_id=message_id))
-        for _ in range(3):
-            given = [server.post("/consumers/crm/lease?limit=7&seconds=1").json() for _ in range(2)]
-            assert server.post("/consumers/crm/ack", json.dumps({"lease": given[0]["lease"]}).encode()).status == 204
-            taken += [each["message_id"] for each in given[0]["data"]]
-            server.kill()
-            server.start()
-            server.wait_until_it_answers()
-        while (answer := server.post("/consumers/crm/lease?limit=7&wait=2")).status == 200:
-            server.post("/consumers/crm/ack", json.dumps({"lease": answer.json()["lease"]}).encode())
-            taken += [each["message_id"] for each in answer.json()["data"]]
-
-    assert sorted(taken) == sorted(sent)

@@ -1,15 +1,14 @@
-"""What was authentic and not understood is kept, counted, shown and tried again."""
+"""What was authentic and not understood is kept, counted and shown."""
 
 import base64
 import json
 import tracemalloc
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
+from tests.blueprints.quarantining import BAD, GOOD, Changing, quarantined, stored_ids, with_quarantine
 from tests.support.app import application, deliver
 from tests.support.deliveries import SECRET, payload
 from tests.support.messages import MOMENT
@@ -21,54 +20,10 @@ from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.native import Native
-from webhook_service.providers.registry import PROVIDERS
-from webhook_service.providers.whatsapp import WhatsApp
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import keep
 
-GOOD = a_message("wamid.good")
-BAD = {"id": "wamid.bad", "type": "text", "text": {"body": "Hi"}}
-
-
-class Changing(Native):
-    """A provider whose parser gets fixed in the course of a test."""
-
-    name = "changing"
-    secret_setting = "CHANGING_SECRET"
-    understands: ClassVar[bool] = False
-    fails_with: ClassVar[type[Exception]] = RuntimeError
-
-    def parse(self, delivery: Delivery) -> Contents:
-        if not type(self).understands:
-            raise type(self).fails_with("Hello from +4915112345678")
-        return super().parse(delivery)
-
-
-@pytest.fixture
-def client(database_url: str) -> Iterator[FlaskClient]:
-    secrets = {Native.name: Secrets(SECRET), WhatsApp.name: Secrets(SECRET), Changing.name: Secrets(SECRET)}
-    options = {Native.name: {}, WhatsApp.name: {"WHATSAPP_VERIFY_TOKEN": "token"}, Changing.name: {}}
-    Changing.understands, Changing.fails_with = False, RuntimeError
-    with application(
-        database_url, known_providers=(*PROVIDERS, Changing), provider_secrets=secrets, provider_options=options
-    ) as made:
-        yield made
-
-
-def quarantined(client: FlaskClient) -> list[dict[str, Any]]:
-    """What ``/quarantine`` lists."""
-    listed: list[dict[str, Any]] = client.get("/quarantine").get_json()["data"]
-    return listed
-
-
-def stored_ids(client: FlaskClient) -> list[str]:
-    """The IDs of all messages."""
-    return [message["message_id"] for message in client.get("/messages").get_json()["data"]]
-
-
-def replay(client: FlaskClient, entry_id: int) -> TestResponse:
-    """Another try."""
-    return client.post(f"/quarantine/{entry_id}/replay")
+client = pytest.fixture(with_quarantine)
 
 
 def test_a_bad_native_payload_is_refused_and_kept(client: FlaskClient) -> None:
@@ -123,45 +78,6 @@ def test_what_is_not_authentic_is_not_kept(client: FlaskClient) -> None:
     assert quarantined(client) == []
 
 
-def test_a_replay_before_the_fix_says_what_is_wrong_and_keeps_it(client: FlaskClient) -> None:
-    deliver(client, payload(ts="yesterday"))
-    (entry,) = quarantined(client)
-
-    response = replay(client, entry["id"])
-
-    assert response.status_code == 422
-    assert response.get_json()["errors"] == entry["problems"]
-    assert len(quarantined(client)) == 1
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyError, RecursionError])
-def test_a_parser_that_fails_loses_nothing_and_after_the_fix_a_replay_empties_the_quarantine(
-    client: FlaskClient, error: type[Exception], capsys: pytest.CaptureFixture[str]
-) -> None:
-    Changing.fails_with = error
-    refused = deliver(client, payload(message_id="m-1"), path="/webhook/changing")
-    (entry,) = quarantined(client)
-    Changing.understands = True
-
-    response = replay(client, entry["id"])
-
-    assert refused.status_code == 422
-    assert entry["reason"] == "parser_failed"
-    assert response.get_json() == {"status": "ok", "created": 1, "duplicate": 0, "conflict": 0}
-    assert stored_ids(client) == ["m-1"]
-    assert quarantined(client) == []
-
-
-def test_a_replay_keeps_the_time_of_the_first_delivery(client: FlaskClient) -> None:
-    deliver(client, payload(message_id="m-1"), path="/webhook/changing")
-    (entry,) = quarantined(client)
-    Changing.understands = True
-
-    replay(client, entry["id"])
-
-    assert client.get("/messages/m-1").get_json()["received_at"] == entry["first_at"]
-
-
 def test_a_delivery_that_the_database_refuses_is_kept(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     Changing.understands = True
     parse = Native.parse
@@ -183,17 +99,6 @@ def test_a_delivery_that_the_database_refuses_is_kept(client: FlaskClient, monke
 
 def _fields(message: Message) -> dict[str, Any]:
     return {name: getattr(message, name) for name in Message.__dataclass_fields__}
-
-
-def test_an_entry_of_a_provider_that_is_no_longer_configured_stays(client: FlaskClient, database_url: str) -> None:
-    deliver(client, payload(), path="/webhook/changing")
-    (entry,) = quarantined(client)
-
-    with application(database_url) as without:
-        response = replay(without, entry["id"])
-
-    assert response.status_code == 409
-    assert len(quarantined(client)) == 1
 
 
 def test_pages_go_on_where_the_last_ended(client: FlaskClient) -> None:
@@ -232,15 +137,6 @@ def test_a_list_reads_no_body(client: FlaskClient, database: Database) -> None:
 def test_what_is_not_there_is_404(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code == 404
     assert client.post(f"{path}/replay").status_code == 404
-
-
-def test_another_sites_page_can_not_replay(client: FlaskClient) -> None:
-    deliver(client, b"{}")
-    (entry,) = quarantined(client)
-
-    response = client.post(f"/quarantine/{entry['id']}/replay", headers={"Sec-Fetch-Site": "cross-site"})
-
-    assert response.status_code == 403
 
 
 def test_a_gauge_tells_how_many_there_are(client: FlaskClient) -> None:
@@ -323,40 +219,6 @@ def test_a_payload_error_is_an_error_whatever_its_provider_says(client: FlaskCli
 
 def _as_unknown_event(self: PayloadInvalid, _text: str) -> None:
     PayloadInvalid.__init__(self, Reason.UNKNOWN_EVENT, {"event": ["Unknown."]})
-
-
-def test_one_is_dropped_for_good(client: FlaskClient) -> None:
-    deliver(client, {"message_id": "bad"})
-    (entry,) = quarantined(client)
-
-    assert client.delete(f"/quarantine/{entry['id']}").status_code == 204
-    assert client.delete(f"/quarantine/{entry['id']}").status_code == 404
-    assert quarantined(client) == []
-
-
-def test_all_of_a_reason_are_tried_again_page_by_page(client: FlaskClient) -> None:
-    for number in range(3):
-        deliver(client, payload(message_id=f"m-{number}"), path="/webhook/changing")
-    deliver(client, payload(ts="yesterday"))
-    Changing.understands = True
-
-    first = client.post("/quarantine/replay?reason=parser_failed&limit=2").get_json()
-    second = client.post(f"/quarantine/replay?reason=parser_failed&cursor={first['next_cursor']}").get_json()
-
-    numbers = {"released": 2, "quarantined": 0, "created": 2, "duplicate": 0, "conflict": 0}
-    assert {**numbers, "next_cursor": first["next_cursor"]} == first
-    assert second == {"released": 1, "quarantined": 0, "created": 1, "duplicate": 0, "conflict": 0, "next_cursor": None}
-    assert sorted(stored_ids(client)) == ["m-0", "m-1", "m-2"]
-    assert [entry["reason"] for entry in quarantined(client)] == ["invalid_fields"]
-
-
-def test_what_is_still_not_understood_stays_when_all_are_tried_again(client: FlaskClient) -> None:
-    deliver(client, payload(ts="yesterday"))
-
-    answer = client.post("/quarantine/replay").get_json()
-
-    assert answer == {"released": 0, "quarantined": 1, "created": 0, "duplicate": 0, "conflict": 0, "next_cursor": None}
-    assert len(quarantined(client)) == 1
 
 
 def test_the_list_is_of_a_reason_and_its_cursor_too(client: FlaskClient) -> None:
