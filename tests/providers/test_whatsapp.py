@@ -85,7 +85,7 @@ surprises = st.one_of(
 
 
 @given(data=st.data())
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_a_surprise_anywhere_never_fails_otherwise_than_as_an_invalid_payload(data: st.DataObject) -> None:
     payload = data.draw(st.sampled_from(DELIVERIES))
     for path in data.draw(st.lists(st.sampled_from(list(nodes(payload))), min_size=1, max_size=2)):
@@ -114,7 +114,7 @@ def test_a_surprise_anywhere_never_fails_otherwise_than_as_an_invalid_payload(da
 
 
 @given(data=st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_field_that_nobody_knows_is_kept_wherever_it_stands(data: st.DataObject) -> None:
     payload = data.draw(st.sampled_from(DELIVERIES))
     objects = [(), *(path for path in nodes(payload) if isinstance(at(payload, path), dict))]
@@ -133,7 +133,7 @@ def at(payload: Any, path: tuple[str | int, ...]) -> Any:
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_bad_message_takes_no_other_along(data: st.DataObject) -> None:
     payload = CORPUS["batch"]["delivery"]
     whole = parse(payload)

@@ -74,7 +74,7 @@ places = st.tuples(times, texts) | st.tuples(numbers) | st.lists(scalars, max_si
 
 
 @pytest.mark.parametrize("path", LISTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(place=places, escaped=st.booleans())
 @example(place=[SINCE, "\0"], escaped=True)
 @example(place=[SINCE, "\ud800"], escaped=True)

@@ -243,7 +243,7 @@ bodies = st.binary(max_size=80) | st.recursive(
     headers=st.dictionaries(st.sampled_from(HEADERS), junk),
     target=st.text(max_size=30),
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_any_delivery_to_any_preset_ends_as_documented(
     name: str, raw: bytes, headers: dict[str, str], target: str
 ) -> None:
