@@ -1,4 +1,4 @@
-"""What a forwarder records in its turns, and what another makes of it; each push begins and ends when a test says so."""
+"""What a forwarder records in its turns, and what another makes of it; each push begins and ends when a test says."""
 
 from collections.abc import Iterator
 from contextlib import suppress
