@@ -39,8 +39,8 @@ ACCEPTED_AT_ONCE = 64  # connections that are accepted before those that are ope
 CLOSED_AT_ONCE = 16  # connections, when files run out: serving a request may need some files, too
 WARNING_PAUSE = 60.0  # seconds between two log lines that say that no more connections can be opened
 
-_SERVED = {State.BUSY, State.LONG}
-_LONG = {Kind.LONG, Kind.EXPORT}
+_SERVED = (State.BUSY, State.LONG)
+_LONG = (Kind.LONG, Kind.EXPORT)
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
