@@ -34,8 +34,15 @@ class Follower:
         self._thread.join()
 
     def wait_for(self, message_ids: set[str]) -> None:
-        """Returns once all of these were seen."""
-        wait_until(lambda: message_ids <= set(self.seen), "the feed to give every message")
+        """Returns once all of these were seen; TimeoutError says how many were not, and where the feed is."""
+        try:
+            wait_until(lambda: message_ids <= set(self.seen), "the feed to give every message")
+        except TimeoutError as error:
+            left = message_ids - set(self.seen)
+            error.add_note(
+                f"{len(left)} of {len(message_ids)} are left, such as {min(left)}; it is after {self._after}"
+            )
+            raise
 
     def followed(self, stored: list[str]) -> bool:
         """Tells whether all that is stored was seen, in that order.

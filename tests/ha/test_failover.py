@@ -66,6 +66,8 @@ def test_a_leader_that_is_lost_costs_503_for_a_failover_and_nothing_else(
         cluster.wait_until_whole()
         whole = monotonic() - began
         load.wait_for_every_sender(200, times=5)
+    assert missing == set()
+    assert lost(load, cluster.leader()) == set()
     follower.wait_for(load.acknowledged())
     unconfirmed = set(follower.seen) - set(stored_ids(cluster.leader().url))
 
@@ -74,8 +76,6 @@ def test_a_leader_that_is_lost_costs_503_for_a_failover_and_nothing_else(
         f"slowest answer {load.slowest():.1f} s, whole after {whole:.1f} s, {len(load.acknowledged())} acknowledged, "
         f"{len(unconfirmed)} seen so far that no leader kept"
     )
-    assert missing == set()
-    assert lost(load, cluster.leader()) == set()
     assert unconfirmed.isdisjoint(load.acknowledged())
     assert load.statuses() <= {200, 503}
     assert load.longest_outage() < FAILOVER
