@@ -1,5 +1,6 @@
 """What a destination is owed, what it has taken, and in which order: a model of pushing as simple as can be."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -66,6 +67,7 @@ class Ledger:
         self.last_first: dict[str, int] = {}
         self.taken: set[str] = set()
         self.recording: set[str] = set()
+        self.twice: Counter[str] = Counter()  # messages that were asked for again while they waited
 
     def store(self, message_id: str, sender: str, feed_id: int) -> None:
         """Notes a new message."""
@@ -104,15 +106,21 @@ class Ledger:
     def end_recording(self, hands: Iterable[Hands]) -> None:
         """Notes what is recorded now, but for what is in hand a second time."""
         again: set[str] = set().union(*(each.in_hand(self.name) for each in hands))
-        self.recorded |= self.recording - again
+        for each in self.recording - again:
+            if self.twice[each]:
+                self.twice[each] -= 1
+            else:
+                self.recorded.add(each)
 
-    def owe_again(self, message_ids: Collection[str]) -> None:
-        """Notes that messages are to be pushed again."""
+    def owe_again(self, message_ids: Collection[str], before: Stored) -> None:
+        """Notes that messages are to be pushed again: twice, if they waited ``before`` that."""
+        self.twice.update(each for each in message_ids if before.has(self.feed_ids[each]))
         self.owed |= set(message_ids)
         self.recorded -= set(message_ids)
 
-    def seek(self, ahead: Collection[str]) -> None:
-        """Notes that the place was moved, so that exactly the messages ``ahead`` are to come."""
+    def seek(self, ahead: Collection[str], before: Stored) -> None:
+        """Notes that the place was moved, so that exactly the messages ``ahead`` are to come, and what waits."""
+        self.twice.update(each for each in ahead if before.has(self.feed_ids[each]))
         self.out_of_order |= set(self.stored) - set(ahead)
         self.owed = set(ahead)
         self.recorded -= set(ahead)

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import delete
 
-from tests.fuzz.pushes import Ledger, feed_ids
+from tests.fuzz.pushes import Ledger, Stored, feed_ids
 from tests.support.hands import PUSH_SECONDS, Answer, Clocks, FlakyDatabase, Hands, Push, Trouble, declared
 from tests.support.pushes import store_of
 from tests.support.stored import empty
@@ -174,34 +174,34 @@ class Forwarding(RuleBasedStateMachine):
         """Does what an operator may do."""
         ledger = self.ledgers[name]
         chosen = list(ledger.stored)[place : place + number]
+        before = ledger.read()
         match deed:
             case "resume":
                 Destinations(self.database, {}).resume(name)
             case "retry":
-                self.retry_dead_letters(ledger)
+                self.retry_dead_letters(ledger, before)
             case "resend":
-                handed = ledger.read().handed
                 resend(self.database, ConsumerKind.DESTINATION, name, [ledger.feed_ids[each] for each in chosen])
-                ledger.owe_again([each for each in chosen if ledger.feed_ids[each] <= handed])
+                ledger.owe_again([each for each in chosen if ledger.feed_ids[each] <= before.handed], before)
             case "erase":
                 self.erase(chosen)
             case _:
-                self.seek(ledger, deed)
+                self.seek(ledger, deed, before)
 
-    def retry_dead_letters(self, ledger: Ledger) -> None:
-        dead = ledger.dead(ledger.read())
+    def retry_dead_letters(self, ledger: Ledger, before: Stored) -> None:
+        dead = ledger.dead(before)
         wanted = DeadLetterFilter(consumer=ledger.name)
         assert DeadLetters(self.database, self.clocks.read_now).retry_all(wanted) == len(dead)
-        ledger.owe_again(dead)
+        ledger.owe_again(dead, before)
 
-    def seek(self, ledger: Ledger, start: str) -> None:
+    def seek(self, ledger: Ledger, start: str, before: Stored) -> None:
         stored = list(ledger.stored)
         if start == "message" and not stored:
             return
         middle = {"beginning": 0, "now": len(stored)}.get(start, len(stored) // 2)
         place = {"beginning": BEGINNING, "now": NOW}.get(start, stored[middle] if start == "message" else "")
         Consumers(self.database, ConsumerKind.DESTINATION, self.clocks.read_now).seek(ledger.name, place)
-        ledger.seek(stored[middle:])
+        ledger.seek(stored[middle:], before)
 
     def erase(self, gone: list[str]) -> None:
         with self.database.transaction() as transaction:
