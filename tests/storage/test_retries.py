@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event, text
 
 from tests.support.consumers import store
+from tests.support.messages import message
 from webhook_service.domain.consumers import BEGINNING, ConsumerKind, ConsumerOptions
 from webhook_service.domain.destinations import Retry
 from webhook_service.outlet.consumers import Consumers
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import find_consumer
+from webhook_service.storage.queries.messages import encode_message, insert_messages
 from webhook_service.storage.queries.retries import add_retries, change_retry, give_back_retry, take_due
 from webhook_service.storage.writing import Transaction
 
@@ -62,3 +66,51 @@ def test_what_is_taken_until_a_time_that_no_right_clock_gave_is_free(transaction
     take(transaction, NOW, NOW + timedelta(hours=3))
 
     assert len(take(transaction, NOW, SOON)) == 1
+
+
+def queue(transaction: Transaction, sender: str, first: int, number: int) -> None:
+    """Has messages of a sender wait, the first of which is due; the others wait for it."""
+    new = [f"{sender}-{at}" for at in range(number)]
+    feed_ids = range(first, first + number)
+    insert_messages(transaction, [encode_message(message(each, sender=sender)) for each in new])
+    times = [NOW, *[None] * (number - 1)]
+    add_retries(
+        transaction,
+        CONSUMER,
+        [
+            {"feed_id": feed_id, "sender": sender, "attempts": [], "first_at": None, "next_at": due}
+            for feed_id, due in zip(feed_ids, times, strict=True)
+        ],
+    )
+
+
+def test_with_what_is_due_come_the_next_of_each_sender_in_their_order(transaction: Transaction) -> None:
+    take(transaction, NOW, LATER)
+    queue(transaction, "+1", 2, 30)
+    queue(transaction, "+2", 32, 3)
+
+    taken = take(transaction, NOW, SOON)
+
+    by_sender = {sender: [retry.feed_id for retry in taken if retry.sender == sender] for sender in ("+1", "+2")}
+    assert by_sender == {"+1": [2, 3, 4, 5, 6], "+2": [32, 33, 34]}
+
+
+def test_a_long_queue_of_a_sender_is_not_sorted_to_find_its_first(transaction: Transaction) -> None:
+    take(transaction, NOW, LATER)
+    queue(transaction, "+1", 2, 500)
+    transaction.execute(text("ANALYZE"))
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        if statement.startswith("SELECT"):
+            statements.append((statement, parameters))
+
+    event.listen(transaction, "before_cursor_execute", note)
+    assert len(take(transaction, NOW, SOON)) == 10
+    event.remove(transaction, "before_cursor_execute", note)
+    behind, parameters = statements[-1]
+    explain = "EXPLAIN" if transaction.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    plan = "\n".join(str(row[-1]) for row in transaction.exec_driver_sql(f"{explain} {behind}", parameters))
+
+    assert "TEMP B-TREE" not in plan
+    assert "Sort" not in plan

@@ -34,6 +34,7 @@ from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAG
 from webhook_service.storage.writing import Transaction
 
 ORPHANS_LOOK = 200  # senders that one statement looks at
+SENDERS_AT_ONCE = 20  # whose messages behind those that are due are taken with them; each is a statement
 
 _retries: Select[Any] = select(RetryRow.id, RetryRow.feed_id, RetryRow.sender, RetryRow.attempts, RetryRow.first_at)
 
@@ -136,20 +137,22 @@ def take_due(
 ) -> list[Retry]:
     """Takes at most ``limit`` messages until the time ``until``: those that are due, and those behind them.
 
-    Those behind are of the same senders. With ``early``, messages that are not due yet are taken, too. None is taken
-    whose id is in ``besides``.
+    Those behind are of the same senders, of a few of them at a time. With ``early``, messages that are not due yet are
+    taken, too. None is taken whose id is in ``besides``.
     """
     free = _free(now) & RetryRow.id.not_in(besides)
     due = _retries.where(RetryRow.consumer_id == consumer_id, RetryRow.next_at.is_not(None), free)
     if not early:
         due = due.where(RetryRow.next_at <= now)
     rows = list(transaction.execute(due.order_by(RetryRow.next_at, RetryRow.id).limit(limit)))
-    if rows and limit > len(rows):
-        senders = {row.sender for row in rows}
+    senders = list(dict.fromkeys(row.sender for row in rows))[: min(SENDERS_AT_ONCE, limit - len(rows))]
+    for left, sender in zip(range(len(senders), 0, -1), senders, strict=True):
+        # Each sender by itself, so that the index gives its first messages, however many of it wait.
         behind = _retries.where(
-            RetryRow.consumer_id == consumer_id, RetryRow.sender.in_(senders), RetryRow.next_at.is_(None), free
+            RetryRow.consumer_id == consumer_id, RetryRow.sender == sender, RetryRow.next_at.is_(None), free
         )
-        rows += transaction.execute(behind.order_by(RetryRow.feed_id).limit(limit - len(rows)))
+        share = -(-(limit - len(rows)) // left)
+        rows += transaction.execute(behind.order_by(RetryRow.feed_id).limit(share))
     taken = [replace(Retry(*row), taken_until=until) for row in rows]
     if taken:
         ids = [retry.id for retry in taken]
