@@ -28,7 +28,7 @@ from webhook_service.settings import Settings
 class _Rule(Rule):
     """A rule that compiles how to build its address once in a process.
 
-    Each test has an application of its own, and three quarters of what it takes to make one is this.
+    Each test has an application of its own, and more than half of what it takes to make one is this.
     """
 
     _compiled: ClassVar[dict[Any, Callable[..., tuple[str, str]]]] = {}
