@@ -19,8 +19,8 @@ from sqlalchemy import URL, Connection, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from webhook_service.configuration.database_url import parse_url
+from webhook_service.domain.search import fold
 from webhook_service.storage.migrate import upgrade
-from webhook_service.storage.queries.messages import fold
 
 BATCH = 10_000
 YEAR = timedelta(days=365)

@@ -28,7 +28,7 @@ from webhook_service.domain.statistics import Age
 from webhook_service.intake.take_in import INTAKE, Intake
 from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.destinations import Destinations
-from webhook_service.outlet.lookout import LOOKOUT, Lookout
+from webhook_service.outlet.wait_checker import WAIT_CHECKER, WaitChecker
 from webhook_service.outlet.waiting import Waiting
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
@@ -64,7 +64,7 @@ def create_app(
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
 
-    app.extensions |= {INTAKE: intake, LOOKOUT: Lookout(database)}
+    app.extensions |= {INTAKE: intake, WAIT_CHECKER: WaitChecker(database)}
     init_logs(app)
     providers = {name: source.provider.name for name, source in sources.items()}
     Metrics(app, providers=providers, readings=_readings(settings, database, destinations))
@@ -74,7 +74,7 @@ def create_app(
         settings.api_token, settings.admin_token, sessions, DASHBOARD, SIGN_IN, {METRICS_ENDPOINT}, find_users
     )
     init_access(app, access)
-    waiting = Waiting(app.extensions[LOOKOUT], most_threads=max(1, settings.threads // 2))
+    waiting = Waiting(app.extensions[WAIT_CHECKER], most_threads=max(1, settings.threads // 2))
     for blueprint in _blueprints(database, intake, destinations, waiting):
         app.register_blueprint(blueprint)
     launch = settings.launch

@@ -91,7 +91,7 @@ class _Text(click.types.StringParamType):
 def _prepare(command: click.Command) -> None:
     """Has the texts given to a command checked, and adds the options that say where the settings are.
 
-    So it does for all commands below it.
+    Applies to subcommands too.
     """
     for parameter in command.params:
         if parameter.type is click.STRING:

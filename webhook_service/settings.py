@@ -18,7 +18,7 @@ from webhook_service.configuration.database_url import has_several_hosts, is_sql
 from webhook_service.configuration.loading import Configuration, load_configuration
 from webhook_service.configuration.variables import Variables
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.providers.source import Source, sources_of_environment
@@ -148,9 +148,9 @@ def environment() -> dict[str, str]:
 
 def _setting_of(of: str, provider: type[Provider]) -> str:
     """Returns the setting that is the subject of a problem: a secret, named by its label, or an option."""
-    if of == SecretAge.CURRENT:
+    if of == DefaultLabel.CURRENT:
         return provider.secret_setting
-    return f"{provider.secret_setting}_PREVIOUS" if of == SecretAge.PREVIOUS else of
+    return f"{provider.secret_setting}_PREVIOUS" if of == DefaultLabel.PREVIOUS else of
 
 
 class _Reader(Variables):

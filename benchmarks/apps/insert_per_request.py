@@ -17,7 +17,7 @@ class Unqueued(Database):
     """A database that lets every thread write whenever SQLite lets it."""
 
     @contextmanager
-    def writing(self, patience: float | None = None) -> Iterator[Turn]:  # noqa: ARG002  # SQLite's own timeout holds
+    def turn_to_write(self, patience: float | None = None) -> Iterator[Turn]:  # noqa: ARG002  # SQLite's own timeout holds
         """Gives the turn at once to every thread that asks."""
         with translated_errors():
             yield Turn(self._backend._writer)  # type: ignore[attr-defined]  # noqa: SLF001  # this app leaves out the turn

@@ -10,9 +10,10 @@ from tests.support.consumers import store
 from webhook_service.domain.consumers import ConsumerKind, ConsumerOptions, Death
 from webhook_service.domain.limits import CONSUMERS_MAX
 from webhook_service.outlet.consumers import Consumers
+from webhook_service.storage.clock import read_now
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.consumers import find_consumer, read_now
-from webhook_service.storage.queries.dead_letters import keep_dead_letters
+from webhook_service.storage.queries.consumers import find_consumer
+from webhook_service.storage.queries.dead_letters import add_dead_letters
 
 
 def lease(client: FlaskClient, query: str = "", name: str = "crm") -> TestResponse:
@@ -269,11 +270,11 @@ def test_dead_letters_are_listed_retried_and_dropped(crm: FlaskClient, database:
 def test_a_destination_has_dead_letters_of_its_own(client: FlaskClient, database: Database) -> None:
     store(database, "m1")
     Consumers(database, ConsumerKind.DESTINATION).put("crm", ConsumerOptions())
-    with database.keeping() as transaction:
+    with database.transaction_without_turn() as transaction:
         destination = find_consumer(transaction, ConsumerKind.DESTINATION, "crm", lock=True)
         assert destination is not None
         attempts = [{"status": 500, "answer": "oops"}]
-        keep_dead_letters(transaction, destination, [Death(1, "500", attempts)], read_now(transaction))
+        add_dead_letters(transaction, destination, [Death(1, "500", attempts)], read_now(transaction))
 
     (told,) = client.get("/dead-letters?destination=crm").get_json()["data"]
 

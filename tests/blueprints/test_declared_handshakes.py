@@ -12,7 +12,7 @@ from tests.support.preset_keys import TOKEN, declaration, provider, secret, sign
 from tests.support.provider_deliveries import MESSAGE
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.base import Provider, Sample
-from webhook_service.providers.declarations.signing import Draft
+from webhook_service.providers.declarations.schemes import SampleDraft
 from webhook_service.providers.declared import Declared, load_declaration
 
 
@@ -31,7 +31,7 @@ def known(preset: str) -> type[Provider]:
 
 def signed(preset: str, content: Any) -> Sample:
     """A delivery of the provider's with this body."""
-    draft = Draft(f"/webhook/{preset}", content, datetime.now(UTC), False, {"Content-Type": "application/json"})
+    draft = SampleDraft(f"/webhook/{preset}", content, datetime.now(UTC), False, {"Content-Type": "application/json"})
     draft.private_key = signing_key(preset)
     declaration(preset).scheme(Secrets(secret(preset))).sign(draft)
     return Sample(draft.target, draft.raw(), draft.headers)

@@ -11,7 +11,7 @@ from tests.support.forwarding_destinations import destination, forwarding
 from tests.support.receivers import Receiver, answer
 from tests.support.waiting import wait_until
 from webhook_service.configuration.loading import Configuration
-from webhook_service.domain.destinations import Destination, DestinationStatus, Retries
+from webhook_service.domain.destinations import Destination, DestinationReport, Retries
 from webhook_service.domain.secrets import Secrets
 from webhook_service.outlet.destinations import Destinations
 from webhook_service.storage.database import Database
@@ -38,7 +38,7 @@ def client(database_url: str, shop: Destination) -> Iterator[FlaskClient]:
         yield made
 
 
-def status(database: Database) -> DestinationStatus:
+def status(database: Database) -> DestinationReport:
     return Destinations(database, {}).read("shop")
 
 
@@ -83,7 +83,7 @@ def test_a_destination_that_is_resumed_is_pushed_to_again(
     failing.answer = answer(200)
     resumed = client.post("/destinations/shop/resume")
     with forwarding(database, shop):
-        wait_until(lambda: status(database).standing.pushed == 1, "the message")
+        wait_until(lambda: status(database).health.pushed == 1, "the message")
 
     assert (resumed.status_code, resumed.get_json()["state"]) == (200, "active")
     assert status(database).retries == 0

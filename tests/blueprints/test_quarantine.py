@@ -21,7 +21,7 @@ from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.native import Native
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.quarantine import keep
+from webhook_service.storage.queries.quarantine import add_quarantined
 
 client = pytest.fixture(with_quarantine)
 
@@ -121,7 +121,9 @@ def test_a_list_reads_no_body(client: FlaskClient, database: Database) -> None:
     with database.transaction() as transaction:
         for at in range(20):
             body = b"%d" % (at % 10) * megabyte + b"%d" % at
-            keep(transaction, Quarantined("native", body, {}, "/webhook", "not_json", {"body": ["Bad."]}, MOMENT))
+            add_quarantined(
+                transaction, Quarantined("native", body, {}, "/webhook", "not_json", {"body": ["Bad."]}, MOMENT)
+            )
     quarantined(client)
 
     tracemalloc.start()

@@ -19,7 +19,7 @@ from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.native import Native
 from webhook_service.providers.whatsapp import WhatsApp
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.quarantine import keep, read_sizes, release
+from webhook_service.storage.queries.quarantine import add_quarantined, delete_quarantined, read_sizes
 
 ROOM = 20_000  # bytes
 LARGE, SMALL = b"x" * 12_000, b"y"
@@ -91,7 +91,7 @@ def test_there_is_room_again_once_something_is_gone(client: FlaskClient, databas
     deliver(client, LARGE)
     (entry,) = quarantined(client)
     with database.transaction() as transaction:
-        release(transaction, entry["id"])
+        delete_quarantined(transaction, entry["id"])
 
     assert deliver(client, LARGE + b"x").status_code == 422
 
@@ -112,7 +112,9 @@ def test_writers_at_once_keep_to_the_limit(database_url: str) -> None:
             for number in range(10):
                 body = b"%d %d" % (writer, number) + b"x" * 1_000
                 with database.transaction() as transaction:
-                    kept += keep(transaction, Quarantined("native", body, {}, "/", "not_json", {}, MOMENT), ROOM)
+                    kept += add_quarantined(
+                        transaction, Quarantined("native", body, {}, "/", "not_json", {}, MOMENT), ROOM
+                    )
             return kept
 
     with ThreadPoolExecutor(3) as threads:

@@ -33,10 +33,10 @@ from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import QuarantineRow
 from webhook_service.storage.queries.activity import add_activity
 from webhook_service.storage.queries.counts import count_differences
-from webhook_service.storage.queries.deletion import LARGEST_BATCH, TABLES, TURN, in_batches, next_size
+from webhook_service.storage.queries.deletion import LARGEST_BATCH, LONGEST_HOLD, TABLES, in_batches, next_size
 from webhook_service.storage.queries.messages import encode_message, insert_messages
 from webhook_service.storage.queries.pages import count_messages, list_messages
-from webhook_service.storage.queries.quarantine import keep
+from webhook_service.storage.queries.quarantine import add_quarantined
 from webhook_service.storage.writing import Transaction
 
 NOW = datetime.now(UTC)
@@ -124,7 +124,7 @@ def test_deliveries_go_on_while_much_is_deleted(database: Database) -> None:
 
     with ThreadPoolExecutor(3) as threads:
         delivering = threads.map(deliver, range(2))
-        batches = list(in_batches(database, TABLES["messages"].before(NOW - DAY)[0].delete))
+        batches = list(in_batches(database, TABLES["messages"].older_than(NOW - DAY)[0].delete))
         list(delivering)
 
     assert len(batches) > 2
@@ -138,9 +138,9 @@ def test_while_it_holds_the_turn_pruning_does_not_look_at_what_stays(days: int, 
     database = Database(parse_url(sqlite_url), pool_size=1)
     store(database, *(message(ts=NOW - DAY * 200) for _ in range(100)))
     store(database, *(message(ts=NOW - DAY * days) for _ in range(UNREAD)))
-    (old,) = TABLES["messages"].before(NOW, 100)
+    (old,) = TABLES["messages"].older_than(NOW, 100)
     with database.snapshot() as snapshot:
-        number = old.count(snapshot)
+        number = old.count_and_find_oldest(snapshot)
     steps = []
 
     def delete_and_count_steps(transaction: Transaction, limit: int) -> int:
@@ -159,9 +159,9 @@ def test_while_it_holds_the_turn_pruning_does_not_look_at_what_stays(days: int, 
 
 
 def test_a_batch_is_as_large_as_the_turn_allows() -> None:
-    assert next_size(100, TURN) == 100
-    assert next_size(100, TURN * 4) == 25
-    assert next_size(100, TURN / 1.5) == 150
+    assert next_size(100, LONGEST_HOLD) == 100
+    assert next_size(100, LONGEST_HOLD * 4) == 25
+    assert next_size(100, LONGEST_HOLD / 1.5) == 150
     assert next_size(100, 0.0) == 200
     assert next_size(LARGEST_BATCH, 0.0) == LARGEST_BATCH
     assert next_size(1, 10.0) == 1
@@ -172,13 +172,13 @@ def test_between_two_batches_others_have_as_long_as_it_held_the_turn(database: D
 
     def work(_transaction: Transaction, size: int) -> int:
         began = time.monotonic()
-        Event().wait(TURN)
+        Event().wait(LONGEST_HOLD)
         held.append((began, time.monotonic()))
         return size if len(held) < 4 else 0
 
     list(in_batches(database, work))
 
-    assert min(later[0] - earlier[1] for earlier, later in pairwise(held)) >= TURN
+    assert min(later[0] - earlier[1] for earlier, later in pairwise(held)) >= LONGEST_HOLD
 
 
 def test_old_receipts_and_quarantined_deliveries_go_as_well(database: Database, database_url: str) -> None:
@@ -222,7 +222,7 @@ def test_a_person_is_erased_from_any_number_of_quarantined_deliveries(database: 
     rows = [{"raw": b"+4915100 %d" % at, "body_sha256": f"{at}", **columns} for at in range(LARGEST_BATCH + 1)]
     with database.transaction() as transaction:
         transaction.execute(insert(QuarantineRow).values(first_at=NOW, last_at=NOW), rows)
-        keep(transaction, quarantined(b"of nobody", NOW))
+        add_quarantined(transaction, quarantined(b"of nobody", NOW))
 
     erased = call_cli("erase", "--number", "+4915100", environ=environment(database_url))
 

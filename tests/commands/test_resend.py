@@ -13,7 +13,7 @@ from tests.support.processes import environment, run_cli
 from tests.support.receivers import Receiver
 from tests.support.waiting import wait_until
 from webhook_service.domain.deliveries import Contents
-from webhook_service.intake.commit import Writes, commit
+from webhook_service.intake.commit import DeliveryRows, commit
 from webhook_service.storage.database import Database
 
 
@@ -47,7 +47,7 @@ def test_a_consumer_gets_messages_again_that_pass_a_filter(database: Database, d
 
 @pytest.mark.parametrize("choice", [("--id", "test", "--id", "m1"), ("--since", "2000-01-01T00:00:00Z")])
 def test_no_test_message_is_given_again(choice: tuple[str, ...], database: Database, database_url: str) -> None:
-    commit(database, [Writes.of(Contents(messages=(message("test"),)), is_test=True)])
+    commit(database, [DeliveryRows.encode(Contents(messages=(message("test"),)), is_test=True)])
     store(database, "m1")
 
     tried = call_cli("resend", "--consumer", "crm", *choice, "--dry-run", environ=environment(database_url))

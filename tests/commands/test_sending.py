@@ -19,4 +19,4 @@ from webhook_service.commands.sending import NO_ANSWER, Summary
     ],
 )
 def test_a_load_has_failed_unless_each_answer_was_a_success(statuses: dict[str, int], failed: bool) -> None:
-    assert Summary(Counter(statuses)).failed is failed
+    assert Summary(Counter(statuses)).has_failures is failed

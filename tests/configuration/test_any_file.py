@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.processes import ROOT
 from tests.support.sources import declare
 from webhook_service.configuration.file import ConfigFile, FileInvalid
-from webhook_service.configuration.lines import find_lines, line_of
+from webhook_service.configuration.line_numbers import find_lines, line_of
 
 SECRET = "s3cr3t-that-nobody-may-see"
 EXAMPLES = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "sources.md").read_text(), re.DOTALL)

@@ -44,10 +44,10 @@ options = {public_url = "https://inbox.example.org"}
     shop, calls = configuration.sources["shop"], configuration.sources["calls"]
     assert found == []
     assert (shop.path, shop.provider.name) == ("/webhook/shop", "native")
-    assert shop.provider.secrets.by_age() == [("2026", "secret-a"), ("previous", "secret-b")]
+    assert shop.provider.secrets.labelled() == [("2026", "secret-a"), ("previous", "secret-b")]
     assert shop.provider.secrets.listed[1].until == datetime(2026, 6, 30, tzinfo=UTC)
     assert calls.sample(MESSAGE).path == "/webhook/calls"
-    assert calls.provider.secrets.by_age() == [("current", "secret-a"), ("previous", "secret-b")]
+    assert calls.provider.secrets.labelled() == [("current", "secret-a"), ("previous", "secret-b")]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_row_of_the_overview_leads_to_its_messages(any_client: FlaskClient) ->
 
 def stop_counting(client: FlaskClient) -> None:
     """Has all that came written down."""
-    client.application.extensions[INTAKE].counting.stop()
+    client.application.extensions[INTAKE].activity.stop()
 
 
 def test_the_overview_tells_what_became_of_deliveries(any_client: FlaskClient) -> None:

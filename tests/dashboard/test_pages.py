@@ -218,7 +218,7 @@ def test_a_page_of_an_error_says_what_is_wrong_with_each_parameter(client: Flask
 def test_a_message_shows_how_often_it_came_again(any_client: FlaskClient) -> None:
     for message_id in ("m1", "m1", "m1", "m2"):
         deliver(any_client, payload(message_id=message_id))
-    any_client.application.extensions[INTAKE].counting.stop()
+    any_client.application.extensions[INTAKE].activity.stop()
 
     page = any_client.get("/dashboard/messages?message=m1").text
 

@@ -12,7 +12,7 @@ from tests.support.app import application, deliver
 from tests.support.deliveries import payload, to_bytes
 from tests.support.whatsapp import a_message, a_value, of_values
 from webhook_service.dashboard import quarantine
-from webhook_service.dashboard.marks import split_at_faults
+from webhook_service.dashboard.fault_spans import split_at_faults
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.results import Reason

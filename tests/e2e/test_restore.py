@@ -22,12 +22,12 @@ from tests.support.processes import BIN, ROOT, environment
 from tests.support.server import Server
 from tests.support.stored import is_intact, opened, stored_ids
 from webhook_service.storage.queries.messages import encode_message, insert_messages
-from webhook_service.storage.queries.pages import STRETCH
+from webhook_service.storage.queries.pages import SCANNED
 
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
 RARE = "zeppelin"
-BEFORE_LOAD = {f"before-{at}" for at in range(STRETCH + 1)}
-FOUND_BY_INDEX = f"before-{STRETCH}"
+BEFORE_LOAD = {f"before-{at}" for at in range(SCANNED + 1)}
+FOUND_BY_INDEX = f"before-{SCANNED}"
 RESENT = 20  # deliveries of each kind that are sent again
 
 
@@ -105,7 +105,7 @@ def inbox(request: pytest.FixtureRequest) -> Inbox:
 
 def store_more_than_a_search_goes_along(url: str) -> None:
     """Messages before all of the load, of which the last has a word that only the index of trigrams finds."""
-    texts = [*["common"] * STRETCH, f"a {RARE} at last"]
+    texts = [*["common"] * SCANNED, f"a {RARE} at last"]
     rows = [
         encode_message(message(f"before-{at}", text=text, ts=MOMENT - timedelta(days=1) + timedelta(seconds=at)))
         for at, text in enumerate(texts)

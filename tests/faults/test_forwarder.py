@@ -19,7 +19,7 @@ from tests.support.server import Server
 from tests.support.stored import opened, stored_ids
 from tests.support.waiting import wait_until
 from webhook_service.configuration.database_url import parse_url
-from webhook_service.outlet.lanes import AT_RISK_LEAST
+from webhook_service.outlet.push_threads import AT_RISK_LEAST
 from webhook_service.storage.migrate import migrate
 
 KILLS = max(2, CYCLES_OF_A_PART // 2)  # each waits for a lease to end

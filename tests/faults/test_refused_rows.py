@@ -13,7 +13,7 @@ from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Outcome
-from webhook_service.intake.commit import Writes, commit
+from webhook_service.intake.commit import DeliveryRows, commit
 from webhook_service.storage.queries.messages import MESSAGES_IN_A_STATEMENT
 
 REFUSED = "refused"
@@ -37,7 +37,7 @@ def refuse(url: str) -> None:
 def commit_round(url: str, deliveries: list[tuple[Message, ...]]) -> list[object]:
     """Commits these deliveries as one round; returns the result of each."""
     with opened(url) as database:
-        committed = commit(database, [Writes.of(Contents(messages=messages)) for messages in deliveries])
+        committed = commit(database, [DeliveryRows.encode(Contents(messages=messages)) for messages in deliveries])
     return [REFUSED if isinstance(became, RowRefused) else became.messages for became in committed]
 
 

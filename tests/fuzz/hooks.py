@@ -52,7 +52,7 @@ def _signed_by_standard(headers: Any, raw: bytes) -> dict[str, str]:
     if standard.ID_HEADER not in headers or standard.TIMESTAMP_HEADER not in headers:
         return {}
     webhook_id, timestamp = "msg_fuzz", str(int(time.time()))
-    key = standard.decode_secret(os.environ["STANDARD_WEBHOOKS_SECRET"])
+    key = standard.decode_standard_secret(os.environ["STANDARD_WEBHOOKS_SECRET"])
     signature = base64.b64encode(standard.sign(key, webhook_id.encode(), timestamp.encode(), raw)).decode()
     return {
         standard.ID_HEADER: webhook_id,

@@ -19,7 +19,7 @@ from webhook_service.storage.writing import Transaction
 class Stored:
     """All that a database knows of a destination, by the ids of messages in the feed."""
 
-    handed: int
+    given_up_to: int
     dead: set[int]
     waiting: set[int]
     stretches: list[tuple[int, int, list[int] | None]]
@@ -27,19 +27,19 @@ class Stored:
     @classmethod
     def read(cls, snapshot: Transaction, consumer_id: int) -> "Stored":
         """Reads it."""
-        handed = snapshot.scalars(select(ConsumerRow.handed).where(ConsumerRow.id == consumer_id)).one()
+        given_up_to = snapshot.scalars(select(ConsumerRow.handed).where(ConsumerRow.id == consumer_id)).one()
         dead, waiting = (
             set(snapshot.scalars(select(row.feed_id).where(row.consumer_id == consumer_id)))
             for row in (DeadLetterRow, RetryRow)
         )
         stretches = select(StretchRow.after, StretchRow.last, StretchRow.done)
         found = snapshot.execute(stretches.where(StretchRow.consumer_id == consumer_id))
-        return cls(handed, dead, waiting, [(after, last, done) for after, last, done in found])
+        return cls(given_up_to, dead, waiting, [(after, last, done) for after, last, done in found])
 
     def has(self, feed_id: int) -> bool:
         """Tells whether a message is still to be pushed."""
         return (
-            feed_id > self.handed
+            feed_id > self.given_up_to
             or feed_id in self.waiting
             or any(after < feed_id <= last and feed_id not in (done or ()) for after, last, done in self.stretches)
         )
@@ -93,14 +93,14 @@ class Ledger:
 
     def begin_to_record(self, hands: Hands) -> None:
         """Notes what a forwarder is about to record as taken."""
-        desk = hands.desks[self.name]
-        desk.collect()
+        work = hands.all_work[self.name]
+        work.collect()
         self.recording = {
             each.job.message.message_id
-            for each in desk.outcomes
+            for each in work.results
             if each.attempt
-            and each.attempt.accepted
-            and (each.job.retry or (each.job.held and desk.held.get(each.job.held.token) is each.job.held))
+            and each.attempt.is_accepted
+            and (each.job.retry or (each.job.leased and work.leased.get(each.job.leased.token) is each.job.leased))
         }
 
     def end_recording(self, hands: Iterable[Hands]) -> None:

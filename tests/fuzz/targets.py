@@ -18,12 +18,12 @@ from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.messages import Position
 from webhook_service.domain.secrets import Secrets
-from webhook_service.intake.commit import Writes
+from webhook_service.intake.commit import DeliveryRows
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.providers.strict_json import loads
 from webhook_service.schemas.cursors import CursorInvalid, Cursors, PositionCursors, RowCursors
-from webhook_service.serving.framing import Arrived, Kind
+from webhook_service.serving.framing import Kind, RequestBuffer
 
 SECRET = "bmV3LXNlY3JldC0x"
 OPTIONS = {"PUBLIC_URL": "https://inbox.example.com", "WHATSAPP_VERIFY_TOKEN": "token"}
@@ -57,13 +57,13 @@ def receive(provider: Provider, sent: bytes) -> None:
     for line in lines.decode("latin-1").split("\n"):
         name, _, value = line.partition(":")
         headers.setdefault(name.lower(), value)
-    delivery = Delivery(provider.name, raw, headers, provider.path(), RECEIVED_AT)
+    delivery = Delivery(provider.name, raw, headers, provider.default_path(), RECEIVED_AT)
     try:
         provider.verify(delivery)
     except SignatureInvalid:
         provider.diagnose(delivery)
     with suppress(PayloadInvalid):
-        Writes.of(provider.parse(delivery))
+        DeliveryRows.encode(provider.parse(delivery))
 
 
 def delivery_seeds(provider: Provider) -> tuple[bytes, ...]:
@@ -94,7 +94,7 @@ def read_cursor(cursors: Cursors[Any], text: bytes) -> None:
 def frame(sent: bytes) -> None:
     """Holds the framing of a request against itself, in two pieces, and against gunicorn's parser."""
     cut = sent[0] * len(sent) // 256 if sent else 0
-    whole, pieces = Arrived(), Arrived()
+    whole, pieces = RequestBuffer(), RequestBuffer()
     whole.add(sent)
     for piece in (sent[:cut], sent[cut:]):
         pieces.add(piece)

@@ -71,7 +71,7 @@ class Forwarding(RuleBasedStateMachine):
         self.sets_clock = sets_clock
         self.declared = [declared(name, order, on_410) for name, order in zip(NAMES, orders, strict=True)]
         self.forwarders = [self.new_forwarder() for _ in range(2)]
-        self.forwarders[0].forwarder.declare()
+        self.forwarders[0].forwarder.register()
         self.ledgers = {each.name: Ledger(self.database, each, may_repeat=sets_clock) for each in self.declared}
         with self.database.primary_snapshot() as snapshot:
             for consumer in list_consumers(snapshot):
@@ -114,16 +114,16 @@ class Forwarding(RuleBasedStateMachine):
         self.wait(pause)
         hands = self.forwarders[at]
         if trouble is None:
-            self.turn(hands)
+            self.cycle(hands)
         else:
             with self.database.troubled(trouble), suppress(StorageUnavailable):
-                hands.forwarder.turn()
+                hands.forwarder.cycle()
         for name, each in zip(NAMES, answered, strict=True):
             for answer in each:
                 if (push := self.begin_push(hands, name)) is not None:
                     self.end_push(hands, push, answer)
         if records:
-            self.turn(hands, only_records=True)
+            self.cycle(hands, only_records=True)
 
     @rule(times=st.integers(1, 3), answered=st.tuples(some_answers, some_answers))
     def go_on(self, times: int, answered: tuple[list[Answer], list[Answer]]) -> None:
@@ -149,7 +149,7 @@ class Forwarding(RuleBasedStateMachine):
         """Kills a forwarder, whose receivers may have what was under way, and starts another."""
         for push in self.forwarders[at].under_way:
             if answer.is_taken:
-                self.ledgers[push.desk.name].take(push.message_id)
+                self.ledgers[push.work.name].take(push.message_id)
         self.forwarders[at] = self.new_forwarder()
         self.wait(seconds)
 
@@ -182,7 +182,7 @@ class Forwarding(RuleBasedStateMachine):
                 self.retry_dead_letters(ledger, before)
             case "resend":
                 resend(self.database, ConsumerKind.DESTINATION, name, [ledger.feed_ids[each] for each in chosen])
-                ledger.owe_again([each for each in chosen if ledger.feed_ids[each] <= before.handed], before)
+                ledger.owe_again([each for each in chosen if ledger.feed_ids[each] <= before.given_up_to], before)
             case "erase":
                 self.erase(chosen)
             case _:
@@ -215,13 +215,13 @@ class Forwarding(RuleBasedStateMachine):
         for ledger in self.ledgers.values():
             assert ledger.lost() == set()
 
-    def turn(self, hands: Hands, *, only_records: bool = False) -> None:
+    def cycle(self, hands: Hands, *, only_records: bool = False) -> None:
         for ledger in self.ledgers.values():
             ledger.begin_to_record(hands)
         if only_records:
             hands.forwarder.record()
         else:
-            hands.forwarder.turn()
+            hands.forwarder.cycle()
         for ledger in self.ledgers.values():
             ledger.end_recording(self.forwarders)
 
@@ -232,7 +232,7 @@ class Forwarding(RuleBasedStateMachine):
         return push
 
     def end_push(self, hands: Hands, push: Push, answer: Answer) -> None:
-        ledger = self.ledgers[push.desk.name]
+        ledger = self.ledgers[push.work.name]
         if answer.is_taken:
             ledger.read()
             ledger.take(push.message_id)
@@ -264,7 +264,7 @@ class Forwarding(RuleBasedStateMachine):
         self.forwarders = [hands]
         Destinations(self.database, {}).resume(name)
         for _ in range(300):
-            self.turn(hands)
+            self.cycle(hands)
             for each in NAMES:
                 while (push := self.begin_push(hands, each)) is not None:
                     self.end_push(hands, push, Answer.BROKEN if each in failing else Answer.TAKEN)

@@ -109,8 +109,8 @@ class Inbox(RuleBasedStateMachine):
     @rule(before=moments)
     def prune(self, before: datetime) -> None:
         with opened(self.url) as database:
-            for doomed in TABLES["messages"].before(before):
-                list(in_batches(database, doomed.delete))
+            for rows in TABLES["messages"].older_than(before):
+                list(in_batches(database, rows.delete))
         self.model.prune(before)
 
     @rule(chosen=filters, descending=st.booleans(), limit=st.integers(1, 4))

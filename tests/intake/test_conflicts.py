@@ -19,7 +19,7 @@ from webhook_service.domain.errors import ConnectionLost, StorageBusy, StorageUn
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.secrets import Secrets
-from webhook_service.intake.commit import Writes, _settle, commit
+from webhook_service.intake.commit import DeliveryRows, _apply_outcomes, commit
 from webhook_service.providers.native import Native
 from webhook_service.providers.twilio import Twilio
 from webhook_service.providers.whatsapp import WhatsApp
@@ -114,7 +114,9 @@ def test_the_time_of_an_arrival_is_no_time_of_the_message(database: Database) ->
 def test_two_messages_under_one_id_in_one_round_are_told_apart(database: Database) -> None:
     first, other = message("m-1"), message("m-1", text="Goodbye")
 
-    became = commit(database, [Writes.of(Contents((each,))) for each in (first, first, other, first, message())])
+    became = commit(
+        database, [DeliveryRows.encode(Contents((each,))) for each in (first, first, other, first, message())]
+    )
 
     outcomes = [each.messages for each in became if not isinstance(each, Exception)]
     assert outcomes == [(CREATED,), (DUPLICATE,), (CONFLICT,), (DUPLICATE,), (CREATED,)]
@@ -145,7 +147,7 @@ def test_what_was_created_before_conflicts_could_be_settled_is_told_as_created(
     def settle(*arguments: Any) -> Any:
         if failures:
             raise failures.pop()
-        return _settle(*arguments)
+        return _apply_outcomes(*arguments)
 
     monkeypatch.setattr("webhook_service.intake.commit._settle", settle)
     outcomes = accept(database, Contents((message("m-1", text="Goodbye"), message("m-2"))))

@@ -20,8 +20,8 @@ from webhook_service.domain.messages import Duplicates
 from webhook_service.domain.results import Result
 from webhook_service.domain.secrets import Secrets
 from webhook_service.domain.verdicts import Verdict
-from webhook_service.intake import counting as module
-from webhook_service.intake.counting import DUPLICATES_AT_A_TIME, Counting
+from webhook_service.intake import activity as module
+from webhook_service.intake.activity import DUPLICATES_AT_A_TIME, ActivityRecorder
 from webhook_service.intake.take_in import INTAKE
 from webhook_service.storage.database import Database
 from webhook_service.storage.models import DuplicatesRow
@@ -32,7 +32,7 @@ from webhook_service.storage.writing import Transaction
 
 def again(*message_ids: str) -> Verdict:
     """The verdict on a delivery of messages that were all stored already."""
-    return Verdict("native", "native", Result.DUPLICATE, accepted=True, duplicates=message_ids)
+    return Verdict("native", "native", Result.DUPLICATE, is_accepted=True, duplicates=message_ids)
 
 
 def duplicates_of(database: Database, message_id: str) -> Duplicates:
@@ -50,7 +50,7 @@ def counted(database: Database) -> tuple[int, int]:
 
 
 def shown(client: FlaskClient, message_id: str) -> Any:
-    client.application.extensions[INTAKE].counting.stop()
+    client.application.extensions[INTAKE].activity.stop()
     return client.get(f"/messages/{message_id}").get_json()["duplicates"]
 
 
@@ -91,7 +91,7 @@ def test_what_is_no_duplicate_is_not_counted_as_one(database_url: str) -> None:
 
 def test_the_counts_of_all_workers_add_up(database: Database) -> None:
     store(database, "m1", "m2")
-    workers = [Counting(database) for _ in range(3)]
+    workers = [ActivityRecorder(database) for _ in range(3)]
     for number, worker in enumerate(workers, start=1):
         for _ in range(number):
             worker.count([again("m1", "m2"), again("m1")])
@@ -103,7 +103,7 @@ def test_the_counts_of_all_workers_add_up(database: Database) -> None:
 
 def test_the_latest_time_stays_whichever_worker_writes_last(database: Database) -> None:
     store(database, "m1")
-    early, late = Counting(database), Counting(database)
+    early, late = ActivityRecorder(database), ActivityRecorder(database)
     early.count([again("m1")])
     between = datetime.now(UTC)
     late.count([again("m1")])
@@ -127,9 +127,9 @@ def test_a_storm_of_duplicates_is_written_down_in_short_transactions(
         add_duplicates(transaction, duplicates)
 
     monkeypatch.setattr(module, "add_duplicates", add)
-    counting = Counting(database)
-    counting.count([again(*ids), again(*ids)])
-    counting.stop()
+    recorder = ActivityRecorder(database)
+    recorder.count([again(*ids), again(*ids)])
+    recorder.stop()
 
     assert counted(database) == (len(ids), 2 * len(ids))
     assert sorted(written) == [1, DUPLICATES_AT_A_TIME, DUPLICATES_AT_A_TIME]
@@ -140,10 +140,10 @@ def test_duplicates_of_too_many_messages_are_logged_as_uncounted(
 ) -> None:
     monkeypatch.setattr(module, "DUPLICATES_MOST", 2)
     store(database, "a", "b", "c")
-    counting = Counting(database)
+    recorder = ActivityRecorder(database)
     with caplog.at_level(logging.WARNING):
-        counting.count([again("a", "b", "c"), again("a", "c")])
-        counting.stop()
+        recorder.count([again("a", "b", "c"), again("a", "c")])
+        recorder.stop()
 
     assert counted(database) == (2, 3)
     assert [vars(record)["fields"] for record in caplog.records] == [{"uncounted": 2}]
@@ -151,15 +151,15 @@ def test_duplicates_of_too_many_messages_are_logged_as_uncounted(
 
 def test_counts_wait_for_a_database_that_is_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     store(database, "m1")
-    counting = Counting(database)
+    recorder = ActivityRecorder(database)
     with monkeypatch.context() as outage:
         outage.setattr(Database, "transaction", away)
-        counting.count([again("m1")])
-        counting.stop()
-        counting.count([again("m1")])
-        counting.stop()
+        recorder.count([again("m1")])
+        recorder.stop()
+        recorder.count([again("m1")])
+        recorder.stop()
     assert counted(database) == (0, 0)
-    counting.stop()
+    recorder.stop()
 
     assert duplicates_of(database, "m1").count == 2
 
@@ -167,9 +167,9 @@ def test_counts_wait_for_a_database_that_is_away(database: Database, monkeypatch
 def test_the_count_goes_with_its_message(database: Database, database_url: str) -> None:
     store(database, "m1", sender="+4915100")
     store(database, "m2")
-    counting = Counting(database)
-    counting.count([again("m1"), again("m2")])
-    counting.stop()
+    recorder = ActivityRecorder(database)
+    recorder.count([again("m1"), again("m2")])
+    recorder.stop()
     assert counted(database) == (2, 2)
 
     call_cli("erase", "--number", "+4915100", environ=environment(database_url))
@@ -179,8 +179,8 @@ def test_the_count_goes_with_its_message(database: Database, database_url: str) 
 
 def test_a_message_that_was_deleted_meanwhile_spoils_no_other_count(database: Database) -> None:
     store(database, "m1")
-    counting = Counting(database)
-    counting.count([again("gone", "m1")])
-    counting.stop()
+    recorder = ActivityRecorder(database)
+    recorder.count([again("gone", "m1")])
+    recorder.stop()
 
     assert counted(database) == (1, 1)

@@ -12,7 +12,7 @@ from tests.support.stored import opened, stored_ids
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Outcome, Reason, Result
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import delivery_in
 from webhook_service.providers.base import Provider
@@ -41,7 +41,7 @@ class Broken(Native):
             raise ZeroDivisionError(delivery.raw)
         if b"diagnose" in delivery.raw:
             return super().verify(delivery)
-        return SecretAge.CURRENT
+        return DefaultLabel.CURRENT
 
     def diagnose(self, delivery: Delivery) -> str | None:
         raise ZeroDivisionError(delivery.raw)
@@ -67,7 +67,7 @@ def intake(database: Database) -> Intake:
     providers: list[type[Provider]] = [Native, Broken]
     made = {provider.name: Source(provider.name, provider(Secrets(SECRET), {})) for provider in providers}
     ready = Intake(made, database, max_body_bytes=MAX_BODY)
-    ready.counting.stop()  # nothing is written behind a test's back
+    ready.activity.stop()  # nothing is written behind a test's back
     return ready
 
 
@@ -90,10 +90,10 @@ def test_each_delivery_of_a_round_gets_its_own_verdict_in_order(database: Databa
         Result.VALIDATION_ERROR,
         Result.CREATED,
     ]
-    assert [verdict.accepted for verdict in verdicts] == [True, True, False, False, True]
+    assert [verdict.is_accepted for verdict in verdicts] == [True, True, False, False, True]
     assert [verdict.message_id for verdict in verdicts] == ["known", "known", None, None, "last"]
     assert verdicts[1].outcomes.messages == (Outcome.DUPLICATE,)
-    assert verdicts[3].quarantined
+    assert verdicts[3].is_quarantined
     assert sorted(stored_ids(database_url)) == ["known", "last"]
 
 
@@ -135,7 +135,7 @@ def test_a_bug_of_a_provider_costs_that_delivery_alone(
         before, broken, after = intake(database).take_in(round_)
 
     assert (before.result, after.result) == (Result.CREATED, Result.CREATED)
-    assert (broken.result, broken.reason, broken.accepted) == (result, reason, False)
+    assert (broken.result, broken.reason, broken.is_accepted) == (result, reason, False)
     assert stored_ids(database_url) == ["before", "after"]
     assert "a secret text" not in "".join(JsonFormatter().format(record) for record in caplog.records)
 

@@ -13,7 +13,7 @@ from tests.support.provider_deliveries import MESSAGE, delivery_of
 from tests.support.vectors import Vector, save, vector_of
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import SignatureInvalid
-from webhook_service.domain.secrets import SecretAge
+from webhook_service.domain.secrets import DefaultLabel
 from webhook_service.providers.base import Sample
 from webhook_service.providers.presets import PAGES
 
@@ -80,9 +80,9 @@ def test_what_the_judge_signs_is_accepted_here(preset: str, sdk: Sdk, vectors: d
     unsigned = sample_of(preset, at)
     sample = Sample(unsigned.path, unsigned.body, {**unsigned.headers, **sdk.signs(unsigned, secret(preset), at)})
 
-    age = provider(preset).verify(delivery(sample, at))
+    label = provider(preset).verify(delivery(sample, at))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
     assert sdk.accepts(sample, secret(preset))
     vectors.setdefault(preset, []).append(vector_of(preset, judge_of(sdk), sdk.package, secret(preset), sample, at))
 

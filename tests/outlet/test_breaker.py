@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from webhook_service.domain.destinations import Attempt, DestinationState, Failure, On410, Retries, Standing
+from webhook_service.domain.destinations import Attempt, DestinationHealth, DestinationState, Failure, On410, Retries
 from webhook_service.outlet.backoff import FIRST_PROBE, LONGEST_PROBE, probe_delay, retry_delay
-from webhook_service.outlet.breaker import fail, resume, succeed
-from webhook_service.outlet.lanes import FAILURES_TO_PAUSE
+from webhook_service.outlet.breaker import FAILURES_TO_PAUSE, fail, resume, succeed
 
 NOW = datetime(2026, 1, 15, 10, tzinfo=UTC)
 ACCEPTED = Attempt(NOW, 0.1, 200)
@@ -19,23 +18,23 @@ def failed(status: int = 500, **fields: Any) -> Attempt:
 
 
 def push(
-    standing: Standing,
+    health: DestinationHealth,
     attempt: Attempt,
     on_410: On410 = On410.DISABLE,
     *,
     now: datetime = NOW,
     first_at: datetime | None = None,
-) -> Standing:
+) -> DestinationHealth:
     """How a destination is doing after a push that failed."""
-    return fail(standing, attempt, on_410, now, first_at)
+    return fail(health, attempt, on_410, now, first_at)
 
 
-def after(number: int, standing: Standing | None = None) -> Standing:
+def after(number: int, health: DestinationHealth | None = None) -> DestinationHealth:
     """How a destination is doing after so many failures in a row."""
-    standing = standing or Standing()
+    health = health or DestinationHealth()
     for _ in range(number):
-        standing = push(standing, failed())
-    return standing
+        health = push(health, failed())
+    return health
 
 
 def test_failures_in_a_row_pause_it() -> None:
@@ -74,7 +73,7 @@ def test_a_probe_that_is_accepted_makes_it_active() -> None:
     ("meaning", "state"), [(On410.DISABLE, "disabled"), (On410.RETRY, "active"), (On410.DEAD, "active")]
 )
 def test_a_410_means_what_it_is_declared_to_mean(meaning: On410, state: str) -> None:
-    assert push(Standing(), failed(410), meaning).state == state
+    assert push(DestinationHealth(), failed(410), meaning).state == state
 
 
 def test_a_message_that_is_not_wanted_says_that_the_destination_is_there() -> None:
@@ -86,7 +85,7 @@ def test_a_message_that_is_not_wanted_says_that_the_destination_is_there() -> No
 
 
 def test_a_message_that_fails_again_while_others_are_accepted_pauses_nothing() -> None:
-    accepting = succeed(Standing(), [ACCEPTED])
+    accepting = succeed(DestinationHealth(), [ACCEPTED])
     before, since = NOW - timedelta(seconds=1), NOW + timedelta(seconds=1)
 
     assert push(accepting, failed(at=since), first_at=before).failures == 0
@@ -95,7 +94,7 @@ def test_a_message_that_fails_again_while_others_are_accepted_pauses_nothing() -
 
 
 def test_only_a_person_makes_a_disabled_one_active() -> None:
-    disabled = push(Standing(), failed(410))
+    disabled = push(DestinationHealth(), failed(410))
 
     assert succeed(disabled, [ACCEPTED]).state is DestinationState.DISABLED
     assert resume(disabled).state is DestinationState.ACTIVE
@@ -103,10 +102,10 @@ def test_only_a_person_makes_a_disabled_one_active() -> None:
 
 @pytest.mark.parametrize(("status", "is_held"), [(429, True), (503, True), (500, False)])
 def test_retry_after_of_one_that_is_overloaded_holds_all_of_it(status: int, is_held: bool) -> None:
-    standing = push(Standing(), failed(status, retry_after=7.0))
+    health = push(DestinationHealth(), failed(status, retry_after=7.0))
 
-    assert standing.is_held(NOW + timedelta(seconds=6)) is is_held
-    assert not standing.is_held(NOW + timedelta(seconds=7))
+    assert health.is_held(NOW + timedelta(seconds=6)) is is_held
+    assert not health.is_held(NOW + timedelta(seconds=7))
 
 
 def test_the_time_until_a_retry_doubles_within_limits_and_is_drawn_from_all_of_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.consumers import store
 from tests.support.forwarding_destinations import destination, forwarding
-from tests.support.pushes import count, dead, names, place, refuse, standing, store_of
+from tests.support.pushes import count, dead, health, names, place, refuse, store_of
 from tests.support.receivers import Receiver, accept, answer, hang
 from tests.support.waiting import wait_until
 from webhook_service.domain.consumers import NOW, ConsumerKind, FeedFilter
@@ -46,7 +46,7 @@ def test_a_destination_gets_every_message_and_those_that_come_later(database: Da
 
     assert sorted(receiver.ids()) == sorted(names(1, 251))
     assert count(database, StretchRow) == count(database, RetryRow) == 0
-    assert (place(database), standing(database).pushed, standing(database).failed) == (251, 251, 0)
+    assert (place(database), health(database).pushed, health(database).failed) == (251, 251, 0)
 
 
 def test_a_new_destination_begins_where_it_should(database: Database, receiver: Receiver) -> None:
@@ -139,7 +139,7 @@ def test_a_dead_letter_that_is_retried_is_pushed_again(database: Database, recei
         wait_until(lambda: bool(dead(database)), "the dead letter")
         receiver.answer = accept
         assert DeadLetters(database).retry(dead(database)[0].id)
-        wait_until(lambda: standing(database).pushed == 1, "the message to be taken")
+        wait_until(lambda: health(database).pushed == 1, "the message to be taken")
 
     assert dead(database) == []
     assert count(database, StretchRow) == 0
@@ -151,13 +151,13 @@ def test_a_destination_that_fails_is_paused_and_probed_and_holds_up_no_other(dat
             store_of(database, f"+49{number}", f"m{number}")
         with forwarding(database, destination(failing, "failing"), destination(good, "good")):
             wait_until(lambda: len(good.received) == 300, "the good one")
-            wait_until(lambda: standing(database, "failing").probes >= 2, "probes")
-            state = standing(database, "failing").state
-            assert (state, standing(database, "good").state) == (DestinationState.PAUSED, DestinationState.ACTIVE)
+            wait_until(lambda: health(database, "failing").probes >= 2, "probes")
+            state = health(database, "failing").state
+            assert (state, health(database, "good").state) == (DestinationState.PAUSED, DestinationState.ACTIVE)
             assert len(failing.received) < 60
             failing.answer = accept
             wait_until(lambda: len(set(failing.ids())) == 300, "all messages once it is back")
-            wait_until(lambda: standing(database, "failing").state is DestinationState.ACTIVE, "it to be active")
+            wait_until(lambda: health(database, "failing").state is DestinationState.ACTIVE, "it to be active")
             wait_until(lambda: count(database, RetryRow) == 0, "no message to wait")
 
 
@@ -165,10 +165,10 @@ def test_a_destination_that_is_gone_is_disabled(database: Database, receiver: Re
     receiver.answer = answer(410)
     store(database, *names(1, 3))
     with forwarding(database, destination(receiver)):
-        wait_until(lambda: standing(database).state is DestinationState.DISABLED, "it to be disabled")
+        wait_until(lambda: health(database).state is DestinationState.DISABLED, "it to be disabled")
 
     assert (len(receiver.received), dead(database)) == (1, [])
-    assert (standing(database).last_status, standing(database).last_failure) == (410, Failure.STATUS)
+    assert (health(database).last_status, health(database).last_failure) == (410, Failure.STATUS)
 
 
 def test_a_410_may_mean_that_the_message_is_not_wanted(database: Database, receiver: Receiver) -> None:
@@ -188,12 +188,12 @@ def test_messages_that_a_receiver_refuses_do_not_keep_those_of_others_from_it(
     for number in range(1, 13):
         store_of(database, f"+49{number}", f"m{number}")
     with forwarding(database, destination(receiver)):
-        wait_until(lambda: standing(database).state is DestinationState.PAUSED, "it to be paused")
+        wait_until(lambda: health(database).state is DestinationState.PAUSED, "it to be paused")
         store_of(database, "+491", *(f"behind{number}" for number in range(20)))
         for number in range(13, 51):
             store_of(database, f"+49{number}", f"m{number}")
         wait_until(lambda: set(names(13, 50)) <= set(receiver.ids()), "the others")
-        state = standing(database)
+        state = health(database)
 
     assert state.state is DestinationState.ACTIVE
     assert count(database, RetryRow) == 32
@@ -205,15 +205,15 @@ def test_retry_after_holds_the_destination(database: Database, receiver: Receive
     store_of(database, "+491", "m1")
     store_of(database, "+492", "m2")
     with forwarding(database, destination(receiver, concurrency=1)):
-        wait_until(lambda: standing(database).held_until is not None, "it to be held")
+        wait_until(lambda: health(database).held_until is not None, "it to be held")
         receiver.answer = accept
-        wait_until(lambda: standing(database).pushed == 2, "both messages")
+        wait_until(lambda: health(database).pushed == 2, "both messages")
 
     first, *others = receiver.received
     assert min(received.at for received in others if received.headers["webhook-id"] == "m1") - first.at > 1.9
-    held = standing(database).held_until
+    held = health(database).held_until
     assert held is not None
-    assert held - timedelta(seconds=3) < standing(database).last_failed_at  # type: ignore[operator]
+    assert held - timedelta(seconds=3) < health(database).last_failed_at  # type: ignore[operator]
 
 
 def test_a_rate_is_shared_by_all_forwarders(database: Database, receiver: Receiver) -> None:
@@ -252,8 +252,8 @@ def test_a_forwarder_takes_over_from_one_that_died_and_keeps_the_order(database:
     receiver.answer = hang
     target = destination(receiver, timeouts=Timeouts(connect=0.3, total=0.3))
     dying = Forwarder(database, [target], lease_seconds=0.5)
-    dying.declare()
-    dying.turn()  # it takes a stretch, and is never heard of again
+    dying.register()
+    dying.cycle()  # it takes a stretch, and is never heard of again
     store_of(database, "+491", *names(21, 40))
     wait_until(lambda: bool(receiver.received), "the first push")
     receiver.answer = accept
@@ -279,7 +279,7 @@ def test_a_forwarder_that_stops_records_what_was_under_way(database: Database, r
         wait_until(lambda: len(receiver.received) >= 2, "a push")
     pushed = len(receiver.received)
 
-    assert standing(database).pushed == pushed < 50
+    assert health(database).pushed == pushed < 50
     assert count(database, StretchRow) == 0
     receiver.answer = accept
     with forwarding(database, destination(receiver)):
@@ -293,10 +293,10 @@ def test_what_a_dead_forwarder_left_is_taken_even_by_those_whose_hands_are_full(
 ) -> None:
     target = destination(receiver)
     dying = Forwarder(database, [target], lease_seconds=1)
-    dying.declare()
+    dying.register()
     store_of(database, "+491", *names(1, 20))
     receiver.answer = hang
-    dying.turn()  # it takes a stretch, and is never heard of again
+    dying.cycle()  # it takes a stretch, and is never heard of again
     store_of(database, "+491", *names(21, 500))
     receiver.answer = accept
     with forwarding(database, target, lease_seconds=1), forwarding(database, target, lease_seconds=1):
@@ -312,13 +312,13 @@ def test_what_queued_behind_a_failure_is_caught_up_with_at_the_usual_pace(
     receiver.answer = refuse("m1")
     store_of(database, "+491", *names(1, 300))
     turns: list[int] = []
-    turn = Forwarder.turn
+    cycle = Forwarder.cycle
 
-    def count_and_turn(forwarder: Forwarder) -> None:
+    def count_and_cycle(forwarder: Forwarder) -> None:
         turns.append(1)
-        turn(forwarder)
+        cycle(forwarder)
 
-    monkeypatch.setattr(Forwarder, "turn", count_and_turn)
+    monkeypatch.setattr(Forwarder, "cycle", count_and_cycle)
     with forwarding(database, destination(receiver)):
         wait_until(lambda: count(database, RetryRow) == 300, "all to queue behind the first")
         turns.clear()

@@ -13,8 +13,8 @@ from webhook_service.domain.consumers import (
     DeadLetterFilter,
     FeedFilter,
     LeaseEnded,
-    MessageNotFound,
     NotInLease,
+    StartNotFound,
 )
 from webhook_service.storage.consumer_models import StretchRow
 from webhook_service.storage.database import Database
@@ -379,7 +379,7 @@ def test_a_place_can_be_moved_to_the_beginning_to_now_to_a_message_and_to_a_time
     assert ids(desk.lease()) == names(1, 3)
     desk.consumers.seek("crm", lease.messages[0].received_at + timedelta(seconds=1))
     assert desk.lease() is None
-    with pytest.raises(MessageNotFound):
+    with pytest.raises(StartNotFound):
         desk.consumers.seek("crm", "m9")
 
 

@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy import delete, select
 
 from tests.support.forwarding_destinations import destination, forwarding
-from tests.support.pushes import BROKEN, count, names, refuse, standing, store_of
+from tests.support.pushes import BROKEN, count, health, names, refuse, store_of
 from tests.support.receivers import Answer, Received, Receiver, accept, answer
 from tests.support.waiting import wait_until
 from webhook_service.domain.destinations import PushOrder, Retries
 from webhook_service.outlet import forwarder
 from webhook_service.outlet.forwarder import Forwarder
+from webhook_service.storage.clock import read_now
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import MessageRow
-from webhook_service.storage.queries.consumers import read_now
 
 LATER = Retries(first=3600, longest=3600)
 
@@ -38,15 +38,15 @@ def forget(database: Database, message_id: str) -> None:
 def turn_until(forwarder: Forwarder, condition: Callable[[], bool]) -> None:
     """Lets a forwarder take its turns."""
 
-    def turn() -> bool:
-        forwarder.turn()
+    def cycle() -> bool:
+        forwarder.cycle()
         return condition()
 
-    wait_until(turn, "the forwarder")
+    wait_until(cycle, "the forwarder")
 
 
 def is_pushing(forwarder: Forwarder) -> bool:
-    return any(desk.lanes.jobs for desk in forwarder._desks)
+    return any(work.threads.jobs for work in forwarder._all_work)
 
 
 def is_any_taken(database: Database) -> bool:
@@ -101,7 +101,7 @@ def test_what_a_stopping_forwarder_gives_back_waits_for_what_it_is_pushing(
     receiver.answer = answer_once_it_may
     store_of(database, "+491", *names(1, 3))
     stopping, other = (Forwarder(database, [destination(receiver)]) for _ in range(2))
-    stopping.declare()
+    stopping.register()
     thread = Thread(target=stopping.run, args=(stop,))
     thread.start()
     wait_until(lambda: bool(receiver.received), "the push")
@@ -147,9 +147,9 @@ def test_a_clock_that_was_ahead_and_is_set_back_holds_nothing_up(
     receiver.answer = accept
     store_of(database, "+492", "m2")
     with forwarding(database, limited):
-        wait_until(lambda: standing(database).pushed == 2, "both messages")
+        wait_until(lambda: health(database).pushed == 2, "both messages")
 
-    shown = standing(database)
+    shown = health(database)
     assert shown.held_until is not None
     assert shown.held_until > datetime.now(UTC) + timedelta(hours=2)
     assert count(database, RetryRow) == 0

@@ -59,7 +59,7 @@ def stored(message_id: str = "m1", text: str | None = "Hello", extra: str | None
 def test_the_receiver_gets_the_message_as_the_feed_shows_it(receiver: Receiver) -> None:
     attempt = sender_to(receiver.url + "?a=b").push(stored(extra='{"a": 1}'))
 
-    assert attempt.accepted
+    assert attempt.is_accepted
     assert (attempt.status, attempt.answer) == (200, "ok")
     (received,) = receiver.received
     assert received.line == "POST /hook?a=b HTTP/1.1"
@@ -111,7 +111,7 @@ def test_two_ids_never_become_one_header(receiver: Receiver) -> None:
 def test_a_connection_is_kept_alive(receiver: Receiver) -> None:
     sender = sender_to(receiver.url)
 
-    assert all(sender.push(stored()).accepted for _ in range(3))
+    assert all(sender.push(stored()).is_accepted for _ in range(3))
     assert {received.connection for received in receiver.received} == {1}
 
 
@@ -119,7 +119,7 @@ def test_a_connection_that_was_closed_while_idle_is_no_failure(receiver: Receive
     receiver.answer = raw(OK, then_close=True)
     sender = sender_to(receiver.url)
 
-    assert all(sender.push(stored()).accepted for _ in range(3))
+    assert all(sender.push(stored()).is_accepted for _ in range(3))
     assert len(receiver.received) == 3
 
 
@@ -162,7 +162,7 @@ def test_a_name_is_resolved_once_so_it_can_not_point_elsewhere_after_the_check(
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
 
-    assert sender_to(f"http://rebinding.example:{port}/").push(stored()).accepted
+    assert sender_to(f"http://rebinding.example:{port}/").push(stored()).is_accepted
     assert asked == ["rebinding.example"]
     assert receiver.received[0].headers["host"] == f"rebinding.example:{port}"
 
@@ -193,7 +193,7 @@ def test_an_address_that_does_not_answer_leaves_the_others_their_share_of_the_ti
             stored()
         )
 
-    assert attempt.accepted
+    assert attempt.is_accepted
     assert 1.5 <= attempt.seconds < 2.9
 
 
@@ -202,7 +202,7 @@ def test_an_address_of_a_family_that_this_machine_lacks_is_passed_over(
 ) -> None:
     resolve_to(monkeypatch, (NO_FAMILY, "127.0.0.1"), (socket.AF_INET, "127.0.0.1"))
 
-    assert sender_to(f"http://two.example:{receiver.port}/").push(stored()).accepted
+    assert sender_to(f"http://two.example:{receiver.port}/").push(stored()).is_accepted
 
 
 def test_an_unknown_host_and_a_closed_port_are_told_apart() -> None:
@@ -242,7 +242,7 @@ def test_the_status_decides_although_the_body_never_ends(receiver: Receiver) -> 
     receiver.answer = never_end
     attempt = sender_to(receiver.url, timeouts=SHORT).push(stored())
 
-    assert attempt.accepted
+    assert attempt.is_accepted
     assert set(attempt.answer) == {"x"}
     assert attempt.seconds < 20 * SHORT.total
 

@@ -33,7 +33,7 @@ def forwarders(flaky: FlakyDatabase, clocks: Clocks) -> tuple[Hands, Hands]:
     """Two forwarders to a destination that takes messages in any order."""
     destinations = [declared("shop", PushOrder.NONE, On410.DEAD)]
     made = Hands(flaky, clocks, destinations), Hands(flaky, clocks, destinations)
-    made[0].forwarder.declare()
+    made[0].forwarder.register()
     return made
 
 
@@ -51,15 +51,15 @@ def test_a_forwarder_that_dies_repeats_nothing_that_it_recorded_behind_a_slow_me
 ) -> None:
     dying, other = forwarders
     store_of(flaky, "+491", *names(1, AHEAD))
-    dying.forwarder.turn()
+    dying.forwarder.cycle()
     assert dying.begin("shop") is not None  # m1, which takes its time
     assert push(dying, Answer.TAKEN) == names(2, AHEAD)
-    dying.forwarder.turn()
+    dying.forwarder.cycle()
     clocks.sleep(LEASE_SECONDS + 1)
 
-    other.forwarder.turn()
+    other.forwarder.cycle()
     assert push(other, Answer.TAKEN) == ["m1"]
-    other.forwarder.turn()
+    other.forwarder.cycle()
     assert (place(flaky), count(flaky, StretchRow)) == (AHEAD, 0)
 
 
@@ -68,16 +68,16 @@ def test_a_failure_whose_record_the_database_could_not_confirm_is_not_recorded_a
 ) -> None:
     first, other = forwarders
     store_of(flaky, "+491", "m1")
-    first.forwarder.turn()
+    first.forwarder.cycle()
     assert push(first, Answer.BROKEN) == ["m1"]
     with flaky.troubled(Trouble.UNHEARD), suppress(StorageUnavailable):
-        first.forwarder.turn()
+        first.forwarder.cycle()
     clocks.sleep(6)
-    other.forwarder.turn()
+    other.forwarder.cycle()
     assert push(other, Answer.TAKEN) == ["m1"]
-    other.forwarder.turn()
+    other.forwarder.cycle()
 
-    first.forwarder.turn()
+    first.forwarder.cycle()
     assert count(flaky, RetryRow) == 0
 
 
@@ -86,13 +86,13 @@ def test_a_forwarder_that_was_held_up_gives_back_nothing_that_another_has_taken_
 ) -> None:
     held_up, other = forwarders
     store_of(flaky, "+491", "m1", "m2")
-    held_up.forwarder.turn()
+    held_up.forwarder.cycle()
     assert push(held_up, Answer.BROKEN, most=1) == ["m1"]
     clocks.sleep(LEASE_SECONDS + 1)
-    other.forwarder.turn()
+    other.forwarder.cycle()
     assert push(other, Answer.TAKEN) == ["m1", "m2"]
-    other.forwarder.turn()
+    other.forwarder.cycle()
 
     assert push(held_up, Answer.TAKEN) == []  # its time is over
-    held_up.forwarder.turn()
+    held_up.forwarder.cycle()
     assert count(flaky, RetryRow) == 0

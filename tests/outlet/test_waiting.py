@@ -6,7 +6,7 @@ import pytest
 
 from webhook_service.domain.consumers import ConsumerKind
 from webhook_service.outlet import waiting as module
-from webhook_service.outlet.lookout import ForConsumer, Lookout
+from webhook_service.outlet.wait_checker import ForConsumer, WaitChecker
 from webhook_service.outlet.waiting import PAUSE, HeldBack, Hold, Waiting, let_hold_back
 from webhook_service.storage.database import Database
 
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def waiting(database: Database) -> Waiting:
-    return Waiting(Lookout(database), most_threads=1)
+    return Waiting(WaitChecker(database), most_threads=1)
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def offered() -> Iterator[None]:
     let_hold_back(None)
 
 
-def ask(waiting: Waiting, left: int | None, *, seconds: float = 25, question: ForConsumer = CRM) -> int | None:
+def ask(waiting: Waiting, left: int | None, *, seconds: float = 25, condition: ForConsumer = CRM) -> int | None:
     """Asks for messages, when ``left`` are left after the answer; None stands for no messages."""
-    return waiting.for_some(lambda: left, lambda: question, seconds, leaves_little=lambda found: found == LITTLE)
+    return waiting.for_some(lambda: left, lambda: condition, seconds, leaves_little=lambda found: found == LITTLE)
 
 
 @pytest.mark.usefixtures("offered")
@@ -64,7 +64,7 @@ def test_who_has_caught_up_waits_for_the_next_look(waiting: Waiting, clock: Cloc
 
     with pytest.raises(HeldBack) as held:
         ask(waiting, LITTLE)
-    assert held.value.question == CRM
+    assert held.value.condition == CRM
 
     let_hold_back(Hold(held.value.until))  # as the server does when it has looked
     assert ask(waiting, MUCH) == MUCH
@@ -83,7 +83,7 @@ def test_who_takes_its_time_is_answered_at_once(waiting: Waiting, clock: Clock) 
 @pytest.mark.usefixtures("offered")
 def test_a_consumer_that_has_caught_up_keeps_no_other_waiting(waiting: Waiting, clock: Clock) -> None:
     assert ask(waiting, LITTLE) == LITTLE
-    assert ask(waiting, LITTLE, question=ForConsumer(ConsumerKind.CONSUMER, "shop")) == LITTLE
+    assert ask(waiting, LITTLE, condition=ForConsumer(ConsumerKind.CONSUMER, "shop")) == LITTLE
     assert clock.now == 1000
 
 
@@ -105,7 +105,7 @@ def test_where_the_server_can_not_hold_an_answer_back_a_thread_waits_for_the_nex
 
 
 def test_where_no_thread_may_wait_the_answer_comes_at_once(database: Database, clock: Clock) -> None:
-    waiting = Waiting(Lookout(database), most_threads=0)
+    waiting = Waiting(WaitChecker(database), most_threads=0)
     assert ask(waiting, LITTLE) == LITTLE
     assert ask(waiting, MUCH) == MUCH
     assert ask(waiting, None) is None

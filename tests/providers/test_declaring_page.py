@@ -15,7 +15,7 @@ import pytest
 from tests.providers.pages import DOCS
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
 from webhook_service.domain.errors import SignatureInvalid
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.declarations.rules import ALGORITHMS, ENCODINGS
 from webhook_service.providers.declared import KEYS, Declared, load_declaration
 
@@ -52,10 +52,10 @@ def seal(body: bytes, at: datetime = RECEIVED_AT, key: bytes = b"the key") -> di
 def test_a_delivery_as_specified_is_the_message_that_the_page_promises(harbour: Declared, body: bytes) -> None:
     delivery = delivery_of(body, seal(body))
 
-    age = harbour.verify(delivery)
+    label = harbour.verify(delivery)
     (message,) = harbour.parse(delivery).messages
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
     assert (message.message_id, message.sender, message.recipient) == ("4711", "9074729", "Hamburg")
     assert (message.text, message.ts) == ("Moored", datetime.fromtimestamp(1772366398, UTC))
     assert message.extra == {"ship": {"imo": "9074729"}, "draught": 11.2}

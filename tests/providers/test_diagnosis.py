@@ -18,7 +18,7 @@ from webhook_service.domain.messages import Message
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.native import Native
-from webhook_service.providers.standard import Standard, decode_secret, sign
+from webhook_service.providers.standard import Standard, decode_standard_secret, sign
 from webhook_service.providers.twilio import Twilio
 from webhook_service.providers.whatsapp import WhatsApp
 
@@ -150,7 +150,7 @@ def test_a_standard_signature_in_hex_is_named() -> None:
     receiver = Standard(Secrets(CURRENT), {})
     timestamp = str(int(RECEIVED_AT.timestamp())).encode()
 
-    hint = refused(receiver, standard_delivery(sign(decode_secret(CURRENT), b"msg_1", timestamp, b"{}").hex()))
+    hint = refused(receiver, standard_delivery(sign(decode_standard_secret(CURRENT), b"msg_1", timestamp, b"{}").hex()))
 
     assert hint == "hex_instead_of_base64"
 
@@ -168,7 +168,7 @@ def test_a_standard_secret_that_was_not_decoded_is_named(key: str) -> None:
 
 def test_a_standard_signature_over_the_body_alone_is_named() -> None:
     receiver = Standard(Secrets(CURRENT), {})
-    signature = base64.b64encode(hmac.digest(decode_secret(CURRENT), b"{}", "sha256")).decode()
+    signature = base64.b64encode(hmac.digest(decode_standard_secret(CURRENT), b"{}", "sha256")).decode()
 
     hint = refused(receiver, standard_delivery(signature))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
 
@@ -26,9 +26,9 @@ def signed_by(provider: type[Provider], secret: str) -> Mapping[str, str]:
 
 
 @every_provider
-@pytest.mark.parametrize(("secret", "age"), [(CURRENT, SecretAge.CURRENT), (PREVIOUS, SecretAge.PREVIOUS)])
+@pytest.mark.parametrize(("secret", "label"), [(CURRENT, DefaultLabel.CURRENT), (PREVIOUS, DefaultLabel.PREVIOUS)])
 def test_both_secrets_of_a_rotation_pass_and_are_told_apart(
-    provider: type[Provider], secret: str, age: SecretAge
+    provider: type[Provider], secret: str, label: DefaultLabel
 ) -> None:
     receiver = provider(Secrets(CURRENT, PREVIOUS), OPTIONS)
     sample = provider(Secrets(secret), OPTIONS).sample(MESSAGE)
@@ -36,7 +36,7 @@ def test_both_secrets_of_a_rotation_pass_and_are_told_apart(
 
     verified = receiver.verify(delivery_of_sample(sample))
 
-    assert verified is age
+    assert verified is label
 
 
 @every_provider

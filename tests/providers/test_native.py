@@ -13,7 +13,7 @@ from tests.support.deliveries import payload, to_bytes
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.results import Reason
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.native import Native, sign
 
 RECEIVED_AT = datetime(2025, 1, 15, 10, 0, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def test_a_signature_is_the_hex_hmac_sha256_of_the_bytes(raw: bytes) -> None:
     expected = hmac.new(b"current", raw, hashlib.sha256).hexdigest()
 
     assert sign("current", raw) == expected
-    assert NATIVE.verify(delivery(raw, {"X-Signature": expected})) is SecretAge.CURRENT
+    assert NATIVE.verify(delivery(raw, {"X-Signature": expected})) is DefaultLabel.CURRENT
 
 
 @given(st.binary(), st.binary())
@@ -54,7 +54,7 @@ def test_no_text_passes_for_a_signature(raw: bytes, claimed: str) -> None:
 def test_the_previous_secret_still_counts_while_it_is_set() -> None:
     headers = {"X-Signature": sign("previous", b"{}")}
 
-    assert NATIVE.verify(delivery(b"{}", headers)) is SecretAge.PREVIOUS
+    assert NATIVE.verify(delivery(b"{}", headers)) is DefaultLabel.PREVIOUS
 
 
 def test_the_previous_secret_is_refused_once_it_is_unset() -> None:
@@ -69,7 +69,7 @@ def test_the_previous_secret_is_refused_once_it_is_unset() -> None:
 def test_a_signature_is_taken_in_every_common_spelling(spelling: str, case: Callable[[str], str]) -> None:
     signature = case(sign("current", b"{}"))
 
-    assert NATIVE.verify(delivery(b"{}", {"X-Signature": spelling.format(signature)})) is SecretAge.CURRENT
+    assert NATIVE.verify(delivery(b"{}", {"X-Signature": spelling.format(signature)})) is DefaultLabel.CURRENT
 
 
 @pytest.mark.parametrize(

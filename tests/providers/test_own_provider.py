@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.provider_deliveries import delivery_of
 from webhook_service.domain.errors import SignatureInvalid
-from webhook_service.domain.secrets import SecretAge
+from webhook_service.domain.secrets import DefaultLabel
 from webhook_service.providers.base import Provider
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.settings import Settings
@@ -34,15 +34,15 @@ def configured(ferry: type[Provider]) -> Provider:
     return ferry(settings.provider_secrets["ferry"], settings.provider_options["ferry"])
 
 
-@pytest.mark.parametrize(("secret", "age"), [(b"new", SecretAge.CURRENT), (b"old", SecretAge.PREVIOUS)])
+@pytest.mark.parametrize(("secret", "label"), [(b"new", DefaultLabel.CURRENT), (b"old", DefaultLabel.PREVIOUS)])
 def test_a_file_and_a_registry_line_give_a_provider_its_settings_and_rotation(
-    configured: Provider, secret: bytes, age: SecretAge
+    configured: Provider, secret: bytes, label: DefaultLabel
 ) -> None:
     delivery = delivery_of(b"{}", {"Ferry-Signature": hmac.digest(secret, b"{}", "sha256").hex()})
 
     verified = configured.verify(delivery)
 
-    assert verified is age
+    assert verified is label
 
 
 def test_without_its_secret_it_is_not_configured(ferry: type[Provider]) -> None:

@@ -17,7 +17,7 @@ from tests.support.vectors import Vector, load
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.limits import PROVIDER_MAX
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.declared import CannotSign, DeclarationInvalid, Declared, load_declaration, merged
 from webhook_service.providers.presets import EXAMPLES, PAGES, PRESETS
 
@@ -87,9 +87,9 @@ def documented(name: str) -> Delivery:
 
 @every_vector
 def test_what_the_judge_signed_or_accepted_is_accepted(vector: Vector) -> None:
-    age = receiver(vector.preset, vector.secret).verify(vector.delivery)
+    label = receiver(vector.preset, vector.secret).verify(vector.delivery)
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 @every_vector
@@ -161,7 +161,7 @@ def test_every_preset_has_a_judge() -> None:
 def test_what_is_signed_as_documented_is_accepted_and_what_is_altered_is_not(name: str) -> None:
     delivery = documented(name)
 
-    assert provider(name).verify(delivery) is SecretAge.CURRENT
+    assert provider(name).verify(delivery) is DefaultLabel.CURRENT
     with pytest.raises(SignatureInvalid, match="wrong_signature"):
         receiver(name, other_secret(name)).verify(delivery)
     if name != "telegram":
@@ -178,9 +178,9 @@ def test_a_sample_is_verified_and_read_back(name: str) -> None:
     sample = own.sample(replace(MESSAGE, provider=name))
     delivery = delivery_of_sample(sample)
 
-    age, contents = own.verify(delivery), own.parse(delivery)
+    label, contents = own.verify(delivery), own.parse(delivery)
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
     (message,) = contents.messages
     assert (message.provider, contents.unreadable) == (name, ())
     assert message.text in (MESSAGE.text, None)

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.standard import Standard
 
 SECRET = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -36,9 +36,9 @@ def vector(changed: Mapping[str, str] | None = None, received_at: datetime = SIG
 def test_the_published_vector_passes(secret: str) -> None:
     standard = Standard(Secrets(secret), {})
 
-    age = standard.verify(vector())
+    label = standard.verify(vector())
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 @given(
@@ -56,9 +56,9 @@ def test_what_the_reference_library_signs_passes(key: bytes, webhook_id: str, bo
         "webhook-signature": signature,
     }
 
-    age = Standard(Secrets(secret), {}).verify(delivery_of(body.encode(), headers))
+    label = Standard(Secrets(secret), {}).verify(delivery_of(body.encode(), headers))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 @given(text=st.text(max_size=100), key=st.binary(min_size=1, max_size=64), unpadded=st.booleans())
@@ -116,9 +116,9 @@ def test_each_fault_in_the_headers_has_its_code(changed: dict[str, str], reason:
 def test_one_match_among_many_signatures_is_enough(before: str) -> None:
     standard = Standard(Secrets(SECRET), {})
 
-    age = standard.verify(vector({"webhook-signature": f"{before} {VECTOR['webhook-signature']} v2,later"}))
+    label = standard.verify(vector({"webhook-signature": f"{before} {VECTOR['webhook-signature']} v2,later"}))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 def test_only_the_first_signatures_are_examined() -> None:
@@ -127,7 +127,7 @@ def test_only_the_first_signatures_are_examined() -> None:
 
     within = standard.verify(vector({"webhook-signature": padding * 15 + VECTOR["webhook-signature"]}))
 
-    assert within is SecretAge.CURRENT
+    assert within is DefaultLabel.CURRENT
     with pytest.raises(SignatureInvalid, match="malformed_signature"):
         standard.verify(vector({"webhook-signature": padding * 16 + VECTOR["webhook-signature"]}))
 
@@ -136,9 +136,9 @@ def test_only_the_first_signatures_are_examined() -> None:
 def test_five_minutes_either_way_are_tolerated(seconds: int) -> None:
     standard = Standard(Secrets(SECRET), {})
 
-    age = standard.verify(vector(received_at=SIGNED_AT + timedelta(seconds=seconds)))
+    label = standard.verify(vector(received_at=SIGNED_AT + timedelta(seconds=seconds)))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 @pytest.mark.parametrize("seconds", [-301, 301, 86_400 * 365])
@@ -195,7 +195,7 @@ def test_a_bad_field_of_such_a_payload_is_named(changed: dict[str, Any], headers
     with pytest.raises(PayloadInvalid) as invalid:
         Standard(Secrets(SECRET), {}).parse(delivery_of(json.dumps({**EVENT, **changed}).encode(), headers))
 
-    assert list(invalid.value.errors) == [field]
+    assert list(invalid.value.problems) == [field]
 
 
 def test_a_payload_that_is_neither_is_invalid() -> None:

@@ -13,7 +13,7 @@ from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.results import Reason
 from webhook_service.providers import strict_json
 from webhook_service.providers.declarations.places import Envelope
-from webhook_service.providers.diagnosis import Hint, body_attempts
+from webhook_service.providers.diagnosis import Hint, body_guesses
 from webhook_service.providers.json_faults import MAX_DEPTH, MOST_SEARCHED
 from webhook_service.providers.strict_json import loads, loads_object
 
@@ -106,14 +106,14 @@ def test_a_refusal_says_why_and_where(raw: bytes, why: str) -> None:
     with pytest.raises(PayloadInvalid) as refused:
         loads(raw)
 
-    assert refused.value.errors == {"body": [f"Not valid JSON: {why}."]}
+    assert refused.value.problems == {"body": [f"Not valid JSON: {why}."]}
 
 
 def test_a_long_body_is_not_searched_for_the_place_of_a_fault() -> None:
     with pytest.raises(PayloadInvalid) as refused:
         loads(b"[" + b"1," * MOST_SEARCHED + b"NaN]")
 
-    assert refused.value.errors == {"body": ["Not valid JSON: NaN is not a number."]}
+    assert refused.value.problems == {"body": ["Not valid JSON: NaN is not a number."]}
 
 
 @pytest.mark.parametrize("raw", [b'{"a": NaN}', b"[" * 100_000])
@@ -125,14 +125,14 @@ def test_an_unverified_body_is_not_searched_either(raw: bytes, monkeypatch: pyte
 
     with pytest.raises(SignatureInvalid):
         _ = Envelope(delivery_of(raw, {}), is_form=False).body
-    assert Hint.RESERIALIZED_BODY not in {hint for hint, _, _ in body_attempts([b"key"], raw, lambda body: body)}
+    assert Hint.RESERIALIZED_BODY not in {hint for hint, _, _ in body_guesses([b"key"], raw, lambda body: body)}
 
 
 def test_a_refusal_of_bytes_says_which_one() -> None:
     with pytest.raises(PayloadInvalid) as refused:
         loads(b'"\xc3\xa4\xff"')
 
-    assert refused.value.errors == {"body": ["Not valid UTF-8: byte 4 is wrong."]}
+    assert refused.value.problems == {"body": ["Not valid UTF-8: byte 4 is wrong."]}
 
 
 @pytest.mark.parametrize("raw", [b"\xff", b'"\xc3"', b'"\xed\xa0\x80"', "{}".encode("utf-16"), '"ä"'.encode("latin-1")])

@@ -18,7 +18,7 @@ from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.twilio import Twilio
 
 TOKEN = "12345"
@@ -80,9 +80,9 @@ def test_the_published_vector_passes() -> None:
     }
     delivery = form_delivery(fields, "RSOYDt4T1cUTdK1PDd93/VVr8B8=", target="/myapp.php?foo=1&bar=2")
 
-    age = receiver("https://mycompany.com").verify(delivery)
+    label = receiver("https://mycompany.com").verify(delivery)
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -111,9 +111,9 @@ def test_what_twilios_validator_signs_passes_with_and_without_the_port(
     signed_url = (without_port(base_url) if drops_port else base_url) + target
     signature = RequestValidator(TOKEN).compute_signature(signed_url, MultiDict(fields))
 
-    age = receiver(base_url + "/").verify(form_delivery(fields, signature, target))
+    label = receiver(base_url + "/").verify(form_delivery(fields, signature, target))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 @given(text=texts, base_url=base_urls)
@@ -168,9 +168,9 @@ def json_delivery(body: bytes, claimed: bytes) -> Delivery:
 def test_a_json_body_whose_hash_is_in_the_signed_url_passes_and_is_an_unknown_event() -> None:
     delivery = json_delivery(b'{"a": 1}', claimed=b'{"a": 1}')
 
-    age = receiver().verify(delivery)
+    label = receiver().verify(delivery)
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
     with pytest.raises(PayloadInvalid, match="unknown_event"):
         receiver().parse(delivery)
 

@@ -17,7 +17,7 @@ from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.whatsapp import WhatsApp
 
 WHATSAPP = WhatsApp(Secrets("app-secret"), {"WHATSAPP_VERIFY_TOKEN": "verify-tökén"})
@@ -251,9 +251,9 @@ def test_a_signature_with_the_app_secret_passes() -> None:
     # printf '%s' '{"object":"whatsapp_business_account"}' | openssl dgst -sha256 -hmac app-secret
     signature = "sha256=0bf7374433906636bed1653bc7c64affb42fa5da9a39e251ab95c2e3a9c06923"
 
-    age = WHATSAPP.verify(delivery_of(b'{"object":"whatsapp_business_account"}', {"x-hub-signature-256": signature}))
+    label = WHATSAPP.verify(delivery_of(b'{"object":"whatsapp_business_account"}', {"x-hub-signature-256": signature}))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 @pytest.mark.parametrize(

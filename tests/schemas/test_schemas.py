@@ -25,13 +25,13 @@ ODD = st.one_of(
 def wrong_fields(content: dict[str, Any]) -> set[str]:
     with pytest.raises(PayloadInvalid) as refused:
         load_native_payload(content)
-    return set(refused.value.errors)
+    return set(refused.value.problems)
 
 
 def wrong_parameters(query: bytes) -> set[str]:
     with pytest.raises(QueryInvalid) as refused:
         load_message_query(query)
-    return set(refused.value.errors)
+    return set(refused.value.problems)
 
 
 def read_ts(written: str) -> datetime:
@@ -220,7 +220,7 @@ def test_a_parameter_that_is_given_twice_is_refused(query: bytes) -> None:
     with pytest.raises(QueryInvalid) as refused:
         load_message_query(query)
 
-    assert refused.value.errors == {"from": ["Given more than once."]}
+    assert refused.value.problems == {"from": ["Given more than once."]}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook_service.serving.framing import MAX_WHOLE, Arrived, Kind
+from webhook_service.serving.framing import MAX_WHOLE, Kind, RequestBuffer
 
 HEAD = b"POST /webhook HTTP/1.1\r\n"
 DELIVERIES = {
@@ -47,7 +47,7 @@ KINDS = [
 @pytest.mark.parametrize("step", [1, 7, 100_000])
 @pytest.mark.parametrize(("sent", "kind"), KINDS)
 def test_a_request_is_known_by_what_has_arrived_of_it(sent: bytes, kind: Kind, step: int) -> None:
-    arrived = Arrived()
+    arrived = RequestBuffer()
     for start in range(0, len(sent), step):
         arrived.add(sent[start : start + step])
         arrived.kind()

@@ -18,7 +18,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from tests.support.waiting import wait_until
 from webhook_service.intake.take_in import Intake
 from webhook_service.serving.connection import Connection
-from webhook_service.serving.rounds import Answer, Rounds
+from webhook_service.serving.rounds import BufferedResponse, Rounds
 from webhook_service.serving.worker import STOP_LINGER, InboxWorker
 from webhook_service.storage.database import Database
 
@@ -101,7 +101,7 @@ def test_an_answer_for_which_the_client_left_no_room_closes_the_connection() -> 
         with suppress(BlockingIOError):
             while ours.send(b"x" * 1000):
                 pass
-        answer = Answer(None, None, Config())
+        answer = BufferedResponse(None, None, Config())
         answer.sock.sendall(b"an answer")
 
         with pytest.raises(BlockingIOError):
@@ -201,7 +201,7 @@ def test_an_answer_that_a_client_leaves_no_room_for_is_an_error() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        answer = Answer(cast("Any", None), None, Config())
+        answer = BufferedResponse(cast("Any", None), None, Config())
         answer.sock.sendall(b"a" * 2**24)
 
         with pytest.raises(BlockingIOError):

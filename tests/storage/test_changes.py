@@ -16,7 +16,7 @@ PATIENCE = 30.0
 
 
 def test_what_another_connection_stores_is_noticed_and_nothing_else(database: Database) -> None:
-    with database.watching() as changes:
+    with database.changes() as changes:
         assert not changes.wait(0)
         store(database, "m1")
         assert changes.wait(PATIENCE)
@@ -27,7 +27,7 @@ def test_those_who_wait_are_told_that_the_file_was_replaced(sqlite_url: str, tmp
     other = tmp_path / "restored.db"
     migrate(parse_url(f"sqlite:///{other}"))
 
-    with opened(sqlite_url) as database, database.watching() as changes:
+    with opened(sqlite_url) as database, database.changes() as changes:
         other.replace(tmp_path / "app.db")
         with pytest.raises(ConnectionLost):
             changes.wait(PATIENCE)
@@ -35,7 +35,7 @@ def test_those_who_wait_are_told_that_the_file_was_replaced(sqlite_url: str, tmp
 
 def test_where_announcements_do_not_come_through_those_who_wait_look_themselves(postgresql_url: str) -> None:
     database = Database(parse_url(postgresql_url), pool_size=2)
-    with database.watching() as changes:
+    with database.changes() as changes:
         changes.note_missed()
         began = time.monotonic()
         assert changes.wait(PATIENCE)

@@ -22,10 +22,10 @@ from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
+from webhook_service.storage.failover_ids import IDS_PER_TIMELINE
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.patience import PING_PATIENCE
 from webhook_service.storage.queries.messages import newest_place, read_feed
-from webhook_service.storage.timelines import PLACES
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_reader_of_the_feed_who_saw_what_a_promoted_replica_never_had_misses_n
             read = read_feed(snapshot, seen, 10)
 
     assert [each.message_id for each in read] == [each.message_id for each in (*new, last)]
-    assert [each.id for each in read] == [PLACES + 1 + index for index in range(4)]
+    assert [each.id for each in read] == [IDS_PER_TIMELINE + 1 + index for index in range(4)]
 
 
 def test_a_frozen_primary_is_told_from_a_replica_that_answers(

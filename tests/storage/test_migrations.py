@@ -209,7 +209,7 @@ def test_a_file_that_was_replaced_is_written_to_whoever_opened_it_first(sqlite_u
     with opened(url) as database:
         store(database, "a")
         replace(tmp_path / "app.db")
-        with database.watching():
+        with database.changes():
             store(database, "b")
 
     assert stored_ids(url) == ["b"]
@@ -221,7 +221,7 @@ def test_a_file_that_is_replaced_while_a_writer_waits_for_its_turn_is_written_to
     url = parse_url(sqlite_url)
     with opened(url) as database, ThreadPoolExecutor(1) as threads:
         store(database, "a")
-        with WriterLock(tmp_path / "app.db.lock").held():
+        with WriterLock(tmp_path / "app.db.lock").acquired():
             storing = threads.submit(store, database, "b")
             with pytest.raises(TimeoutError):
                 storing.result(timeout=0.2)

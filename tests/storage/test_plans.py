@@ -163,7 +163,7 @@ def test_a_deep_page_enters_the_index_at_its_place(wanted: MessageFilter, order:
         lambda snapshot: count_messages(snapshot, MessageFilter(source="native", since=MIDDLE + STEP)),
         lambda snapshot: count_messages(snapshot, MessageFilter(sender="+7", since=MIDDLE)),
         lambda snapshot: count_messages(snapshot, MessageFilter(recipient="+7")),
-        lambda snapshot: TABLES["messages"].about(snapshot, "+7")[0].count(snapshot),
+        lambda snapshot: TABLES["messages"].about_number(snapshot, "+7")[0].count_and_find_oldest(snapshot),
         lambda snapshot: read_feed(snapshot, MESSAGES // 2, 100),
         lambda snapshot: list_messages(snapshot, MessageQuery(MessageFilter(), 100, after=Position(MIDDLE, "m"))),
         lambda snapshot: find_message(snapshot, "m"),

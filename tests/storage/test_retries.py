@@ -15,7 +15,7 @@ from webhook_service.outlet.consumers import Consumers
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import find_consumer
 from webhook_service.storage.queries.messages import encode_message, insert_messages
-from webhook_service.storage.queries.retries import add_retries, change_retry, give_back_retry, take_due
+from webhook_service.storage.queries.retries import add_retries, change_retry, free_retry, take_due
 from webhook_service.storage.writing import Transaction
 
 NOW = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -54,11 +54,11 @@ def test_what_is_taken_is_taken_again_only_once_its_time_is_over_and_it_is_not_i
 def test_whoever_had_it_before_does_not_give_back_what_another_has_taken(transaction: Transaction) -> None:
     (before,) = take(transaction, NOW, SOON)
     (taken,) = take(transaction, SOON, LATER)
-    give_back_retry(transaction, before)
+    free_retry(transaction, before)
     change_retry(transaction, before, SOON)
 
     assert take(transaction, SOON, LATER) == []
-    give_back_retry(transaction, taken)
+    free_retry(transaction, taken)
     assert len(take(transaction, SOON, LATER)) == 1
 
 

@@ -16,11 +16,12 @@ from tests.support.messages import MOMENT, as_sent, message, position
 from tests.support.postgresql import fresh_database
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery, Order
+from webhook_service.domain.search import fold
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.messages import encode_message, fold, insert_messages
-from webhook_service.storage.queries.pages import STRETCH, count_messages, has_index_for, read_page
+from webhook_service.storage.queries.messages import encode_message, insert_messages
+from webhook_service.storage.queries.pages import SCANNED, count_messages, has_index_for, read_page
 
-MESSAGES = STRETCH + 2_500
+MESSAGES = SCANNED + 2_500
 WORDS = (
     "hello",
     "Straße",

@@ -11,7 +11,7 @@ from webhook_service.domain.results import Outcome
 from webhook_service.storage.migrate import migrate
 from webhook_service.storage.queries.messages import encode_message, find_message, insert_messages
 from webhook_service.storage.queries.pages import read_page
-from webhook_service.storage.queries.quarantine import keep, list_quarantined, read_sizes
+from webhook_service.storage.queries.quarantine import add_quarantined, list_quarantined, read_sizes
 from webhook_service.storage.queries.receipts import list_receipts
 
 TIME = "2025-01-15 10:00:00.000000"
@@ -73,8 +73,8 @@ def test_what_is_in_quarantine_stays_measured_and_is_counted_again_by_source(emp
     with opened(empty_database_url) as database:
         with database.transaction() as transaction:
             shop = Quarantined("native", b"x" * 100, {}, "/webhook", "not_json", {}, message().ts, source="shop")
-            assert keep(transaction, shop)
-            assert keep(transaction, shop)
+            assert add_quarantined(transaction, shop)
+            assert add_quarantined(transaction, shop)
         with database.snapshot() as snapshot:
             assert read_sizes(snapshot) == {"native": each, "whatsapp": each, "shop": each}
             listed = list_quarantined(snapshot, after=0, limit=10).items

@@ -38,20 +38,20 @@ def path(tmp_path: Path) -> Path:
 @contextmanager
 def held_elsewhere(path: Path) -> Iterator[None]:
     """Held through another open file, as another process holds it."""
-    with WriterLock(path).held():
+    with WriterLock(path).acquired():
         yield
 
 
 def is_free(path: Path) -> bool:
     try:
-        with WriterLock(path).held(NO_PATIENCE):
+        with WriterLock(path).acquired(NO_PATIENCE):
             return True
     except TimeoutError:
         return False
 
 
 def hold_briefly(lock: WriterLock, patience: float | None) -> None:
-    with lock.held(patience):
+    with lock.acquired(patience):
         pass
 
 
@@ -123,7 +123,7 @@ def test_a_lock_got_after_a_wait_is_held_against_all_others(path: Path) -> None:
     got, let_go = Event(), Event()
 
     def hold() -> None:
-        with lock.held(PATIENCE):
+        with lock.acquired(PATIENCE):
             got.set()
             assert let_go.wait(PATIENCE)
 
@@ -149,7 +149,7 @@ def test_one_holds_it_at_a_time_however_many_want_it_and_give_up(path: Path) -> 
         gave_up = 0
         for turn in range(200):
             try:
-                with lock.held(PATIENCE if turn % 2 else 0.0001):
+                with lock.acquired(PATIENCE if turn % 2 else 0.0001):
                     holders.append(number)
                     most = max(most, len(holders))
                     os.sched_yield()
@@ -169,7 +169,7 @@ def test_one_holds_it_at_a_time_however_many_want_it_and_give_up(path: Path) -> 
 def test_a_forked_child_neither_has_its_parents_lock_nor_takes_it_away(path: Path) -> None:
     lock = WriterLock(path)
 
-    with lock.held():
+    with lock.acquired():
         child = os.fork()
         if not child:
             lock.forget()

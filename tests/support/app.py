@@ -68,7 +68,7 @@ def application(
         try:
             yield app.test_client()
         finally:
-            app.extensions[INTAKE].counting.stop()
+            app.extensions[INTAKE].activity.stop()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from webhook_service.domain.consumers import (
     BEGINNING,
     ConsumerKind,
     ConsumerOptions,
-    ConsumerState,
+    ConsumerReport,
     DeadLetterFilter,
     FeedFilter,
     Lease,
@@ -81,7 +81,7 @@ class Desk:
         """Refuses a lease."""
         self.leases.nack(self.name, lease.token, seconds=seconds, reason=reason)
 
-    def state(self) -> ConsumerState:
+    def state(self) -> ConsumerReport:
         """Returns the state of the consumer."""
         return self.consumers.read(self.name)
 

@@ -30,7 +30,7 @@ def destination(receiver: Receiver | str, name: str = "shop", **fields: Any) -> 
 def forwarding(database: Database, *destinations: Destination, lease_seconds: float = 30.0) -> Iterator[Forwarder]:
     """Runs a forwarder during the block, and stops it in an orderly way."""
     forwarder = Forwarder(database, destinations, lease_seconds)
-    forwarder.declare()
+    forwarder.register()
     stop = threading.Event()
     thread = threading.Thread(target=forwarder.run, args=(stop,))
     thread.start()

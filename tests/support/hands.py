@@ -12,10 +12,10 @@ from tests.support.forwarding_destinations import destination
 from webhook_service.domain.destinations import Attempt, Destination, Failure, On410, PushOrder, Retries, Target
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.messages import StoredMessage
-from webhook_service.outlet import backoff, books, breaker, desk, destinations, forwarder, lanes, resending
-from webhook_service.outlet.desk import Desk
+from webhook_service.outlet import backoff, breaker, destinations, forwarder, push_threads, recording, resending, work
 from webhook_service.outlet.forwarder import Forwarder
-from webhook_service.outlet.lanes import Job
+from webhook_service.outlet.push_threads import PushJob
+from webhook_service.outlet.work import DestinationWork
 from webhook_service.storage.database import PATIENCE, Database
 from webhook_service.storage.writing import Transaction
 
@@ -50,13 +50,13 @@ class Clocks:
 
     def rule(self, patch: pytest.MonkeyPatch) -> None:
         """Has the outlet go by these clocks, and by small numbers."""
-        for module in (books, desk, forwarder, lanes):
+        for module in (recording, work, forwarder, push_threads):
             patch.setattr(module, "time", self)
         for reading in (destinations, forwarder, resending):
             patch.setattr(reading, "read_now", self.read_now)
-        patch.setattr(desk, "AHEAD", AHEAD)
-        patch.setattr(desk, "Sender", NoSender)
-        for module in (breaker, lanes):
+        patch.setattr(work, "AHEAD", AHEAD)
+        patch.setattr(work, "Sender", NoSender)
+        for module in (breaker, push_threads):
             patch.setattr(module, "FAILURES_TO_PAUSE", 3)
         patch.setattr(backoff, "FIRST_PROBE", 2.0)
         patch.setattr(backoff, "LONGEST_PROBE", 10.0)
@@ -87,9 +87,9 @@ class FlakyDatabase(Database):
     _is_away = False
 
     @contextmanager
-    def keeping(self, patience: float = PATIENCE) -> Iterator[Transaction]:
+    def transaction_without_turn(self, patience: float = PATIENCE) -> Iterator[Transaction]:
         """Opens a transaction as a Database does."""
-        with super().keeping(patience) as transaction:
+        with super().transaction_without_turn(patience) as transaction:
             yield transaction
             if self.trouble is Trouble.UNDONE:
                 raise StorageUnavailable("away")
@@ -119,8 +119,8 @@ class FlakyDatabase(Database):
 class Push:
     """A push under way."""
 
-    desk: Desk
-    job: Job
+    work: DestinationWork
+    job: PushJob
     began: float
 
     @property
@@ -140,33 +140,33 @@ class Hands:
 
     def __post_init__(self) -> None:
         self.forwarder = Forwarder(self.database, self.destinations, LEASE_SECONDS)
-        self.desks = {each.name: each for each in self.forwarder._desks}
-        for each in self.desks.values():
-            each.lanes.start_threads = lambda: None  # type: ignore[method-assign]
+        self.all_work = {each.name: each for each in self.forwarder._all_work}
+        for each in self.all_work.values():
+            each.threads.start_threads = lambda: None  # type: ignore[method-assign]
 
     def begin(self, name: str) -> Push | None:
         """Begins a push to a destination, if a thread would."""
-        desk = self.desks[name]
-        while desk.lanes.may_go_on():
-            job = desk.lanes._next()
+        work = self.all_work[name]
+        while work.threads.may_go_on():
+            job = work.threads._next()
             assert job is not None
-            if desk.lanes._wait_for(job):
-                push = Push(desk, job, self.clocks.monotonic())
+            if work.threads._wait_for(job):
+                push = Push(work, job, self.clocks.monotonic())
                 self.under_way.append(push)
                 return push
-            desk.lanes._finish(job, None)
+            work.threads._finish(job, None)
         return None
 
     def finish(self, push: Push, attempt: Attempt) -> None:
         """Ends a push."""
         self.under_way.remove(push)
-        push.desk.lanes._finish(push.job, attempt)
+        push.work.threads._finish(push.job, attempt)
 
     def in_hand(self, name: str) -> set[str]:
         """Returns the IDs of messages that are taken for a destination and not pushed yet."""
-        desk = self.desks[name]
-        queued = [*desk.lanes._ready, *(job for queue in desk.lanes._behind.values() for job in queue)]
-        return {job.message.message_id for job in [*desk.pending, *queued]}
+        work = self.all_work[name]
+        queued = [*work.threads._ready, *(job for queue in work.threads._queued_by_sender.values() for job in queue)]
+        return {job.message.message_id for job in [*work.pending, *queued]}
 
 
 class Answer(StrEnum):

@@ -9,11 +9,11 @@ from tests.support.receivers import Answer, accept, answer
 from tests.support.stored import accept as take_in
 from webhook_service.domain.consumers import ConsumerKind, DeadLetterFilter
 from webhook_service.domain.deliveries import Contents
-from webhook_service.domain.destinations import Standing
+from webhook_service.domain.destinations import DestinationHealth
 from webhook_service.outlet.consumers import Consumers
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.dead_letters import list_dead_letters
-from webhook_service.storage.queries.destinations import read_standings
+from webhook_service.storage.queries.destinations import read_all_health
 
 BROKEN = answer(500, b"broken")
 
@@ -34,10 +34,10 @@ def count(database: Database, row: Any) -> int:
         return snapshot.scalars(select(func.count()).select_from(row)).one()
 
 
-def standing(database: Database, name: str = "shop") -> Standing:
+def health(database: Database, name: str = "shop") -> DestinationHealth:
     """Reads the status of a destination."""
     with database.primary_snapshot() as snapshot:
-        return read_standings(snapshot).get(name, Standing())
+        return read_all_health(snapshot).get(name, DestinationHealth())
 
 
 def place(database: Database, name: str = "shop") -> int:

@@ -10,7 +10,7 @@ from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.verdicts import Outcomes
-from webhook_service.intake.commit import Writes, commit
+from webhook_service.intake.commit import DeliveryRows, commit
 from webhook_service.storage.consumer_models import ConsumerRow
 from webhook_service.storage.database import Database
 from webhook_service.storage.models import MessageRow, QuarantineRow, ReceiptRow
@@ -28,7 +28,7 @@ def opened(url: str) -> Iterator[Database]:
 
 def accept(database: Database, contents: Contents, *, quarantined: Quarantined | None = None) -> Outcomes:
     """Stores the contents of a delivery, as a round with one delivery does."""
-    (committed,) = commit(database, [Writes.of(contents, quarantined=quarantined)])
+    (committed,) = commit(database, [DeliveryRows.encode(contents, quarantined=quarantined)])
     assert not isinstance(committed, RowRefused)
     return committed
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from webhook_service.domain.consumers import ConsumerKind, ConsumerState
+from webhook_service.domain.consumers import ConsumerKind, ConsumerReport
 from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.leases import Leases
-from webhook_service.outlet.lookout import ForConsumer
+from webhook_service.outlet.wait_checker import ForConsumer
 from webhook_service.outlet.waiting import Waiting
 from webhook_service.schemas.body import load_body
 from webhook_service.schemas.consumers import (
@@ -25,20 +25,18 @@ from webhook_service.schemas.query import refuse_parameters
 from webhook_service.storage.database import Database
 from webhook_service.web.access import Guard, GuardedBlueprint
 
-ADMINISTRATIVE = {"put": Guard.ADMINS, "delete": Guard.ADMINS, "seek": Guard.ADMINS}
+ADMINISTRATIVE = {"put": Guard.ADMIN_CALLS, "delete": Guard.ADMIN_CALLS, "seek": Guard.ADMIN_CALLS}
 
 
 def consumers_blueprint(database: Database) -> Blueprint:
     """Makes the routes to make, change and delete consumers, and to show how they are doing."""
-    blueprint = GuardedBlueprint(
-        "consumers", __name__, guard=Guard.READERS, guards=ADMINISTRATIVE, url_prefix="/consumers"
-    )
+    blueprint = GuardedBlueprint("consumers", __name__, guard=Guard.API, guards=ADMINISTRATIVE, url_prefix="/consumers")
     consumers = Consumers(database, ConsumerKind.CONSUMER)
 
     @blueprint.get("", strict_slashes=False)
     def list_() -> Response:
         refuse_parameters(request.query_string)
-        return jsonify(data=[_present(state) for state in consumers.read_all()])
+        return jsonify(data=[_present(report) for report in consumers.read_all()])
 
     @blueprint.get("/<name>")
     def show(name: str) -> Response:
@@ -67,7 +65,7 @@ def consumers_blueprint(database: Database) -> Blueprint:
 
 def leases_blueprint(database: Database, waiting: Waiting) -> Blueprint:
     """Makes the routes by which a consumer takes messages and acknowledges them."""
-    blueprint = GuardedBlueprint("leases", __name__, guard=Guard.READERS, url_prefix="/consumers/<name>")
+    blueprint = GuardedBlueprint("leases", __name__, guard=Guard.API, url_prefix="/consumers/<name>")
     leases = Leases(database, ConsumerKind.CONSUMER)
 
     @blueprint.post("/lease")
@@ -101,7 +99,7 @@ def leases_blueprint(database: Database, waiting: Waiting) -> Blueprint:
     return blueprint
 
 
-def _present(state: ConsumerState) -> dict[str, Any]:
+def _present(report: ConsumerReport) -> dict[str, Any]:
     return present_consumer(
-        state.consumer, place=state.place, lag=state.lag, leases=state.leases, dead_letters=state.dead_letters
+        report.consumer, place=report.place, lag=report.lag, leases=report.leases, dead_letters=report.dead_letters
     )

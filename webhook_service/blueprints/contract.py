@@ -17,7 +17,7 @@ FOREVER = "private, max-age=31536000, immutable"  # a part's URL changes with it
 
 def contract_blueprint() -> Blueprint:
     """Makes the routes of the contract."""
-    blueprint = GuardedBlueprint("contract", __name__, guard=Guard.READERS)
+    blueprint = GuardedBlueprint("contract", __name__, guard=Guard.API)
     page = DocsPage.read()
 
     @blueprint.get("/openapi.json")

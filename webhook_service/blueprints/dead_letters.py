@@ -19,8 +19,8 @@ def dead_letters_blueprint(database: Database) -> Blueprint:
     blueprint = GuardedBlueprint(
         "dead_letters",
         __name__,
-        guard=Guard.READERS,
-        guards={"retry": Guard.ADMINS, "retry_all": Guard.ADMINS, "drop": Guard.ADMINS},
+        guard=Guard.API,
+        guards={"retry": Guard.ADMIN_CALLS, "retry_all": Guard.ADMIN_CALLS, "drop": Guard.ADMIN_CALLS},
         url_prefix="/dead-letters",
     )
     dead_letters = DeadLetters(database)

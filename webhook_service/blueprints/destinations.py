@@ -13,15 +13,15 @@ def destinations_blueprint(destinations: Destinations) -> Blueprint:
     blueprint = GuardedBlueprint(
         "destinations",
         __name__,
-        guard=Guard.READERS,
-        guards={"resume": Guard.ADMINS, "forget": Guard.ADMINS},
+        guard=Guard.API,
+        guards={"resume": Guard.ADMIN_CALLS, "forget": Guard.ADMIN_CALLS},
         url_prefix="/destinations",
     )
 
     @blueprint.get("", strict_slashes=False)
     def list_() -> Response:
         refuse_parameters(request.query_string)
-        return jsonify(data=[present_destination(status) for status in destinations.read_all()])
+        return jsonify(data=[present_destination(report) for report in destinations.read_all()])
 
     @blueprint.post("/<name>/resume")
     def resume(name: str) -> Response:

@@ -13,7 +13,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 def export_blueprint(database: Database) -> Blueprint:
     """Makes the routes of the export."""
-    blueprint = GuardedBlueprint("export", __name__, guard=Guard.READERS)
+    blueprint = GuardedBlueprint("export", __name__, guard=Guard.API)
 
     @blueprint.get("/export", strict_slashes=False)
     def show() -> Response:

@@ -6,7 +6,7 @@ from webhook_service.blueprints.links import next_link
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.domain.statistics import Age
 from webhook_service.outlet.consumers import find_start
-from webhook_service.outlet.lookout import AfterMessage
+from webhook_service.outlet.wait_checker import AfterMessage
 from webhook_service.outlet.waiting import Waiting
 from webhook_service.schemas.age import present_age
 from webhook_service.schemas.feed import FEED_CURSORS, load_feed_query
@@ -18,7 +18,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 def feed_blueprint(database: Database, waiting: Waiting) -> Blueprint:
     """Makes the routes of the feed."""
-    blueprint = GuardedBlueprint("feed", __name__, guard=Guard.READERS)
+    blueprint = GuardedBlueprint("feed", __name__, guard=Guard.API)
 
     @blueprint.get("/feed", strict_slashes=False)
     def show() -> Response:

@@ -19,7 +19,7 @@ RECEIPTS_SHOWN = 100  # together with a message; ``/receipts`` pages through all
 
 def messages_blueprint(database: Database) -> Blueprint:
     """Makes the routes of the messages."""
-    blueprint = GuardedBlueprint("messages", __name__, guard=Guard.READERS)
+    blueprint = GuardedBlueprint("messages", __name__, guard=Guard.API)
 
     @blueprint.get("/messages", strict_slashes=False)
     def list_() -> Response:

@@ -21,13 +21,13 @@ from webhook_service.storage.queries.quarantine import find_quarantined, list_qu
 from webhook_service.web.access import Guard, GuardedBlueprint
 from webhook_service.web.errors import error_response
 
-ADMINISTRATIVE = {"drop_": Guard.ADMINS, "replay_many": Guard.ADMINS, "replay_": Guard.ADMINS}
+ADMINISTRATIVE = {"drop_": Guard.ADMIN_CALLS, "replay_many": Guard.ADMIN_CALLS, "replay_": Guard.ADMIN_CALLS}
 
 
 def quarantine_blueprint(database: Database, intake: Intake) -> Blueprint:
     """Makes the routes that show the quarantine, and replay or drop deliveries in it."""
     blueprint = GuardedBlueprint(
-        "quarantine", __name__, guard=Guard.READERS, guards=ADMINISTRATIVE, url_prefix="/quarantine"
+        "quarantine", __name__, guard=Guard.API, guards=ADMINISTRATIVE, url_prefix="/quarantine"
     )
 
     @blueprint.get("", strict_slashes=False)
@@ -71,8 +71,8 @@ def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> Response
         return error_response(409, f"source {entry.delivery.source_name} is not configured")
     verdict = replay(entry, intake, rename=rename)
     numbers = {outcome.value: verdict.outcomes.all().count(outcome) for outcome in Outcome}
-    if verdict.quarantined:
-        return error_response(422, "invalid payload", errors=verdict.errors, **numbers)
+    if verdict.is_quarantined:
+        return error_response(422, "invalid payload", errors=verdict.problems, **numbers)
     return jsonify(status="ok", **numbers)
 
 

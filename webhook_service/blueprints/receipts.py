@@ -10,7 +10,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 def receipts_blueprint(database: Database) -> Blueprint:
     """Makes the routes of the receipts."""
-    blueprint = GuardedBlueprint("receipts", __name__, guard=Guard.READERS)
+    blueprint = GuardedBlueprint("receipts", __name__, guard=Guard.API)
 
     @blueprint.get("/receipts", strict_slashes=False)
     def list_() -> Response:

@@ -15,7 +15,7 @@ from webhook_service.web.access import Guard, GuardedBlueprint
 
 def stats_blueprint(database: Database) -> Blueprint:
     """Makes the routes of the totals."""
-    blueprint = GuardedBlueprint("stats", __name__, guard=Guard.READERS)
+    blueprint = GuardedBlueprint("stats", __name__, guard=Guard.API)
 
     @blueprint.get("/stats", strict_slashes=False)
     def show() -> Response:

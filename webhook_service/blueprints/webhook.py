@@ -6,7 +6,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Blueprint, Request, Response, abort, request
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.domain.errors import BodyTooLarge
 from webhook_service.domain.results import Reason, Result
 from webhook_service.domain.verdicts import Verdict
@@ -43,7 +43,7 @@ def webhook_blueprint(intake: Intake) -> Blueprint:
     """Makes the routes for the deliveries of the configured sources."""
     blueprint = GuardedBlueprint("webhook", __name__, guard=Guard.OPEN)
     sources = intake.sources
-    diagnosing = Diagnosing(sources, intake.counting.note_hint)
+    diagnosing = Diagnosing(sources, intake.activity.note_hint)
 
     @blueprint.post("/webhook")
     def receive_native() -> Response:
@@ -86,7 +86,7 @@ def _receive(source: Source, intake: Intake, diagnosing: Diagnosing) -> Response
             raw = _read_body(request)
         except BodyTooLarge as refusal:
             verdict = Verdict.refused(source.name, source.provider.name, refusal)
-            intake.counting.count([verdict])
+            intake.activity.count([verdict])
             return _respond(verdict, acknowledgement)
         delivery = read_delivery(request.environ, source.name, raw)
         (verdict,) = intake.take_in([delivery])
@@ -101,7 +101,7 @@ def _receive(source: Source, intake: Intake, diagnosing: Diagnosing) -> Response
 
 def _respond(verdict: Verdict, acknowledgement: Acknowledgement) -> Response:
     current_request().verdict = verdict
-    if verdict.accepted:
+    if verdict.is_accepted:
         return Acknowledged(verdict.answer or acknowledgement)
     return refuse(verdict)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from webhook_service.commands.failures import naming, plain_failures
+from webhook_service.commands.cli_errors import naming, plain_failures
 from webhook_service.settings import Settings
 from webhook_service.storage.backup import back_up
 

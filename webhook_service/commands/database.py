@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from webhook_service.commands.failures import naming
+from webhook_service.commands.cli_errors import naming
 from webhook_service.settings import Settings
 from webhook_service.storage.database import Database
 

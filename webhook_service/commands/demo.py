@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import click
 
+from webhook_service.commands.cli_errors import plain_failures
 from webhook_service.commands.database import open_database
-from webhook_service.commands.failures import plain_failures
 from webhook_service.commands.inventing import demo_ids, invent_activity, invent_arrival, invent_deliveries
 from webhook_service.intake.commit import commit
 from webhook_service.storage.database import Database
@@ -17,7 +17,7 @@ from webhook_service.storage.queries.counts import count_all
 from webhook_service.storage.queries.messages import find_message
 from webhook_service.storage.queries.quarantine import read_sizes
 
-ROUND = 100  # deliveries in one transaction
+BATCH = 100  # deliveries in one transaction
 TRICKLE = 0.5  # messages a second, on average
 
 
@@ -44,8 +44,8 @@ def demo(count: int, trickle: bool) -> None:  # a flag of the command line
 def _fill(database: Database, count: int) -> None:
     now = datetime.now(UTC)
     batch = invent_deliveries(count, now)
-    for at in range(0, len(batch), ROUND):
-        commit(database, batch[at : at + ROUND])
+    for at in range(0, len(batch), BATCH):
+        commit(database, batch[at : at + BATCH])
     with database.transaction() as transaction:
         add_activity(transaction, invent_activity(count, now))
 

@@ -10,8 +10,8 @@ from typing import BinaryIO
 import click
 import orjson
 
+from webhook_service.commands.cli_errors import plain_failures
 from webhook_service.commands.database import open_database
-from webhook_service.commands.failures import plain_failures
 from webhook_service.commands.filters import filter_options, load_filter
 from webhook_service.commands.private_files import create_private
 from webhook_service.domain.messages import MessageFilter, Order, Position

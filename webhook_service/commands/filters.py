@@ -37,5 +37,5 @@ def load_filter(options: Mapping[str, str | None]) -> MessageFilter:
     try:
         return load_export_parameters(given).filter
     except QueryInvalid as invalid:
-        name, reasons = next(iter(invalid.errors.items()))
+        name, reasons = next(iter(invalid.problems.items()))
         raise click.BadParameter(reasons[0], param_hint=f"--{name}") from None

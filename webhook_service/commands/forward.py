@@ -8,7 +8,7 @@ from types import FrameType
 
 import click
 
-from webhook_service.commands.failures import naming, plain_failures
+from webhook_service.commands.cli_errors import naming, plain_failures
 from webhook_service.outlet.forwarder import LEASE_SECONDS, Forwarder
 from webhook_service.settings import Settings, SettingsInvalid
 from webhook_service.storage.database import Database
@@ -43,8 +43,8 @@ def forward(lease_seconds: float) -> None:
     try:
         forwarder = Forwarder(database, list(settings.configuration.destinations.values()), lease_seconds)
         with naming(settings.database_url):
-            forgotten = forwarder.declare()
-        for name in forgotten:
+            undeclared = forwarder.register()
+        for name in undeclared:
             _log.warning("destination %s is declared no more; its place in the feed is kept", name)
         _log.info("pushing to %s", ", ".join(sorted(settings.configuration.destinations)))
         forwarder.run(stop)

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import click
 
+from webhook_service.commands.cli_errors import plain_failures
 from webhook_service.commands.database import open_database
-from webhook_service.commands.failures import plain_failures
 from webhook_service.commands.importing import (
     STANDARD_INPUT,
     Candidate,
@@ -22,7 +22,7 @@ from webhook_service.commands.private_files import create_private
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.results import Outcome
-from webhook_service.intake.commit import Writes, commit
+from webhook_service.intake.commit import DeliveryRows, commit
 from webhook_service.storage.database import Database
 
 BATCH = 500  # messages in one transaction: few enough that deliveries don't wait long for their turn
@@ -39,7 +39,7 @@ class Rejected:
         self.path = imported.with_name(f"{name}.rejected")
         self._file: BinaryIO | None = None
 
-    def keep(self, candidate: Candidate, problem: str) -> None:
+    def write(self, candidate: Candidate, problem: str) -> None:
         """Prints which line is left out and why, and keeps the line."""
         click.echo(f"line {candidate.number:,}: {problem}", err=True)
         if self._file is None:
@@ -90,18 +90,18 @@ def _store_all(database: Database, source: NdjsonFile | DatabaseFile, rejected: 
 def _store(database: Database, batch: list[Candidate], rejected: Rejected) -> Counter[Outcome]:
     """Stores the messages among the candidates in one transaction, but each by itself, so that one may fail alone."""
     outcomes: Counter[Outcome] = Counter()
-    good, writes = [], []
+    good, rows = [], []
     for candidate in batch:
         if candidate.message is None:
-            rejected.keep(candidate, candidate.problem or "")
+            rejected.write(candidate, candidate.problem or "")
         else:
             good.append(candidate)
-            writes.append(Writes.of(Contents((candidate.message,))))
-    for candidate, result in zip(good, commit(database, writes), strict=True):
+            rows.append(DeliveryRows.encode(Contents((candidate.message,))))
+    for candidate, result in zip(good, commit(database, rows), strict=True):
         if isinstance(result, RowRefused):
-            rejected.keep(candidate, REFUSED_BY_DATABASE)
+            rejected.write(candidate, REFUSED_BY_DATABASE)
         elif Outcome.CONFLICT in result.messages:
-            rejected.keep(candidate, ID_TAKEN)
+            rejected.write(candidate, ID_TAKEN)
         else:
             outcomes.update(result.messages)
     return outcomes

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import orjson
 from sqlalchemy import URL
 
-from webhook_service.commands.failures import naming
+from webhook_service.commands.cli_errors import naming
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.messages import Message, StoredMessage
 from webhook_service.providers.strict_json import loads_object
@@ -63,7 +63,7 @@ class NdjsonFile:
             try:
                 yield Candidate(number, line, load_exported_message(loads_object(line), received_at=now))
             except PayloadInvalid as invalid:
-                field, reasons = next(iter(invalid.errors.items()))
+                field, reasons = next(iter(invalid.problems.items()))
                 yield Candidate(number, line, None, f"{field}: {reasons[0]}")
 
 

@@ -16,7 +16,7 @@ from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
 from webhook_service.domain.statistics import Interval
-from webhook_service.intake.commit import Writes
+from webhook_service.intake.commit import DeliveryRows
 from webhook_service.providers.registry import PROVIDERS
 
 SPAN = timedelta(days=14)
@@ -74,22 +74,22 @@ _INBOXES = {
     "native": "+442079460201",
     "standard": "+442079460202",
 }
-_PATHS = {provider.name: provider.path() for provider in PROVIDERS}
+_PATHS = {provider.name: provider.default_path() for provider in PROVIDERS}
 _SHARES = {"whatsapp": 55, "twilio": 25, "native": 14, "standard": 6}
 _NAMES = ("Kim", "Alex", "Sam", "Robin", "Jo")
 
 
-def invent_deliveries(count: int, now: datetime) -> list[Writes]:
+def invent_deliveries(count: int, now: datetime) -> list[DeliveryRows]:
     """Invents ``count`` messages up to ``now``, receipts for outgoing ones, and deliveries for the quarantine."""
     chance = random.Random(SEED)  # noqa: S311  # the same inbox each time
     messages = _messages(chance, count, now)
-    batch = [Writes.of(Contents(messages=(message,))) for message in messages]
+    batch = [DeliveryRows.encode(Contents(messages=(message,))) for message in messages]
     for number, message in enumerate(messages[::EVERY_OUTGOING]):
-        batch.append(Writes.of(_outgoing(chance, number, message.ts)))
+        batch.append(DeliveryRows.encode(_outgoing(chance, number, message.ts)))
     for provider, reason, problems, raw, times in QUARANTINED:
         headers = {"Content-Type": "application/json"}
         kept = Quarantined(provider, raw, headers, _PATHS[provider], reason, problems, now)
-        batch += [Writes.of(Contents(), quarantined=kept)] * times
+        batch += [DeliveryRows.encode(Contents(), quarantined=kept)] * times
     return batch
 
 
@@ -108,10 +108,10 @@ def invent_activity(count: int, now: datetime) -> list[Activity]:
     return activity
 
 
-def invent_arrival(chance: random.Random, now: datetime) -> tuple[Writes, Activity]:
+def invent_arrival(chance: random.Random, now: datetime) -> tuple[DeliveryRows, Activity]:
     """Invents the arrival of a message at this moment."""
     message = _message(chance, int(now.timestamp() * 1000), now)
-    return Writes.of(Contents(messages=(message,))), _created(message)
+    return DeliveryRows.encode(Contents(messages=(message,))), _created(message)
 
 
 def demo_ids() -> list[str]:

@@ -13,10 +13,10 @@ from webhook_service.commands.urls import check_url
 from webhook_service.domain.destinations import Target
 from webhook_service.domain.formats import encode_json, parse_timestamp
 from webhook_service.domain.secrets import Secrets
-from webhook_service.outlet.addresses import EVERYWHERE
+from webhook_service.outlet.ip_addresses import EVERYWHERE
 from webhook_service.outlet.sender import Sender
 from webhook_service.outlet.signing import header_id
-from webhook_service.providers.standard import decode_secret
+from webhook_service.providers.standard import decode_standard_secret
 
 NOW = "now"
 
@@ -33,7 +33,7 @@ def _check_since(_context: click.Context, _option: click.Parameter, since: str) 
 def _check_secret(_context: click.Context, _option: click.Parameter, secret: str | None) -> str | None:
     try:
         if secret is not None:
-            decode_secret(secret)
+            decode_standard_secret(secret)
     except ValueError:
         raise click.BadParameter("not base64, with or without whsec_ before it") from None
     return secret
@@ -55,7 +55,7 @@ def listen(server: str, token: str | None, to: str | None, secret: str | None, *
     if to is None and not what["prints"]:
         raise click.UsageError("say where to push with --to, or --print")
     inbox = RemoteInbox(server, token)
-    line = Line(to, secret, prints=what["prints"])
+    line = Relay(to, secret, prints=what["prints"])
     try:
         if what["replay"] is not None:
             messages: Iterable[dict[str, Any]] = [_find(inbox, what["replay"])]
@@ -85,7 +85,7 @@ def _find(inbox: RemoteInbox, message_id: str) -> dict[str, Any]:
     return message
 
 
-class Line:
+class Relay:
     """A line that messages are passed on to: an address, standard output, or both."""
 
     def __init__(self, to: str | None, secret: str | None, *, prints: bool) -> None:
@@ -108,7 +108,7 @@ class Line:
         attempt = self._sender.send(message_id, encode_json(message))
         answered = attempt.status or attempt.failure
         click.echo(f"{answered} {attempt.seconds * 1000:.0f} ms {header_id(message_id)}", err=self._prints)
-        return attempt.accepted
+        return attempt.is_accepted
 
     def close(self) -> None:
         """Closes the connections."""

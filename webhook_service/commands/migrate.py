@@ -2,7 +2,7 @@
 
 import click
 
-from webhook_service.commands.failures import naming, plain_failures
+from webhook_service.commands.cli_errors import naming, plain_failures
 from webhook_service.settings import Settings
 from webhook_service.storage.migrate import migrate as bring_up_to_date
 

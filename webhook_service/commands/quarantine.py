@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import click
 
+from webhook_service.commands.cli_errors import plain_failures
 from webhook_service.commands.database import open_database
-from webhook_service.commands.failures import plain_failures
 from webhook_service.domain.formats import encode_json, format_timestamp
 from webhook_service.domain.limits import PAGE_MAX, ROW_ID_MAX
 from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
@@ -79,7 +79,7 @@ def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> str:
     verdict = replay(entry, intake, rename=rename)
     outcomes = verdict.outcomes.all()
     stored = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in Outcome)
-    return f"{stored}, still {verdict.reason}" if verdict.quarantined else stored
+    return f"{stored}, still {verdict.reason}" if verdict.is_quarantined else stored
 
 
 def _list_all(database: Database) -> Iterator[QuarantineSummary]:

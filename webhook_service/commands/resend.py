@@ -7,8 +7,8 @@ from itertools import chain
 
 import click
 
+from webhook_service.commands.cli_errors import plain_failures
 from webhook_service.commands.database import open_database
-from webhook_service.commands.failures import plain_failures
 from webhook_service.commands.filters import filter_options, load_filter
 from webhook_service.domain.consumers import ConsumerKind, ConsumerNotFound
 from webhook_service.domain.messages import MessageFilter

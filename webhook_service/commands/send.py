@@ -5,7 +5,7 @@ from signal import SIGINT
 
 import click
 
-from webhook_service.commands.failures import plain_failures
+from webhook_service.commands.cli_errors import plain_failures
 from webhook_service.commands.sending import NO_ANSWER, Load, Samples, Summary, send_all
 from webhook_service.commands.urls import check_url
 from webhook_service.domain.sources import NATIVE
@@ -49,7 +49,7 @@ def send(url: str | None, source_name: str, count: int, concurrency: int, **said
     _show(summary, load)
     if summary.interrupted:
         raise SystemExit(128 + SIGINT)
-    if summary.failed:
+    if summary.has_failures:
         raise SystemExit(1)
 
 

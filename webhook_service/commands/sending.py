@@ -78,7 +78,7 @@ class Summary:
         return self.statuses.total() / self.seconds
 
     @property
-    def failed(self) -> bool:
+    def has_failures(self) -> bool:
         """Tells whether any delivery was not accepted."""
         return not self.statuses or not all(status.startswith("2") for status in self.statuses)
 
@@ -94,12 +94,12 @@ def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Sum
     Ctrl-C ends this at once, without waiting for answers that are under way.
     """
     summary = Summary()
-    turn = threading.Lock()
+    lock = threading.Lock()
     deliveries = islice(iter(samples), load.count)
     pool = urllib3.PoolManager(maxsize=load.concurrency, retries=False, timeout=TIMEOUT)
 
     def next_delivery() -> Sample | None:
-        with turn:
+        with lock:
             return None if summary.interrupted else next(deliveries, None)
 
     def work() -> None:
@@ -107,7 +107,7 @@ def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Sum
             started = time.perf_counter()
             status, answer = _send(pool, load.url, delivery)
             elapsed = (time.perf_counter() - started) * 1000
-            with turn:
+            with lock:
                 if summary.interrupted:
                     return
                 summary.statuses[status] += 1
@@ -124,7 +124,7 @@ def send_all(load: Load, samples: Samples, on_answer: Callable[[], None]) -> Sum
         for thread in threads:
             thread.join()
     except KeyboardInterrupt:
-        with turn:
+        with lock:
             summary.interrupted = True
     summary.seconds = time.perf_counter() - started
     return summary

@@ -8,7 +8,7 @@ from functools import partial
 
 import click
 
-from webhook_service.commands.failures import naming, plain_failures
+from webhook_service.commands.cli_errors import naming, plain_failures
 from webhook_service.settings import Settings
 from webhook_service.shipped import shipped
 from webhook_service.storage.migrate import migrate

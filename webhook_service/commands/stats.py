@@ -2,8 +2,8 @@
 
 import click
 
+from webhook_service.commands.cli_errors import plain_failures
 from webhook_service.commands.database import open_database
-from webhook_service.commands.failures import plain_failures
 from webhook_service.storage.queries.counts import count_all, count_differences
 
 

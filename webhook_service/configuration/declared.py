@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from webhook_service.configuration.tables import FROM_OUTSIDE, Table
+from webhook_service.configuration.tables import NOT_INLINE, Table
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.declared import (
     CUSTOM,
@@ -77,5 +77,5 @@ def _with_secrets(table: Table, value: Any, path: tuple[str, ...]) -> Any:
     if isinstance(value, list):
         return [_with_secrets(table, each, (*path, str(place))) for place, each in enumerate(value)]
     if path[-1] in _SECRET_KEYS and isinstance(value, str):
-        table.report(path, FROM_OUTSIDE)
+        table.report(path, NOT_INLINE)
     return value

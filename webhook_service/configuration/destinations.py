@@ -4,12 +4,12 @@ import re
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from webhook_service.configuration.tables import FROM_OUTSIDE, Table
+from webhook_service.configuration.tables import NOT_INLINE, Table
 from webhook_service.domain.consumers import BEGINNING, NOW, FeedFilter, Start
 from webhook_service.domain.destinations import Destination, Network, On410, PushOrder, Retries, Target, Timeouts
 from webhook_service.domain.limits import CONCURRENCY_MAX, CONSUMER_NAME_MAX
 from webhook_service.domain.secrets import Secrets
-from webhook_service.providers.standard import decode_secret
+from webhook_service.providers.standard import decode_standard_secret
 
 SECTION = "destinations"
 
@@ -64,12 +64,12 @@ def _take_url(table: Table) -> str | None:
 def _take_secrets(table: Table) -> Secrets | None:
     """Takes the list of secrets, each of which signs; None when it is empty or a secret can't be read."""
     found: list[str | None] = []
-    for entry in table.take_tables("secrets", otherwise=FROM_OUTSIDE):
+    for entry in table.take_tables("secrets", otherwise=NOT_INLINE):
         secret = entry.resolve_secret()
         entry.finish()
         try:
             if secret is not None:
-                decode_secret(secret)
+                decode_standard_secret(secret)
         except ValueError:
             entry.report((), "the secret must be base64, with or without whsec_ before it")
         found.append(secret)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from webhook_service.configuration.lines import KeyPath, find_lines, line_of
+from webhook_service.configuration.line_numbers import KeyPath, find_lines, line_of
 from webhook_service.configuration.tables import Surroundings, Table
 
 FILE_NAME = "webhook-service.toml"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from webhook_service.configuration.declared import DECLARED_KINDS, take_declared
 from webhook_service.configuration.file import ConfigFile
-from webhook_service.configuration.tables import FROM_OUTSIDE, Table
+from webhook_service.configuration.tables import NOT_INLINE, Table
 from webhook_service.domain.secrets import Secret, Secrets, label_of
-from webhook_service.domain.sources import address
+from webhook_service.domain.sources import path_of
 from webhook_service.domain.spelling import nearest
 from webhook_service.providers.base import Provider
 from webhook_service.providers.declared import KEYS
@@ -68,7 +68,7 @@ class _Reading:
         kind = table.take_choice("provider", self._kinds, required=True)
         if name in self._configured:
             setting = self._configured[name].secret_setting
-            table.report((), f"has the address {address(name)} of the provider that {setting} sets up: keep one")
+            table.report((), f"has the address {path_of(name)} of the provider that {setting} sets up: keep one")
         if kind is not None and name != kind and name in self._kinds:
             table.report((), f"has the name of another provider than {kind}: it needs a name of its own")
         secrets = _take_secrets(table)
@@ -97,7 +97,7 @@ class _Reading:
         if problems:
             return None
         made = provider(secrets, options)
-        made.stands_in = _places(table, provider)
+        made.declared_in = _places(table, provider)
         return made
 
 
@@ -125,7 +125,7 @@ def _take_secrets(table: Table) -> Secrets | None:
     """Takes the list of secrets; None when it is empty, or when one of the secrets is missing."""
     found: list[Secret] = []
     complete = True
-    for place, entry in enumerate(table.take_tables("secrets", otherwise=FROM_OUTSIDE)):
+    for place, entry in enumerate(table.take_tables("secrets", otherwise=NOT_INLINE)):
         value, until = entry.resolve_secret(), entry.take_moment("until")
         label = entry.take_text("label") or label_of(place)
         entry.finish()
@@ -177,7 +177,7 @@ def _place_of(of: str, provider: type[Provider], secrets: Secrets) -> tuple[str,
     """Returns the key path of the subject of a problem: a secret, named by its label, or an option."""
     if of in provider.option_settings:
         return ("options", option_key(provider, of))
-    labels = [label for label, _ in secrets.by_age()]
+    labels = [label for label, _ in secrets.labelled()]
     return ("secrets", str(labels.index(of)))
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from webhook_service.configuration.lines import KeyPath
+from webhook_service.configuration.line_numbers import KeyPath
 from webhook_service.domain.spelling import nearest
 
 T = TypeVar("T", str, bool, int, float, dict[str, Any], list[Any])
@@ -22,7 +22,7 @@ _KINDS: Mapping[type, str] = {
     dict: "a table",
     list: "a list",
 }
-FROM_OUTSIDE = 'must be {env = "NAME"} or {file = "path"}'
+NOT_INLINE = 'must be {env = "NAME"} or {file = "path"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Table:
 
     def take_secret(self, key: str, *, required: bool = False) -> str | None:
         """Reads a secret that is in an environment variable or in a file."""
-        holder = self.take_table(key, required=required, otherwise=FROM_OUTSIDE)
+        holder = self.take_table(key, required=required, otherwise=NOT_INLINE)
         if holder is None:
             return None
         secret = holder.resolve_secret()
@@ -112,7 +112,7 @@ class Table:
         variable, file = self.take_text("env"), self.take_text("file")
         if (variable is None) == (file is None):
             if not self._has_problems_with("env", "file"):
-                self.report((), FROM_OUTSIDE)
+                self.report((), NOT_INLINE)
             return None
         if variable is not None:
             value = self._around.environ.get(variable, "").strip()

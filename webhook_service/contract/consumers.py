@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import Schema
 
-from webhook_service.contract import consumer_answers as answers
-from webhook_service.contract.answering import CHANGE, READ, Answers, json
+from webhook_service.contract import consumer_schemas as answers
+from webhook_service.contract.descriptions import CHANGE, READ, Answers, json
 from webhook_service.contract.operation import Operation
 from webhook_service.contract.parameters import CONSUMER_NAME, DEAD_LETTER_ID
 from webhook_service.schemas.consumers import (

@@ -2,14 +2,14 @@
 
 from marshmallow import fields, validate
 
-from webhook_service.contract.answering import CHANGE, READ, json
-from webhook_service.contract.answers import AnswerSchema
-from webhook_service.contract.consumer_answers import LagSchema
+from webhook_service.contract.answer_schemas import AnswerSchema
+from webhook_service.contract.consumer_schemas import LagSchema
+from webhook_service.contract.descriptions import CHANGE, READ, json
 from webhook_service.contract.operation import Operation
 from webhook_service.contract.parameters import DESTINATION_NAME
 from webhook_service.domain.destinations import DestinationState, Failure
 from webhook_service.schemas.destinations import NEW
-from webhook_service.schemas.fields import Timestamp
+from webhook_service.schemas.fields import TimestampField
 
 _TAG = "Destinations"
 _STATES = [NEW, *(state.value for state in DestinationState)]
@@ -35,7 +35,7 @@ class DestinationSchema(AnswerSchema):
             " `disabled`: it answered 410."
         },
     )
-    held_until = Timestamp(
+    held_until = TimestampField(
         required=True,
         allow_none=True,
         metadata={"description": "Nothing is pushed before, as it failed or asked for it."},
@@ -50,8 +50,8 @@ class DestinationSchema(AnswerSchema):
     failed = fields.Integer(required=True, metadata={"description": "Attempts that failed."})
     retries = fields.Integer(required=True, metadata={"description": "Messages that wait for another attempt."})
     dead_letters = fields.Integer(required=True)
-    last_pushed_at = Timestamp(required=True, allow_none=True)
-    last_failed_at = Timestamp(required=True, allow_none=True)
+    last_pushed_at = TimestampField(required=True, allow_none=True)
+    last_failed_at = TimestampField(required=True, allow_none=True)
     last_failure = fields.String(
         required=True, allow_none=True, validate=validate.OneOf([failure.value for failure in Failure])
     )

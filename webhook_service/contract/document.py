@@ -8,13 +8,13 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import INCLUDE, Schema, fields, validate
 
-from webhook_service.contract.answering import SHARED
+from webhook_service.contract.descriptions import SHARED
 from webhook_service.contract.operation import Operation
 from webhook_service.contract.operations import COMMON_PARAMETERS, OPERATIONS
 from webhook_service.contract.parameters import ANSWER_HEADERS
 from webhook_service.contract.payloads import TWILIO_PAYLOAD, WHATSAPP_PAYLOAD
 from webhook_service.contract.signing import SIGNED
-from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
+from webhook_service.schemas.fields import AsciiInteger, TimestampField, no_nul
 from webhook_service.schemas.native import NativePayloadSchema
 from webhook_service.schemas.query import EMPTY_IS_ABSENT
 
@@ -72,7 +72,7 @@ def make_document(base_path: str) -> dict[str, Any]:
 def _teach(converter: OpenAPIConverter) -> None:
     """Maps the service's own fields and rules to JSON Schema."""
     converter.field_mapping[AsciiInteger] = ("integer", None)
-    converter.field_mapping[Timestamp] = ("string", "date-time")
+    converter.field_mapping[TimestampField] = ("string", "date-time")
     converter.field_mapping[fields.Enum] = ("string", None)
     converter.add_attribute_function(_pattern_of_rules)  # type: ignore[no-untyped-call]  # apispec leaves it so
 

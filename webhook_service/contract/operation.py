@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from webhook_service.contract.answering import Answers
+from webhook_service.contract.descriptions import Answers
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from webhook_service.contract import answers
-from webhook_service.contract.answering import DELIVERY, EVERY, READ, json, text
+from webhook_service.contract import answer_schemas as answers
 from webhook_service.contract.consumers import CONSUMERS
+from webhook_service.contract.descriptions import DELIVERY, EVERY, READ, json, text
 from webhook_service.contract.destinations import DESTINATIONS
 from webhook_service.contract.operation import Operation
 from webhook_service.contract.parameters import MESSAGE_ID, QUARANTINE_ID, REQUEST_ID
@@ -36,7 +36,7 @@ def _deliveries() -> list[Operation]:
     return [
         Operation(
             method="post",
-            path=provider.path(),
+            path=provider.default_path(),
             name=f"deliver_{provider.name}",
             tag="Deliveries",
             summary=f"Deliver: {signed.sender}",
@@ -178,7 +178,7 @@ QUARANTINE = [
 
 HANDSHAKE = Operation(
     "get",
-    WhatsApp.path(),
+    WhatsApp.default_path(),
     "verify_whatsapp",
     "Deliveries",
     "Answer Meta's check of a new address",

@@ -6,7 +6,7 @@ Twilio: https://www.twilio.com/docs/messaging/guides/webhook-request
 
 from typing import Any
 
-from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
+from webhook_service.domain.limits import MESSAGE_ID_MAX, PARTY_MAX, WORD_MAX
 from webhook_service.providers.whatsapp import OBJECT
 
 Schema = dict[str, Any]
@@ -37,8 +37,8 @@ def _list(items: Schema, description: str | None = None) -> Schema:
 _WHATSAPP_MESSAGE = _object(
     {
         "id": _text("The `message_id`.", longest=MESSAGE_ID_MAX),
-        "from": _text("The sender's number without a plus; absent where Meta withholds it.", longest=ADDRESS_MAX),
-        "from_user_id": _text("The sender's business-scoped ID.", longest=ADDRESS_MAX),
+        "from": _text("The sender's number without a plus; absent where Meta withholds it.", longest=PARTY_MAX),
+        "from_user_id": _text("The sender's business-scoped ID.", longest=PARTY_MAX),
         "timestamp": _text("Seconds since 1970."),
         "type": _text("`text`, `image`, … ; each type has an object of its name beside it.", longest=WORD_MAX),
         "text": _object({"body": _text()}),
@@ -50,7 +50,7 @@ _WHATSAPP_STATUS = _object(
         "id": _text("The `message_id` of the outgoing message.", longest=MESSAGE_ID_MAX),
         "status": _text("`sent`, `delivered`, `read`, `failed` or a new one.", longest=WORD_MAX),
         "timestamp": _text("Seconds since 1970."),
-        "recipient_id": _text("The recipient's number without a plus.", longest=ADDRESS_MAX),
+        "recipient_id": _text("The recipient's number without a plus.", longest=PARTY_MAX),
         "errors": _list(_object({"code": {"type": "integer"}, "title": _text()})),
     },
     description="A status of an outgoing message, stored as a receipt.",
@@ -112,8 +112,8 @@ WHATSAPP_EXAMPLE: Schema = {
 TWILIO_PAYLOAD: Schema = _object(
     {
         "MessageSid": _text("The `message_id`.", longest=MESSAGE_ID_MAX),
-        "From": _text("`+49…`, `whatsapp:+49…`, a short code or a name.", longest=ADDRESS_MAX),
-        "To": _text("The same of the recipient.", longest=ADDRESS_MAX),
+        "From": _text("`+49…`, `whatsapp:+49…`, a short code or a name.", longest=PARTY_MAX),
+        "To": _text("The same of the recipient.", longest=PARTY_MAX),
         "Body": _text("The text of a message."),
         "SmsStatus": _text("`received` for an incoming message.", longest=WORD_MAX),
         "MessageStatus": _text("`queued`, `sent`, `delivered`, … for an outgoing one.", longest=WORD_MAX),

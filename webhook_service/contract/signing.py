@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from webhook_service.contract.answering import Answers, json, text
-from webhook_service.contract.answers import StatusSchema
+from webhook_service.contract.answer_schemas import StatusSchema
+from webhook_service.contract.descriptions import Answers, json, text
 from webhook_service.contract.parameters import signature
 from webhook_service.contract.payloads import NATIVE_EXAMPLE, TWILIO_EXAMPLE, WHATSAPP_EXAMPLE
 from webhook_service.providers import native, standard, twilio, whatsapp

@@ -1,7 +1,7 @@
 """The calls of declared sources, and the list of all sources."""
 
-from webhook_service.contract.answering import DELIVERY, EVERY, READ, json, text
-from webhook_service.contract.answers import SourcesSchema, StatusSchema
+from webhook_service.contract.answer_schemas import SourcesSchema, StatusSchema
+from webhook_service.contract.descriptions import DELIVERY, EVERY, READ, json, text
 from webhook_service.contract.operation import Operation
 from webhook_service.contract.parameters import SOURCE_NAME
 

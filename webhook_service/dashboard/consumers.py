@@ -27,7 +27,7 @@ def consumer_pages(database: Database) -> Pages:
 
     @pages.get("/dashboard/consumers")
     def list_() -> str:
-        return render_template("consumers/list.html", states=consumers.read_all())
+        return render_template("consumers/list.html", reports=consumers.read_all())
 
     @pages.get("/dashboard/dead-letters")
     def list_dead() -> str:

@@ -25,7 +25,7 @@ def destination_pages(database: Database, destinations: Destinations) -> Pages:
     def list_() -> str:
         refuse_parameters(request.query_string)
         return render_template(
-            "destinations/list.html", statuses=destinations.read_all(), present_url=present_url, new=NEW
+            "destinations/list.html", reports=destinations.read_all(), present_url=present_url, new=NEW
         )
 
     @pages.get("/dashboard/destinations/<name>")
@@ -57,15 +57,15 @@ def destination_pages(database: Database, destinations: Destinations) -> Pages:
 
 
 def _show(database: Database, destinations: Destinations, name: str) -> str:
-    status = destinations.read(name)
-    waiting = [] if status.place is None else destinations.list_waiting(name, SHOWN)
+    report = destinations.read(name)
+    waiting = [] if report.place is None else destinations.list_waiting(name, SHOWN)
     with database.primary_snapshot() as snapshot:
         wanted = DeadLetterFilter(ConsumerKind.DESTINATION, name)
         dead = list_dead_letters(snapshot, wanted, after=0, limit=SHOWN).items
     return render_template(
         "destinations/destination.html",
-        status=status,
-        url=status.target and present_url(status.target),
+        report=report,
+        url=report.target and present_url(report.target),
         new=NEW,
         waiting=waiting,
         dead=dead,

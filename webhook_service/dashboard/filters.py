@@ -22,13 +22,13 @@ class Filters:
 
     ``given`` are the filters as the form shows them again, ``opened`` is the ID of the message beside the list,
     ``place`` is the cursor of a page that is not the first.
-    ``query`` is None when a filter is bad; ``errors`` says what is wrong, by parameter.
+    ``query`` is None when a filter is bad; ``problems`` says what is wrong, by parameter.
     """
 
     given: Mapping[str, str]
     query: MessageQuery | None
     opened: str | None
-    errors: Mapping[str, list[str]] = field(default_factory=dict)
+    problems: Mapping[str, list[str]] = field(default_factory=dict)
     place: str | None = None
 
 
@@ -44,7 +44,7 @@ def load_filters(query_string: bytes) -> Filters:
     try:
         query = load_message_parameters({**with_zones(given), "order": Order.DESC.value, PLACE: place})
     except QueryInvalid as invalid:
-        return Filters(given, None, opened, invalid.errors)
+        return Filters(given, None, opened, invalid.problems)
     return Filters(given, query, opened, place=parameters.get(PLACE))
 
 

@@ -8,7 +8,7 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.pages import read_page
 from webhook_service.web.redirects import redirect_to
 
-# Whoever has only tried it by test messages is still setting up.
+# An inbox with nothing but test messages is still being set up.
 _ANY_OF_A_SENDER = MessageQuery(MessageFilter(for_programs=True), limit=1, order=Order.DESC)
 
 

@@ -6,8 +6,8 @@ from itertools import chain
 
 from flask import Response, jsonify, render_template, request
 
+from webhook_service.dashboard.filter_matching import matches
 from webhook_service.dashboard.filters import Filters, load_filters
-from webhook_service.dashboard.following import passes
 from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.dashboard.statuses import statuses_by_recipient
 from webhook_service.domain.formats import format_timestamp
@@ -15,7 +15,7 @@ from webhook_service.domain.limits import PAGE_MAX
 from webhook_service.domain.messages import Duplicates, StoredMessage
 from webhook_service.domain.quarantine import QuarantineSummary
 from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery, StoredReceipt
-from webhook_service.outlet.lookout import AfterMessage
+from webhook_service.outlet.wait_checker import AfterMessage
 from webhook_service.outlet.waiting import Waiting
 from webhook_service.providers.source import Sources
 from webhook_service.schemas.export_formats import ExportFormat
@@ -87,7 +87,7 @@ def message_pages(database: Database, sources: Sources, waiting: Waiting) -> Pag
             sources=sorted(sources),
             providers=sorted({source.provider.name for source in sources.values()}),
         )
-        return whole, 422 if filters.errors else 404 if is_missing else 200
+        return whole, 422 if filters.problems else 404 if is_missing else 200
 
     @pages.get("/dashboard/live")
     def tell_new() -> Response:
@@ -133,7 +133,7 @@ def _tell_new(database: Database, waiting: Waiting) -> Response:
     if messages is None:
         return Response(status=204)
     wanted = filters.query and filters.query.filter
-    listed = [message for message in messages if wanted and passes(message, wanted)]
+    listed = [message for message in messages if wanted and matches(message, wanted)]
     return jsonify(
         after=FEED_CURSORS.write(messages[0].id),
         messages=[{"message_id": message.message_id, "ts": format_timestamp(message.ts)} for message in listed],
@@ -143,7 +143,7 @@ def _tell_new(database: Database, waiting: Waiting) -> Response:
 
 def _export(database: Database, filters: Filters, form: ExportFormat) -> Response:
     if filters.query is None:
-        raise QueryInvalid(filters.errors)
+        raise QueryInvalid(filters.problems)
     batches = begin_batches(database, filters.query.filter, None)
     response = Response(chain([form.header], map(form.lines, batches)), content_type=form.content_type)
     response.headers["Content-Disposition"] = f'attachment; filename="messages.{form.value}"'

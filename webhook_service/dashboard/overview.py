@@ -58,7 +58,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceRow:
     """A source with its deliveries of the last 30 days."""
 
     name: str
@@ -74,13 +74,13 @@ class Source:
 class Span:
     """The query string of the overview, read for a page.
 
-    ``given`` are the parameters as the form shows them again. If one is bad, ``errors`` says what is wrong, by
+    ``given`` are the parameters as the form shows them again. If one is bad, ``problems`` says what is wrong, by
     parameter, and ``query`` is for the latest time.
     """
 
     given: Mapping[str, str]
     query: TimelineQuery
-    errors: Mapping[str, list[str]] = field(default_factory=dict)
+    problems: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def overview_pages(database: Database, sources: Collection[str]) -> Pages:
@@ -94,7 +94,7 @@ def overview_pages(database: Database, sources: Collection[str]) -> Pages:
             current_request().is_routine = True
             return render_template("overview/_figures.html", figures=_read_figures(database, now))
         span = load_span(request.query_string, now)
-        return _show(database, sources, span, now), 422 if span.errors else 200
+        return _show(database, sources, span, now), 422 if span.problems else 200
 
     return pages
 
@@ -105,9 +105,9 @@ def load_span(query_string: bytes, now: datetime) -> Span:
     try:
         return Span(given, load_timeline_parameters(with_zones(given), now))
     except QueryInvalid as invalid:
-        kept = {"interval", "source"} - invalid.errors.keys()
+        kept = {"interval", "source"} - invalid.problems.keys()
         good = {name: value for name, value in given.items() if name in kept}
-        return Span(given, load_timeline_parameters(good, now), invalid.errors)
+        return Span(given, load_timeline_parameters(good, now), invalid.problems)
 
 
 def _show(database: Database, sources: Collection[str], span: Span, now: datetime) -> str:
@@ -125,9 +125,9 @@ def _show(database: Database, sources: Collection[str], span: Span, now: datetim
         chart=chart_of(shown, query),
         query=query,
         given=span.given,
-        errors=span.errors,
+        errors=span.problems,
         intervals=list(Interval),
-        sources=[Source(name, by_source.get(name, SourceActivity())) for name in names],
+        sources=[SourceRow(name, by_source.get(name, SourceActivity())) for name in names],
         refusals=refusals,
         outcomes=BESIDE_MESSAGES,
     )

@@ -35,7 +35,7 @@ class Pages(GuardedBlueprint):
     the browser's address bar; a GET of it leads to the view ``home``.
     """
 
-    def __init__(self, name: str, *, guard: Guard = Guard.BROWSERS, home: str | None = None) -> None:
+    def __init__(self, name: str, *, guard: Guard = Guard.PAGES, home: str | None = None) -> None:
         super().__init__(f"dashboard_{name}", __name__, guard=guard, template_folder="templates")
         self._home = home
         self.after_request(_protect)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from flask import Response, abort, render_template, request, url_for
 
-from webhook_service.dashboard.marks import split_at_faults
+from webhook_service.dashboard.fault_spans import split_at_faults
 from webhook_service.dashboard.pages import Pages, is_for
 from webhook_service.domain.quarantine import QuarantineEntry
 from webhook_service.domain.results import Outcome
@@ -150,7 +150,7 @@ def _replay(entry: QuarantineEntry, intake: Intake, *, rename: bool) -> tuple[st
     if entry.delivery.source_name not in intake.sources:
         return f"Not tried: the source {entry.delivery.source_name} is not configured.", False
     verdict = replay(entry, intake, rename=rename)
-    return _describe(verdict), not verdict.quarantined
+    return _describe(verdict), not verdict.is_quarantined
 
 
 def _describe_all(replayed: Replayed) -> str:
@@ -163,7 +163,7 @@ def _describe_all(replayed: Replayed) -> str:
 def _describe(verdict: Verdict) -> str:
     outcomes = verdict.outcomes.all()
     stored = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in Outcome)
-    if not verdict.quarantined:
+    if not verdict.is_quarantined:
         return f"All of it is stored: {stored}. It left the quarantine."
-    faults = "".join(f" {name}: {' '.join(problems)}" for name, problems in verdict.errors.items())
+    faults = "".join(f" {name}: {' '.join(problems)}" for name, problems in verdict.problems.items())
     return f"Still in quarantine: {verdict.reason}.{faults} {stored}."

@@ -10,11 +10,11 @@ from webhook_service.dashboard.shell import Shell
 from webhook_service.domain.activity import Activity, DeliveryOutcome
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order
 from webhook_service.domain.results import Result
-from webhook_service.domain.sources import Setup
+from webhook_service.domain.sources import SetupGuide
 from webhook_service.domain.verdicts import Verdict
+from webhook_service.intake.operator_tests import can_be_tested, send_test_message
 from webhook_service.intake.take_in import Intake
-from webhook_service.intake.testing import can_be_tested, send_test_message
-from webhook_service.providers.guides import setup_of
+from webhook_service.providers.guides import guide_to
 from webhook_service.providers.registry import PROVIDERS
 from webhook_service.providers.source import Source
 from webhook_service.providers.twilio import PUBLIC_URL
@@ -88,14 +88,14 @@ def _problem(verdict: Verdict) -> str | None:
     """Returns why a test message was not stored; a delivery may be accepted although nobody understood its message."""
     if verdict.result is Result.CREATED:
         return None
-    where = f" ({', '.join(verdict.errors)})" if verdict.errors else ""
+    where = f" ({', '.join(verdict.problems)})" if verdict.problems else ""
     return verdict.detail or f"{verdict.reason or verdict.result}{where}"
 
 
-def _instructions(source: Source, shell: Shell) -> tuple[Setup, str, str, bool]:
+def _instructions(source: Source, shell: Shell) -> tuple[SetupGuide, str, str, bool]:
     """Returns the guide, the address, the command that sends a message, and whether a test message can be signed."""
     command = shell.command_to_send(source.name, request.host_url.rstrip("/"))
-    return setup_of(source.provider), _address(source), command, can_be_tested(source)
+    return guide_to(source.provider), _address(source), command, can_be_tested(source)
 
 
 def _address(source: Source) -> str:

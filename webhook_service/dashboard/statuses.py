@@ -16,7 +16,7 @@ _WAYS = (
     ("read", "played"),
 )
 _RANKS = {status: rank for rank, statuses in enumerate(_WAYS, 1) for status in statuses}
-FAILURES = frozenset(_WAYS[3])
+FAILED_STATUSES = frozenset(_WAYS[3])
 
 
 def statuses_by_recipient(receipts: Iterable[StoredReceipt]) -> dict[str, StoredReceipt]:

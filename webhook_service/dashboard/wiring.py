@@ -22,7 +22,7 @@ from webhook_service.dashboard.quarantine import quarantine_pages
 from webhook_service.dashboard.setup import setup_pages
 from webhook_service.dashboard.shell import Shell
 from webhook_service.dashboard.signing_in import sign_in_pages
-from webhook_service.dashboard.statuses import FAILURES
+from webhook_service.dashboard.statuses import FAILED_STATUSES
 from webhook_service.intake.take_in import Intake
 from webhook_service.outlet.destinations import Destinations
 from webhook_service.outlet.waiting import Waiting
@@ -54,7 +54,7 @@ def init_dashboard(
         messages_url=_messages_url,
         form_token=lambda: sessions.form_token(credential_of(current_request())),
         FORM_TOKEN=FORM_TOKEN,
-        FAILURES=FAILURES,
+        FAILED_STATUSES=FAILED_STATUSES,
         advise=advise,
     )
     init_pages(app)

@@ -89,6 +89,6 @@ _OF_RESULTS = {
 
 def outcome_of(verdict: Verdict) -> DeliveryOutcome:
     """Returns the outcome of a delivery as a whole, by the verdict on it."""
-    if verdict.quarantined and verdict.result is not Result.CONFLICT:
+    if verdict.is_quarantined and verdict.result is not Result.CONFLICT:
         return DeliveryOutcome.QUARANTINED
     return _OF_RESULTS[verdict.result]

@@ -45,13 +45,13 @@ class ConsumerOptions:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A consumer; up to the id ``handed`` it was given the feed, without what its filter passes over."""
+    """A consumer; up to the id ``given_up_to`` it was given the feed, without what its filter passes over."""
 
     id: int
     kind: ConsumerKind
     name: str
     options: ConsumerOptions
-    handed: int
+    given_up_to: int
     created_at: datetime
 
 
@@ -73,6 +73,11 @@ class Stretch:
     free_at: datetime
     reason: str | None
     done: Sequence[int] = ()
+
+    @classmethod
+    def to_give_again(cls, after: int, last: int, now: datetime) -> "Stretch":
+        """Makes a stretch, not stored yet, that a consumer is given again as if for the first time."""
+        return cls(0, after, last, 0, None, now, now, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,7 @@ class DeadLetterFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumerState:
+class ConsumerReport:
     """A consumer and how it is doing.
 
     ``place`` is the id up to which it has acknowledged all that it gets; ``leases`` counts those that have not expired.
@@ -167,8 +172,8 @@ class NotInLease(Exception):
         self.message_ids = message_ids
 
 
-class MessageNotFound(Exception):
-    """There is no message with this ID."""
+class StartNotFound(Exception):
+    """There is no message with the ID at which a consumer was to start."""
 
 
 class Edge(Enum):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
@@ -36,7 +36,7 @@ class Delivery:
     is_test: bool = False
 
     @property
-    def came_just_now(self) -> bool:
+    def is_from_provider(self) -> bool:
         """Tells whether a provider has just sent the delivery, so that it is neither a replay nor a test."""
         return self.quarantine_id is None and not self.is_test
 

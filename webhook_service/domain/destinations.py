@@ -63,7 +63,7 @@ class Attempt:
     retry_after: float | None = None
 
     @property
-    def accepted(self) -> bool:
+    def is_accepted(self) -> bool:
         """Tells whether the receiver took the message."""
         return self.failure is None
 
@@ -152,8 +152,8 @@ class DestinationState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The standing of a destination, which all forwarders share: how it is doing.
+class DestinationHealth:
+    """The health of a destination, which all forwarders share: how it is doing.
 
     ``failures`` counts failures in a row, ``probes`` the failed probes since it was paused. Nothing is pushed before
     ``held_until``; with a rate, no more is pushed before ``next_slot`` than is claimed already. ``pushed`` and
@@ -204,8 +204,8 @@ class WaitingMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class DestinationStatus:
-    """A destination, with its standing and its progress.
+class DestinationReport:
+    """A destination, with its health and its progress.
 
     ``target`` is None for one that is no longer declared; ``place`` and ``lag`` are None for one that no forwarder
     knows yet. ``retries`` is the number of messages that wait for another attempt.
@@ -213,7 +213,7 @@ class DestinationStatus:
 
     name: str
     target: Target | None
-    standing: Standing = field(default_factory=Standing)
+    health: DestinationHealth = field(default_factory=DestinationHealth)
     place: int | None = None
     lag: Lag | None = None
     retries: int = 0

@@ -22,13 +22,13 @@ class SignatureInvalid(DeliveryRefused):
 
 
 class PayloadInvalid(DeliveryRefused):
-    """The delivery is authentic but can't be understood; ``errors`` names the fields and what is wrong with each."""
+    """The delivery is authentic but can't be understood; ``problems`` names the fields and what is wrong with each."""
 
     result = Result.VALIDATION_ERROR
 
-    def __init__(self, reason: Reason, errors: Mapping[str, list[str]]) -> None:
+    def __init__(self, reason: Reason, problems: Mapping[str, list[str]]) -> None:
         super().__init__(reason)
-        self.errors = errors
+        self.problems = problems
 
 
 class BodyTooLarge(DeliveryRefused):
@@ -47,13 +47,13 @@ class StorageError(Exception):
 class StorageUnavailable(StorageError):
     """The database can't be reached, is full, or is not at the schema that this code needs.
 
-    ``detail`` is for the caller; ``failure`` is what the driver said, for the log alone.
+    ``detail`` is for the caller; ``cause`` is what the driver said, for the log alone.
     """
 
-    def __init__(self, detail: str, failure: str | None = None) -> None:
+    def __init__(self, detail: str, cause: str | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.failure = failure or detail
+        self.cause = cause or detail
 
 
 class ConnectionLost(StorageUnavailable):

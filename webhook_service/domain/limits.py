@@ -1,7 +1,7 @@
 """Limits on what is taken in, kept and handed out. Lengths are in characters."""
 
 MESSAGE_ID_MAX = 255
-ADDRESS_MAX = 255  # of a sender or recipient: a phone number, or a name or ID of the provider's own
+PARTY_MAX = 255  # of a sender or recipient: a phone number, or a name or ID of the provider's own
 PROVIDER_MAX = 32
 SOURCE_MAX = 32  # of a source's name
 WORD_MAX = 64  # of a type, a status or a reason

@@ -57,7 +57,7 @@ class StoredMessage(NamedTuple):
 
 @dataclass(slots=True)
 class Duplicates:
-    """How often a message came again after it was stored, and when it last did; ``last_at`` is None for never."""
+    """The number of repetitions of a stored message, and the time of the last one; ``last_at`` is None for none."""
 
     count: int = 0
     last_at: datetime | None = None

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 
-class SecretAge(StrEnum):
+class DefaultLabel(StrEnum):
     """The labels of secrets that are given no label of their own."""
 
     CURRENT = "current"
@@ -46,7 +46,7 @@ class Secrets:
         """Returns the secret that signs."""
         return self.listed[0].value
 
-    def by_age(self) -> list[tuple[str, str]]:
+    def labelled(self) -> list[tuple[str, str]]:
         """Returns (label, secret) pairs, the likelier ones first."""
         return [(secret.label, secret.value) for secret in self.listed]
 
@@ -58,5 +58,5 @@ class Secrets:
 def label_of(place: int) -> str:
     """Returns the label of a secret that has none of its own, by its place in the list, from 0."""
     if place == 0:
-        return SecretAge.CURRENT
-    return SecretAge.PREVIOUS if place == 1 else f"{SecretAge.PREVIOUS}-{place}"
+        return DefaultLabel.CURRENT
+    return DefaultLabel.PREVIOUS if place == 1 else f"{DefaultLabel.PREVIOUS}-{place}"

@@ -12,12 +12,12 @@ NATIVE = "native"
 ADDRESS = "/webhook"
 
 
-def address(source: str) -> str:
+def path_of(source: str) -> str:
     """Returns the path that the deliveries of a source come to, below the service's base URL."""
     return ADDRESS if source == NATIVE else f"{ADDRESS}/{source}"
 
 
-def source_at(path: str) -> str | None:
+def source_at_path(path: str) -> str | None:
     """Returns the name of the source whose deliveries come to a path; None if the path is no source's."""
     if path == ADDRESS:
         return NATIVE
@@ -26,7 +26,7 @@ def source_at(path: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretState:
+class SecretReport:
     """A secret of a source by its label: until when it is valid, and when it last signed a delivery.
 
     ``may_go`` says that the source can do without it. For a source with one secret, its use is not recorded.
@@ -39,7 +39,7 @@ class SecretState:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class SetupGuide:
     """A guide to setting up a source at its provider: where its address goes, and the values of other fields there."""
 
     place: str
@@ -48,7 +48,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceState:
+class SourceReport:
     """A configured source and what has become of its deliveries.
 
     ``last_day`` counts those of the last 24 hours, and of the hour in which these begin, by their outcome.
@@ -59,5 +59,5 @@ class SourceState:
     provider: str
     last_delivery_at: datetime | None
     last_day: Mapping[DeliveryOutcome, int]
-    secrets: tuple[SecretState, ...]
-    setup: Setup
+    secrets: tuple[SecretReport, ...]
+    setup: SetupGuide

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.domain.errors import DeliveryRefused
 from webhook_service.domain.results import Outcome, Reason, Result
 
@@ -28,9 +28,9 @@ class Outcomes:
 class Verdict:
     """The service's conclusion on a delivery: plain data for its answer, the log and the metrics.
 
-    ``accepted`` deliveries get their provider's acknowledgement, or the ``answer`` in its place. ``reason`` and
-    ``errors`` (by field) say what is wrong with a delivery, even with one that is accepted although it was not
-    understood, since it is in quarantine. ``failure`` is what the database said, for the log alone, and ``detail`` is
+    ``is_accepted`` deliveries get their provider's acknowledgement, or the ``answer`` in its place. ``reason`` and
+    ``problems`` (by field) say what is wrong with a delivery, even with one that is accepted although it was not
+    understood, since it is in quarantine. ``cause`` is what the database said, for the log alone, and ``detail`` is
     what the caller is told when the service is unavailable. ``message_id`` is that of the first item, ``secret`` the
     label of the secret that signed. ``duplicates`` are the IDs of the messages that were stored already. ``routed_to``
     names the other sources that items of the delivery belong to.
@@ -39,16 +39,16 @@ class Verdict:
     source: str
     provider: str
     result: Result
-    accepted: bool = False
+    is_accepted: bool = False
     reason: Reason | None = None
-    errors: Mapping[str, list[str]] = field(default_factory=dict)
+    problems: Mapping[str, list[str]] = field(default_factory=dict)
     detail: str | None = None
-    failure: str | None = None
+    cause: str | None = None
     secret: str | None = None
     message_id: str | None = None
     outcomes: Outcomes = Outcomes()
     duplicates: Sequence[str] = ()
-    quarantined: bool = False
+    is_quarantined: bool = False
     answer: Acknowledgement | None = None
     routed_to: frozenset[str] = frozenset()
 
@@ -65,9 +65,9 @@ class Verdict:
         reason: Reason,
         detail: str,
         *,
-        failure: str | None = None,
+        cause: str | None = None,
         secret: str | None = None,
     ) -> "Verdict":
         """Makes the verdict on a delivery that can't be stored at the moment; its provider should send it again."""
-        failure = failure or detail
-        return cls(source, provider, Result.UNAVAILABLE, reason=reason, detail=detail, failure=failure, secret=secret)
+        cause = cause or detail
+        return cls(source, provider, Result.UNAVAILABLE, reason=reason, detail=detail, cause=cause, secret=secret)

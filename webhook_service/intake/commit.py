@@ -21,7 +21,7 @@ from webhook_service.storage.queries.messages import (
     mark_as_test,
     rename_message,
 )
-from webhook_service.storage.queries.quarantine import keep, release
+from webhook_service.storage.queries.quarantine import add_quarantined, delete_quarantined
 from webhook_service.storage.queries.receipts import encode_receipt, insert_receipts
 from webhook_service.storage.queries.replication import await_replicas
 from webhook_service.storage.writing import Executor, Transaction
@@ -50,36 +50,36 @@ class _Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Writes:
+class DeliveryRows:
     """The rows that one delivery writes, and its place in quarantine.
 
-    ``quarantined`` is the delivery itself, if it is to be kept; ``released`` is the id of a kept delivery that is to be
-    removed unless a message conflicts. ``keep_for`` makes the delivery that is kept if messages are in conflict, from
-    their IDs; with ``rename`` they are stored under IDs of their own instead. With ``is_test`` the messages are marked
-    as test messages.
+    ``quarantined`` is the delivery itself, if it is to be kept. ``leaves_quarantine`` is the id of a kept delivery that
+    is to be removed unless a message conflicts. ``quarantine_for`` makes the delivery that is kept if messages are in
+    conflict, from their IDs; with ``rename`` they are stored under IDs of their own instead. With ``is_test`` the
+    messages are marked as test messages.
     """
 
     messages: list[Row]
     receipts: list[Row]
     quarantined: Quarantined | None = None
-    released: int | None = None
-    keep_for: Callable[[Sequence[str]], Quarantined] | None = None
+    leaves_quarantine: int | None = None
+    quarantine_for: Callable[[Sequence[str]], Quarantined] | None = None
     rename: bool = False
     is_test: bool = False
 
     @classmethod
-    def of(
+    def encode(
         cls,
         contents: Contents,
         source: str | None = None,
         *,
         quarantined: Quarantined | None = None,
-        released: int | None = None,
-        keep_for: Callable[[Sequence[str]], Quarantined] | None = None,
+        leaves_quarantine: int | None = None,
+        quarantine_for: Callable[[Sequence[str]], Quarantined] | None = None,
         rename: bool = False,
         is_test: bool = False,
         most_characters: float = inf,
-    ) -> "Writes":
+    ) -> "DeliveryRows":
         """Encodes the items of a source's delivery, which needs no transaction.
 
         Raises Amplified when they have more than ``most_characters``.
@@ -87,7 +87,7 @@ class Writes:
         room = _Room(most_characters)
         messages = [room.take(encode_message(message, source)) for message in contents.messages]
         receipts = [room.take(encode_receipt(receipt, source)) for receipt in contents.receipts]
-        return cls(messages, receipts, quarantined, released, keep_for, rename, is_test)
+        return cls(messages, receipts, quarantined, leaves_quarantine, quarantine_for, rename, is_test)
 
     def ids_with(self, outcome: Outcome, outcomes: Outcomes) -> list[str]:
         """Returns the IDs of the messages with one outcome."""
@@ -98,16 +98,16 @@ class Writes:
 
     def has_only_messages(self) -> bool:
         """Tells whether there are only messages to store, for which one statement will do."""
-        return not self.receipts and self.quarantined is None and self.released is None and not self.is_test
+        return not self.receipts and self.quarantined is None and self.leaves_quarantine is None and not self.is_test
 
 
 WriteResult = Outcomes | RowRefused
-"""The result of one ``Writes``: each item's outcome, or the database's refusal, after which none of it is stored."""
+"""The result for one delivery: each item's outcome, or the database's refusal, after which none of it is stored."""
 
 Stored = TypeVar("Stored")
 
 
-def commit(database: Database, batch: Sequence[Writes], patience: float = PATIENCE) -> list[WriteResult]:
+def commit(database: Database, batch: Sequence[DeliveryRows], patience: float = PATIENCE) -> list[WriteResult]:
     """Stores a batch in one transaction, and returns the result of each delivery once it is on disk.
 
     Waits for other writers for at most ``patience`` seconds.
@@ -121,7 +121,7 @@ def commit(database: Database, batch: Sequence[Writes], patience: float = PATIEN
         outcomes = _retried(deadline, lambda: _store_by_one_statement(database, batch, deadline))
         if not any(Outcome.CONFLICT in each.messages for each in outcomes):
             return [*outcomes]
-        return _retried(deadline, lambda: _settle_in_transaction(database, batch, outcomes, deadline))
+        return _retried(deadline, lambda: _apply_outcomes_in_transaction(database, batch, outcomes, deadline))
     except RowRefused:
         return _retried(deadline, lambda: _store_apart(database, batch, deadline))
 
@@ -144,33 +144,33 @@ def _retried(deadline: float, attempt: Callable[[], Stored]) -> Stored:
             is_lost = True
 
 
-def _store_by_one_statement(database: Database, batch: Sequence[Writes], deadline: float) -> list[Outcomes]:
-    with database.writing(_left(deadline)) as turn, turn.autocommit() as executor:
+def _store_by_one_statement(database: Database, batch: Sequence[DeliveryRows], deadline: float) -> list[Outcomes]:
+    with database.turn_to_write(_left(deadline)) as turn, turn.autocommit() as executor:
         return _store_messages(executor, batch)
 
 
-def _settle_in_transaction(
-    database: Database, batch: Sequence[Writes], outcomes: Sequence[Outcomes], deadline: float
+def _apply_outcomes_in_transaction(
+    database: Database, batch: Sequence[DeliveryRows], outcomes: Sequence[Outcomes], deadline: float
 ) -> list[WriteResult]:
     with database.transaction(_left(deadline)) as transaction:
-        return _settle(database, transaction, batch, outcomes)
+        return _apply_outcomes(database, transaction, batch, outcomes)
 
 
-def _store_in_transaction(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
+def _store_in_transaction(database: Database, batch: Sequence[DeliveryRows], deadline: float) -> list[WriteResult]:
     with database.transaction(_left(deadline)) as transaction:
         return _store(database, transaction, batch)
 
 
-def _store_apart(database: Database, batch: Sequence[Writes], deadline: float) -> list[WriteResult]:
+def _store_apart(database: Database, batch: Sequence[DeliveryRows], deadline: float) -> list[WriteResult]:
     """Stores each delivery in a savepoint of its own, so that a refused row undoes no other delivery."""
     with database.transaction(_left(deadline)) as transaction:
-        return [_store_alone(database, transaction, writes) for writes in batch]
+        return [_store_alone(database, transaction, rows) for rows in batch]
 
 
-def _store_alone(database: Database, transaction: Transaction, writes: Writes) -> WriteResult:
+def _store_alone(database: Database, transaction: Transaction, rows: DeliveryRows) -> WriteResult:
     try:
         with database.savepoint(transaction):
-            return _store(database, transaction, [writes])[0]
+            return _store(database, transaction, [rows])[0]
     except RowRefused as refused:
         return refused
 
@@ -179,27 +179,27 @@ def _left(deadline: float) -> float:
     return max(0.0, deadline - monotonic())
 
 
-def _fit_in_one_statement(batch: Sequence[Writes]) -> bool:
-    number = sum(len(writes.messages) for writes in batch)
-    return number <= MESSAGES_IN_A_STATEMENT and all(writes.has_only_messages() for writes in batch)
+def _fit_in_one_statement(batch: Sequence[DeliveryRows]) -> bool:
+    number = sum(len(rows.messages) for rows in batch)
+    return number <= MESSAGES_IN_A_STATEMENT and all(rows.has_only_messages() for rows in batch)
 
 
-def _store_messages(executor: Executor, batch: Sequence[Writes]) -> list[Outcomes]:
-    outcomes = iter(insert_messages(executor, list(chain.from_iterable(writes.messages for writes in batch))))
-    stored = [Outcomes(tuple(islice(outcomes, len(writes.messages)))) for writes in batch]
+def _store_messages(executor: Executor, batch: Sequence[DeliveryRows]) -> list[Outcomes]:
+    outcomes = iter(insert_messages(executor, list(chain.from_iterable(rows.messages for rows in batch))))
+    stored = [Outcomes(tuple(islice(outcomes, len(rows.messages)))) for rows in batch]
     _confirm(executor, stored)
     return stored
 
 
-def _store(database: Database, transaction: Transaction, batch: Sequence[Writes]) -> list[WriteResult]:
-    messages = iter(insert_messages(transaction, list(chain.from_iterable(writes.messages for writes in batch))))
-    receipts = iter(insert_receipts(transaction, list(chain.from_iterable(writes.receipts for writes in batch))))
+def _store(database: Database, transaction: Transaction, batch: Sequence[DeliveryRows]) -> list[WriteResult]:
+    messages = iter(insert_messages(transaction, list(chain.from_iterable(rows.messages for rows in batch))))
+    receipts = iter(insert_receipts(transaction, list(chain.from_iterable(rows.receipts for rows in batch))))
     outcomes = [
-        Outcomes(tuple(islice(messages, len(writes.messages))), tuple(islice(receipts, len(writes.receipts))))
-        for writes in batch
+        Outcomes(tuple(islice(messages, len(rows.messages))), tuple(islice(receipts, len(rows.receipts))))
+        for rows in batch
     ]
     _confirm(transaction, outcomes)
-    return _settle(database, transaction, batch, outcomes)
+    return _apply_outcomes(database, transaction, batch, outcomes)
 
 
 def _confirm(executor: Executor, outcomes: Sequence[Outcomes]) -> None:
@@ -208,35 +208,38 @@ def _confirm(executor: Executor, outcomes: Sequence[Outcomes]) -> None:
         await_replicas(executor)
 
 
-def _settle(
-    database: Database, transaction: Transaction, batch: Sequence[Writes], outcomes: Sequence[Outcomes]
+def _apply_outcomes(
+    database: Database, transaction: Transaction, batch: Sequence[DeliveryRows], outcomes: Sequence[Outcomes]
 ) -> list[WriteResult]:
     """Does for each delivery what follows from its outcomes: marking, renaming, keeping, releasing."""
     most_bytes = database.quarantine_max_bytes
     return [
-        _settle_one(transaction, writes, became, most_bytes) for writes, became in zip(batch, outcomes, strict=True)
+        _apply_outcomes_of_one(transaction, rows, became, most_bytes)
+        for rows, became in zip(batch, outcomes, strict=True)
     ]
 
 
-def _settle_one(transaction: Transaction, writes: Writes, outcomes: Outcomes, most_bytes: int) -> Outcomes:
-    if writes.is_test:
-        mark_as_test(transaction, writes.ids_with(Outcome.CREATED, outcomes))
-    if writes.rename:
-        outcomes = _store_renamed(transaction, writes, outcomes)
-    conflicting = writes.ids_with(Outcome.CONFLICT, outcomes)
-    kept = writes.keep_for(conflicting) if conflicting and writes.keep_for else writes.quarantined
-    if kept is not None and not keep(transaction, kept, most_bytes):
+def _apply_outcomes_of_one(
+    transaction: Transaction, rows: DeliveryRows, outcomes: Outcomes, most_bytes: int
+) -> Outcomes:
+    if rows.is_test:
+        mark_as_test(transaction, rows.ids_with(Outcome.CREATED, outcomes))
+    if rows.rename:
+        outcomes = _store_renamed(transaction, rows, outcomes)
+    conflicting = rows.ids_with(Outcome.CONFLICT, outcomes)
+    kept = rows.quarantine_for(conflicting) if conflicting and rows.quarantine_for else rows.quarantined
+    if kept is not None and not add_quarantined(transaction, kept, most_bytes):
         return replace(outcomes, quarantine_is_full=True)
-    if writes.released is not None and not conflicting:
-        release(transaction, writes.released)
+    if rows.leaves_quarantine is not None and not conflicting:
+        delete_quarantined(transaction, rows.leaves_quarantine)
     return outcomes
 
 
-def _store_renamed(transaction: Transaction, writes: Writes, outcomes: Outcomes) -> Outcomes:
+def _store_renamed(transaction: Transaction, rows: DeliveryRows, outcomes: Outcomes) -> Outcomes:
     """Stores the messages in conflict under IDs of their own."""
     became = list(outcomes.messages)
     places = [place for place, outcome in enumerate(became) if outcome is Outcome.CONFLICT]
-    renamed = insert_messages(transaction, [rename_message(writes.messages[place]) for place in places])
+    renamed = insert_messages(transaction, [rename_message(rows.messages[place]) for place in places])
     for place, outcome in zip(places, renamed, strict=True):
         became[place] = outcome
     return replace(outcomes, messages=tuple(became))

@@ -10,7 +10,7 @@ from webhook_service.domain.paging import Page
 from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
 from webhook_service.domain.results import Outcome, Result
 from webhook_service.domain.verdicts import Verdict
-from webhook_service.intake.commit import Writes, commit
+from webhook_service.intake.commit import DeliveryRows, commit
 from webhook_service.intake.take_in import Intake
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.quarantine import find_quarantined, list_quarantined
@@ -56,7 +56,7 @@ def replay(entry: QuarantineEntry, intake: Intake, *, rename: bool = False) -> V
     )
     (verdict,) = intake.take_in([delivery])
     if verdict.result is Result.UNAVAILABLE:
-        raise StorageUnavailable(verdict.detail or "unavailable", verdict.failure)
+        raise StorageUnavailable(verdict.detail or "unavailable", verdict.cause)
     return verdict
 
 
@@ -106,11 +106,11 @@ def _replay_each(database: Database, intake: Intake, summaries: Iterable[Quarant
         replayed.created += outcomes.count(Outcome.CREATED)
         replayed.duplicate += outcomes.count(Outcome.DUPLICATE)
         replayed.conflict += outcomes.count(Outcome.CONFLICT)
-        replayed.quarantined += verdict.quarantined
-        replayed.released += not verdict.quarantined
+        replayed.quarantined += verdict.is_quarantined
+        replayed.released += not verdict.is_quarantined
     return replayed
 
 
 def drop(database: Database, entry_id: int) -> None:
     """Removes a delivery from quarantine for good. Raises StorageUnavailable."""
-    commit(database, [Writes.of(Contents(), released=entry_id)])
+    commit(database, [DeliveryRows.encode(Contents(), leaves_quarantine=entry_id)])

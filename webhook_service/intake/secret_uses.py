@@ -15,7 +15,7 @@ PAUSE = timedelta(minutes=1)  # between two records of the use of a secret
 PATIENCE = 0.2  # seconds to wait for the turn to write
 
 
-class SecretUses:
+class SecretUseRecorder:
     """Records when secrets sign, for the sources that have several; for any other source there is nothing to decide.
 
     A use is stored at once, unless this process has stored one within the last minute. A use that can't be stored is
@@ -28,8 +28,8 @@ class SecretUses:
         self._written: dict[tuple[str, str], datetime] = {}
         self._lock = Lock()
 
-    def note(self, verdicts: Iterable[Verdict]) -> None:
-        """Notes the secrets by which deliveries were verified just now, unless the database can't take it."""
+    def record(self, verdicts: Iterable[Verdict]) -> None:
+        """Stores by which secrets deliveries were verified just now, unless the database can't take it."""
         if not self._watched:
             return
         now = datetime.now(UTC)

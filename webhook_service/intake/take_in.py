@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, RowRefused, SignatureInvalid, StorageUnavailable
 from webhook_service.domain.limits import PROBLEMS_MAX
 from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.verdicts import Outcomes, Verdict
-from webhook_service.intake.commit import PATIENCE, Amplified, Writes, commit
-from webhook_service.intake.counting import Counting
-from webhook_service.intake.secret_uses import SecretUses
+from webhook_service.intake.activity import ActivityRecorder
+from webhook_service.intake.commit import PATIENCE, Amplified, DeliveryRows, commit
+from webhook_service.intake.secret_uses import SecretUseRecorder
 from webhook_service.providers.source import Source, Sources
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.replication import replication_warnings
@@ -35,16 +35,16 @@ _log = logging.getLogger(__name__)
 class Intake:
     """Takes in the deliveries of the configured sources.
 
-    ``max_body_bytes`` is a limit for those who read bodies; it is not checked here. ``counting`` counts what becomes of
-    deliveries.
+    ``max_body_bytes`` is a limit for those who read bodies; it is not checked here. ``activity``
+    records what becomes of deliveries.
     """
 
     def __init__(self, sources: Sources, database: Database, *, max_body_bytes: int) -> None:
         self.sources = sources
         self.max_body_bytes = max_body_bytes
-        self.counting = Counting(database)
+        self.activity = ActivityRecorder(database)
         self._database = database
-        self._secret_uses = SecretUses(sources, database)
+        self._secret_uses = SecretUseRecorder(sources, database)
 
     def take_in(self, deliveries: Sequence[Delivery], patience: float = PATIENCE) -> list[Verdict]:
         """Returns the verdict on each delivery of a round, in order; those that are accepted are on disk.
@@ -55,9 +55,9 @@ class Intake:
         examined = [_examine(self.sources[delivery.source], delivery) for delivery in deliveries]
         stored = iter(self._store([each for each in examined if isinstance(each, _Authentic)], patience))
         verdicts = [next(stored) if isinstance(each, _Authentic) else each for each in examined]
-        new = [verdict for delivery, verdict in zip(deliveries, verdicts, strict=True) if delivery.came_just_now]
-        self.counting.count(new)
-        self._secret_uses.note(new)
+        new = [verdict for delivery, verdict in zip(deliveries, verdicts, strict=True) if delivery.is_from_provider]
+        self.activity.count(new)
+        self._secret_uses.record(new)
         return verdicts
 
     def warnings(self) -> list[str]:
@@ -72,11 +72,11 @@ class Intake:
         if not round_:
             return []
         try:
-            committed = commit(self._database, [each.writes for each in round_], patience)
+            committed = commit(self._database, [each.rows for each in round_], patience)
         except StorageUnavailable as unavailable:
             return [each.unavailable(unavailable) for each in round_]
         refused = iter(
-            self._keep(
+            self._quarantine_refused(
                 [
                     each.refused_by_database()
                     for each, became in zip(round_, committed, strict=True)
@@ -89,12 +89,12 @@ class Intake:
             for each, became in zip(round_, committed, strict=True)
         ]
 
-    def _keep(self, refused: "list[_Authentic]") -> list[Verdict]:
+    def _quarantine_refused(self, refused: "list[_Authentic]") -> list[Verdict]:
         """Puts deliveries of which the database has refused a row into quarantine, whole."""
         if not refused:
             return []
         try:
-            committed = commit(self._database, [each.writes for each in refused])
+            committed = commit(self._database, [each.rows for each in refused])
         except StorageUnavailable as unavailable:
             return [each.unavailable(unavailable) for each in refused]
         return [
@@ -112,7 +112,7 @@ class _Authentic:
     source: Source
     delivery: Delivery
     secret: str | None
-    writes: Writes
+    rows: DeliveryRows
     invalid: PayloadInvalid | None
     answer: Acknowledgement | None = None
     routed_to: frozenset[str] = frozenset()
@@ -122,21 +122,21 @@ class _Authentic:
         if outcomes.quarantine_is_full:
             full = StorageUnavailable(f"the quarantine of {self.source.name} is full")
             return replace(self.unavailable(full, Reason.QUARANTINE_FULL), outcomes=outcomes)
-        conflicting = self.writes.ids_with(Outcome.CONFLICT, outcomes)
+        conflicting = self.rows.ids_with(Outcome.CONFLICT, outcomes)
         invalid = _conflict(self.invalid, conflicting) if conflicting else self.invalid
-        items = self.writes.messages or self.writes.receipts
+        items = self.rows.messages or self.rows.receipts
         return Verdict(
             source=self.source.name,
             provider=self.source.provider.name,
             result=_result(outcomes, self.invalid),
-            accepted=self.invalid is None or self.source.provider.accepts_unreadable,
+            is_accepted=self.invalid is None or self.source.provider.accepts_unreadable,
             reason=invalid.reason if invalid else None,
-            errors=invalid.errors if invalid else {},
+            problems=invalid.problems if invalid else {},
             secret=self.secret,
             message_id=str(items[0][0]) if items else None,
             outcomes=outcomes,
-            duplicates=self.writes.ids_with(Outcome.DUPLICATE, outcomes),
-            quarantined=invalid is not None and not self.delivery.is_test,
+            duplicates=self.rows.ids_with(Outcome.DUPLICATE, outcomes),
+            is_quarantined=invalid is not None and not self.delivery.is_test,
             answer=self.answer,
             routed_to=self.routed_to,
         )
@@ -148,7 +148,7 @@ class _Authentic:
             self.source.provider.name,
             reason,
             unavailable.detail,
-            failure=unavailable.failure,
+            cause=unavailable.cause,
             secret=self.secret,
         )
 
@@ -205,18 +205,20 @@ def _authentic(
     source: Source, delivery: Delivery, secret: str | None, contents: Contents, invalid: PayloadInvalid | None
 ) -> _Authentic:
     if delivery.quarantine_id is not None:
-        released = None if invalid else delivery.quarantine_id
-        writes = Writes.of(contents, source.name, released=released, rename=delivery.rename_conflicts)
+        leaves_quarantine = None if invalid else delivery.quarantine_id
+        rows = DeliveryRows.encode(
+            contents, source.name, leaves_quarantine=leaves_quarantine, rename=delivery.rename_conflicts
+        )
     else:
-        writes = Writes.of(
+        rows = DeliveryRows.encode(
             contents,
             source.name,
             quarantined=_quarantined(source, delivery, invalid) if invalid and not delivery.is_test else None,
-            keep_for=None if delivery.is_test else partial(_quarantined_for, source, delivery, invalid),
+            quarantine_for=None if delivery.is_test else partial(_quarantined_for, source, delivery, invalid),
             is_test=delivery.is_test,
             most_characters=MOST_STORED * len(delivery.raw) + STORED_ANYWAY,
         )
-    return _Authentic(source, delivery, secret, writes, invalid, contents.answer, _routed_to(source, contents))
+    return _Authentic(source, delivery, secret, rows, invalid, contents.answer, _routed_to(source, contents))
 
 
 def _routed_to(source: Source, contents: Contents) -> frozenset[str]:
@@ -232,8 +234,8 @@ def _conflict(invalid: PayloadInvalid | None, conflicting: Sequence[str]) -> Pay
     Whoever looks for what has another message's ID looks for that reason; the other problems are named beside it.
     """
     problems = ((message_id, [Reason.ID_CONFLICT.value]) for message_id in conflicting)
-    errors = _first(problems, len(conflicting))
-    return PayloadInvalid(Reason.ID_CONFLICT, {**errors, **(invalid.errors if invalid else {})})
+    named = _first(problems, len(conflicting))
+    return PayloadInvalid(Reason.ID_CONFLICT, {**named, **(invalid.problems if invalid else {})})
 
 
 def _quarantined_for(
@@ -254,7 +256,7 @@ def _quarantined(source: Source, delivery: Delivery, invalid: PayloadInvalid) ->
         headers=headers,
         target=source.provider.kept_target(delivery.target),
         reason=invalid.reason.value,
-        problems=invalid.errors,
+        problems=invalid.problems,
         received_at=delivery.received_at,
     )
 

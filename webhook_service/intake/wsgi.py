@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from webhook_service.domain.deliveries import Delivery
-from webhook_service.domain.sources import source_at
+from webhook_service.domain.sources import source_at_path
 from webhook_service.intake.take_in import Intake
 
 Environ = Mapping[str, Any]
@@ -37,7 +37,7 @@ def delivery_in(environ: Environ, raw: bytes, intake: Intake) -> Delivery | None
     """
     if "HTTP_HOST" not in environ:
         return None
-    name = source_at(environ["PATH_INFO"])
+    name = source_at_path(environ["PATH_INFO"])
     if name is None or name not in intake.sources or len(raw) > intake.max_body_bytes:
         return None
     return read_delivery(environ, name, raw)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from webhook_service.domain.destinations import Network, Timeouts
-from webhook_service.outlet.addresses import Resolved, resolve
+from webhook_service.outlet.ip_addresses import Resolved, resolve
 
 _LEAST_SHARE = 0.001  # seconds; a timeout of 0 would not wait at all
 

@@ -10,12 +10,13 @@ from webhook_service.domain.consumers import (
     ConsumerKind,
     ConsumerNotFound,
     ConsumerOptions,
-    ConsumerState,
-    MessageNotFound,
+    ConsumerReport,
     Start,
+    StartNotFound,
     TooManyConsumers,
 )
 from webhook_service.domain.limits import CONSUMERS_MAX
+from webhook_service.storage.clock import read_now
 from webhook_service.storage.database import PATIENCE, Database
 from webhook_service.storage.queries.consumers import (
     change_consumer,
@@ -25,10 +26,9 @@ from webhook_service.storage.queries.consumers import (
     find_id_of,
     insert_consumer,
     list_consumers,
-    move_handed,
     read_lag,
-    read_now,
     read_place,
+    set_given_up_to,
 )
 from webhook_service.storage.queries.dead_letters import count_dead_letters
 from webhook_service.storage.queries.messages import newest_place
@@ -45,7 +45,7 @@ def find_start(snapshot: Transaction, start: Start) -> int:
         case str():
             first = find_id_of(snapshot, start)
             if first is None:
-                raise MessageNotFound
+                raise StartNotFound
             return first - 1
     return newest_place(snapshot) if start is NOW else 0
 
@@ -78,36 +78,36 @@ class Consumers:
 
     def delete(self, name: str) -> None:
         """Deletes a consumer, with its place and its dead letters. Raises ConsumerNotFound."""
-        with self._database.keeping() as transaction:
+        with self._database.transaction_without_turn() as transaction:
             consumer = self._found(find_consumer(transaction, self._kind, name, lock=True))
             delete_consumer(transaction, consumer)
 
     def seek(self, name: str, start: Start) -> None:
         """Moves the place of a consumer, and ends its leases. Raises ConsumerNotFound and MessageNotFound."""
         begins_after = self._find_start(start)
-        with self._database.keeping() as transaction:
+        with self._database.transaction_without_turn() as transaction:
             consumer = self._found(find_consumer(transaction, self._kind, name, lock=True))
             delete_stretches(transaction, consumer)
-            move_handed(transaction, consumer, begins_after)
+            set_given_up_to(transaction, consumer, begins_after)
 
-    def read(self, name: str) -> ConsumerState:
+    def read(self, name: str) -> ConsumerReport:
         """Reads a consumer and how it is doing. Raises ConsumerNotFound."""
         with self._database.primary_snapshot() as snapshot:
             consumer = self._found(find_consumer(snapshot, self._kind, name))
-            return self._state(snapshot, consumer, count_dead_letters(snapshot).get(consumer.id, 0))
+            return self._report(snapshot, consumer, count_dead_letters(snapshot).get(consumer.id, 0))
 
-    def read_all(self) -> list[ConsumerState]:
+    def read_all(self) -> list[ConsumerReport]:
         """Reads all consumers and how they are doing, by name."""
         with self._database.primary_snapshot() as snapshot:
             dead_letters = count_dead_letters(snapshot)
             return [
-                self._state(snapshot, consumer, dead_letters.get(consumer.id, 0))
+                self._report(snapshot, consumer, dead_letters.get(consumer.id, 0))
                 for consumer in list_consumers(snapshot, self._kind)
             ]
 
-    def _state(self, snapshot: Transaction, consumer: Consumer, dead_letters: int) -> ConsumerState:
+    def _report(self, snapshot: Transaction, consumer: Consumer, dead_letters: int) -> ConsumerReport:
         now = self._read_now(snapshot)
-        return ConsumerState(
+        return ConsumerReport(
             consumer,
             read_place(snapshot, consumer),
             read_lag(snapshot, consumer, now),

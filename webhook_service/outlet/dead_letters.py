@@ -5,9 +5,10 @@ from datetime import datetime
 
 from webhook_service.domain.consumers import Consumer, ConsumerKind, DeadLetterFilter, Stretch
 from webhook_service.domain.limits import LEASE_MAX
+from webhook_service.storage.clock import read_now
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.consumers import find_consumer, list_consumers, read_now
-from webhook_service.storage.queries.dead_letters import delete_dead_letter, find_dead_letter, take_dead_letters
+from webhook_service.storage.queries.consumers import find_consumer, list_consumers
+from webhook_service.storage.queries.dead_letters import delete_dead_letter, find_dead_letter, pop_dead_letters
 from webhook_service.storage.queries.stretches import insert_stretches
 from webhook_service.storage.writing import Transaction
 
@@ -35,7 +36,7 @@ class DeadLetters:
 
     def drop(self, dead_letter_id: int) -> bool:
         """Deletes a dead letter for good; False when it is not there."""
-        with self._database.keeping() as transaction:
+        with self._database.transaction_without_turn() as transaction:
             return delete_dead_letter(transaction, dead_letter_id)
 
     def _retry_all_of(self, consumer: Consumer, since: datetime | None) -> int:
@@ -45,13 +46,13 @@ class DeadLetters:
         return number
 
     def _retry(self, kind: ConsumerKind, name: str, *, since: datetime | None = None, only: int | None = None) -> int:
-        with self._database.keeping() as transaction:
+        with self._database.transaction_without_turn() as transaction:
             consumer = find_consumer(transaction, kind, name, lock=True)
             if consumer is None:
                 return 0
-            ids = take_dead_letters(transaction, consumer, since=since, most=AT_ONCE, only=only)
+            ids = pop_dead_letters(transaction, consumer, since=since, most=AT_ONCE, only=only)
             now = self._read_now(transaction)
-            again = [Stretch(0, after, last, 0, None, now, now, None) for after, last in runs(sorted(ids))]
+            again = [Stretch.to_give_again(after, last, now) for after, last in runs(sorted(ids))]
             insert_stretches(transaction, consumer, again)
         return len(ids)
 

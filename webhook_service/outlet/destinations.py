@@ -7,25 +7,25 @@ from webhook_service.domain.consumers import ConsumerKind
 from webhook_service.domain.destinations import (
     Destination,
     DestinationDeclared,
+    DestinationHealth,
     DestinationNotFound,
-    DestinationStatus,
-    Standing,
+    DestinationReport,
     WaitingMessage,
 )
 from webhook_service.outlet.breaker import resume
 from webhook_service.outlet.leases import Locked
+from webhook_service.storage.clock import read_now
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import (
     delete_consumer,
     find_consumer,
     list_consumers,
     read_lag,
-    read_now,
     read_place,
 )
 from webhook_service.storage.queries.dead_letters import count_dead_letters
-from webhook_service.storage.queries.destinations import read_standing, read_standings, save_standing
-from webhook_service.storage.queries.retries import count_retries, list_retries, wake_retries
+from webhook_service.storage.queries.destinations import read_all_health, read_health, save_health
+from webhook_service.storage.queries.retries import count_retries, list_retries, make_all_due
 
 
 class Destinations:
@@ -35,16 +35,20 @@ class Destinations:
         self._database = database
         self._declared = declared
 
-    def read_all(self) -> list[DestinationStatus]:
+    def read_all(self) -> list[DestinationReport]:
         """Reads how each destination is doing, in the order of their names."""
         with self._database.primary_snapshot() as snapshot:
             now = read_now(snapshot)
-            standings, retries, dead = read_standings(snapshot), count_retries(snapshot), count_dead_letters(snapshot)
+            health_by_name, retries, dead = (
+                read_all_health(snapshot),
+                count_retries(snapshot),
+                count_dead_letters(snapshot),
+            )
             known = {
-                consumer.name: DestinationStatus(
+                consumer.name: DestinationReport(
                     consumer.name,
                     self._declared[consumer.name].target if consumer.name in self._declared else None,
-                    standings.get(consumer.name, Standing()),
+                    health_by_name.get(consumer.name, DestinationHealth()),
                     read_place(snapshot, consumer),
                     read_lag(snapshot, consumer, now),
                     retries.get(consumer.id, 0),
@@ -52,12 +56,12 @@ class Destinations:
                 )
                 for consumer in list_consumers(snapshot, ConsumerKind.DESTINATION)
             }
-        new = {name: DestinationStatus(name, each.target) for name, each in self._declared.items()}
-        return [status for _, status in sorted({**new, **known}.items())]
+        new = {name: DestinationReport(name, each.target) for name, each in self._declared.items()}
+        return [report for _, report in sorted({**new, **known}.items())]
 
-    def read(self, name: str) -> DestinationStatus:
+    def read(self, name: str) -> DestinationReport:
         """Reads how one destination is doing. Raises DestinationNotFound."""
-        found = next((status for status in self.read_all() if status.name == name), None)
+        found = next((report for report in self.read_all() if report.name == name), None)
         if found is None:
             raise DestinationNotFound
         return found
@@ -74,8 +78,8 @@ class Destinations:
         """Has a destination pushed to again, waiting messages at once. Raises DestinationNotFound."""
         with self._locked(name) as locked:
             transaction, consumer = locked.transaction, locked.consumer
-            save_standing(transaction, consumer.id, resume(read_standing(transaction, consumer.id)))
-            wake_retries(transaction, consumer.id, locked.now)
+            save_health(transaction, consumer.id, resume(read_health(transaction, consumer.id)))
+            make_all_due(transaction, consumer.id, locked.now)
 
     def forget(self, name: str) -> None:
         """Deletes the place, the retries and the dead letters of a destination that is no longer declared.
@@ -89,7 +93,7 @@ class Destinations:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[Locked]:
-        with self._database.keeping() as transaction:
+        with self._database.transaction_without_turn() as transaction:
             consumer = find_consumer(transaction, ConsumerKind.DESTINATION, name, lock=True)
             if consumer is None:
                 raise DestinationNotFound

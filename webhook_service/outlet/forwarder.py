@@ -1,7 +1,7 @@
 """The forwarder: it looks at the feed, takes stretches of it for each destination, and records what came of them.
 
-One thread does all the work on the database, in turns. A turn is one transaction: it records all that the threads of
-the destinations have done since the last turn, and takes what comes next. So what a forwarder costs the writers of
+One thread does all the work on the database, in cycles. A cycle is one transaction: it records all that the threads of
+the destinations have done since the last cycle, and takes what comes next. So what a forwarder costs the writers of
 messages grows neither with the number of messages nor with that of destinations.
 """
 
@@ -13,27 +13,28 @@ from datetime import datetime
 from threading import Event
 
 from webhook_service.domain.consumers import Consumer, ConsumerKind, ConsumerOptions
-from webhook_service.domain.destinations import Destination, DestinationState, Standing
+from webhook_service.domain.destinations import Destination, DestinationHealth, DestinationState
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.limits import ATTEMPTS_MAX, LEASES_MAX
-from webhook_service.outlet.books import Books
+from webhook_service.outlet.availability import check_for_messages
 from webhook_service.outlet.consumers import Consumers
-from webhook_service.outlet.desk import AHEAD, RENEWED_AFTER, Desk, Taken
-from webhook_service.outlet.leases import Locked, pass_over
-from webhook_service.outlet.outlook import look
+from webhook_service.outlet.leases import Locked, skip_up_to
+from webhook_service.outlet.recording import DestinationTransaction
+from webhook_service.outlet.work import AHEAD, RENEWED_AFTER, DestinationWork, Taken
+from webhook_service.storage.clock import read_now
 from webhook_service.storage.database import Database
-from webhook_service.storage.queries.consumers import find_consumer, list_consumers, read_now
-from webhook_service.storage.queries.destinations import read_standings
+from webhook_service.storage.queries.consumers import find_consumer, list_consumers
+from webhook_service.storage.queries.destinations import read_all_health
 from webhook_service.storage.queries.messages import newest_for_programs
 from webhook_service.storage.queries.retries import has_due
 from webhook_service.storage.writing import Transaction
 
-TURN = 0.02  # seconds between two turns
-SHARE = 4  # with much to push, the pause after a turn is this many times its length, as turns hold up pushes
+PAUSE = 0.02  # seconds between two cycles
+SHARE = 4  # with much to push, the pause after a cycle is this many times its length, as cycles hold up pushes
 LONGEST_SHARE = 0.25  # seconds of such a pause at most
 CLOSER_LOOK = 0.5  # seconds between two looks for what no new message announces: due retries, expired leases
 NOTICES_STOP = 0.1  # seconds until a pause is cut short by a stop
-FIRST_PAUSE, LONGEST_PAUSE = 0.3, 2.0  # seconds between two turns while the database is away
+FIRST_PAUSE, LONGEST_PAUSE = 0.3, 2.0  # seconds between two cycles while the database is away
 LEASE_SECONDS = 30.0
 STOP_PATIENCE = 5.0  # seconds to record what was under way, on top of the time that a push may take
 
@@ -42,13 +43,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All destinations as a snapshot shows them: the newest id of the feed, and each one's place and standing."""
+    """All destinations as a snapshot shows them: the newest id of the feed, and each one's place and health."""
 
     snapshot: Transaction
     newest: int
     now: datetime
     consumers: Mapping[str, Consumer]
-    standings: Mapping[str, Standing]
+    health_by_name: Mapping[str, DestinationHealth]
 
     @classmethod
     def read(cls, snapshot: Transaction) -> "View":
@@ -58,7 +59,7 @@ class View:
             newest_for_programs(snapshot),
             read_now(snapshot),
             {consumer.name: consumer for consumer in list_consumers(snapshot, ConsumerKind.DESTINATION)},
-            read_standings(snapshot),
+            read_all_health(snapshot),
         )
 
 
@@ -69,9 +70,9 @@ class Plan:
     ``orphans`` are senders to wake, since the message that theirs wait for is gone.
     """
 
-    desk: Desk
+    work: DestinationWork
     takes: bool
-    passed_over: int | None = None
+    skipped_up_to: int | None = None
     orphans: Sequence[str] = ()
 
 
@@ -85,16 +86,18 @@ class Forwarder:
     database: Database
     destinations: Sequence[Destination]
     lease_seconds: float = LEASE_SECONDS
-    _desks: list[Desk] = field(init=False)
+    _all_work: list[DestinationWork] = field(init=False)
     _asked_for_record: Event = field(init=False, default_factory=Event)
     _looked: float = 0.0
     _ends: float | None = None
 
     def __post_init__(self) -> None:
         by_name = sorted(self.destinations, key=lambda destination: destination.name)
-        self._desks = [Desk(destination, self.lease_seconds, self._asked_for_record.set) for destination in by_name]
+        self._all_work = [
+            DestinationWork(destination, self.lease_seconds, self._asked_for_record.set) for destination in by_name
+        ]
 
-    def declare(self) -> list[str]:
+    def register(self) -> list[str]:
         """Gives each new destination its place in the feed; returns the names of those that are no longer declared."""
         consumers = Consumers(self.database, ConsumerKind.DESTINATION)
         for destination in self.destinations:
@@ -106,55 +109,55 @@ class Forwarder:
 
     def run(self, stop: Event) -> None:
         """Pushes until ``stop`` is set, and then finishes and records what is under way, as far as its time allows."""
-        pause = TURN
+        pause = PAUSE
         try:
             while not self._is_over():
                 if stop.is_set() and self._ends is None:
                     self._begin_to_stop()
-                pause = self._turn_or_pause(pause)
+                pause = self._cycle_or_pause(pause)
                 self._record_until(time.monotonic() + pause, stop)
         finally:
-            for desk in self._desks:
-                desk.lanes.stop()
-                desk.sender.close()
+            for work in self._all_work:
+                work.threads.stop()
+                work.sender.close()
 
     def record(self) -> None:
         """Records what was done since the last turn, which takes less time than a turn."""
-        for desk in self._desks:
-            desk.collect()
-        plans = [Plan(desk, takes=False) for desk in self._desks if desk.outcomes]
+        for work in self._all_work:
+            work.collect()
+        plans = [Plan(work, takes=False) for work in self._all_work if work.results]
         if plans:
             self._write(plans)
 
-    def turn(self) -> None:
-        """Records what was done since the last turn, and takes what comes next."""
-        for desk in self._desks:
-            desk.collect()
+    def cycle(self) -> None:
+        """Records what was done since the last cycle, and takes what comes next."""
+        for work in self._all_work:
+            work.collect()
         with self.database.primary_snapshot() as snapshot:
             plans = self._plan(View.read(snapshot))
         taken = self._write(plans) if plans else {}
-        desks = [desk for desk in self._desks if desk.pending or desk.name in taken]
-        if not desks:
+        busy = [work for work in self._all_work if work.pending or work.name in taken]
+        if not busy:
             return
         with self.database.primary_snapshot() as snapshot:
-            for desk in desks:
-                consumer = find_consumer(snapshot, ConsumerKind.DESTINATION, desk.name)
+            for work in busy:
+                consumer = find_consumer(snapshot, ConsumerKind.DESTINATION, work.name)
                 if consumer is not None:
-                    desk.receive(snapshot, consumer, taken.get(desk.name, Taken()))
-                    desk.admit(snapshot, consumer)
+                    work.receive(snapshot, consumer, taken.get(work.name, Taken()))
+                    work.start_unblocked(snapshot, consumer)
 
-    def _turn_or_pause(self, pause: float) -> float:
-        """Takes a turn and returns the seconds until the next, which grow while the database is away."""
+    def _cycle_or_pause(self, pause: float) -> float:
+        """Runs a cycle and returns the seconds until the next, which grow while the database is away."""
         began = time.monotonic()
         try:
-            self.turn()
+            self.cycle()
         except StorageUnavailable as unavailable:
             if pause < FIRST_PAUSE:
-                _log.warning("pushes go on once the database is back: %s", unavailable.failure)
+                _log.warning("pushes go on once the database is back: %s", unavailable.cause)
             return min(LONGEST_PAUSE, max(pause * 2, FIRST_PAUSE))
-        if any(desk.room < AHEAD // 2 for desk in self._desks):
-            return min(LONGEST_SHARE, max(TURN, SHARE * (time.monotonic() - began)))
-        return TURN
+        if any(work.room < AHEAD // 2 for work in self._all_work):
+            return min(LONGEST_SHARE, max(PAUSE, SHARE * (time.monotonic() - began)))
+        return PAUSE
 
     def _record_until(self, moment: float, stop: Event) -> None:
         """Records whenever many pushes wait for that, until a time or, if it has not begun to stop yet, until it does.
@@ -173,13 +176,13 @@ class Forwarder:
     def _begin_to_stop(self) -> None:
         longest = max((destination.target.timeouts.total for destination in self.destinations), default=0.0)
         self._ends = time.monotonic() + longest + STOP_PATIENCE
-        for desk in self._desks:
-            desk.give_back()
+        for work in self._all_work:
+            work.postpone_unbegun()
 
     def _is_over(self) -> bool:
         if self._ends is None:
             return False
-        return time.monotonic() > self._ends or all(desk.is_empty for desk in self._desks)
+        return time.monotonic() > self._ends or all(work.is_empty for work in self._all_work)
 
     def _plan(self, view: View) -> list[Plan]:
         """Finds out for which destinations there is something to write or to take."""
@@ -187,63 +190,64 @@ class Forwarder:
         if looks_closer:
             self._looked = time.monotonic()
         plans = []
-        for desk in self._desks:
-            consumer = view.consumers.get(desk.name)
+        for work in self._all_work:
+            consumer = view.consumers.get(work.name)
             if consumer is None:
-                desk.drop()
+                work.drop()
                 continue
-            standing = view.standings.get(desk.name, Standing())
-            desk.heed(standing, view.now)
-            plan = Plan(desk, takes=False) if self._ends else _plan_to_take(view, desk, consumer, looks_closer)
-            if plan.takes or plan.passed_over or plan.orphans or desk.outcomes or _has_to_renew(desk):
+            health = view.health_by_name.get(work.name, DestinationHealth())
+            work.follow_health(health, view.now)
+            plan = Plan(work, takes=False) if self._ends else _plan_to_take(view, work, consumer, looks_closer)
+            if plan.takes or plan.skipped_up_to or plan.orphans or work.results or _has_to_renew(work):
                 plans.append(plan)
         return plans
 
     def _write(self, plans: Iterable[Plan]) -> dict[str, Taken]:
-        """Keeps the books of destinations, in one transaction and in the order of their names, as all forwarders do."""
+        """Records and takes, in one transaction and in the order of the destinations' names, as all forwarders do."""
         taken: dict[str, Taken] = {}
-        kept: list[Books] = []
-        with self.database.keeping() as transaction:
+        recordings: list[DestinationTransaction] = []
+        with self.database.transaction_without_turn() as transaction:
             for plan in plans:
-                consumer = find_consumer(transaction, ConsumerKind.DESTINATION, plan.desk.name, lock=True)
+                consumer = find_consumer(transaction, ConsumerKind.DESTINATION, plan.work.name, lock=True)
                 if consumer is None:
                     continue
                 locked = Locked(transaction, consumer, read_now(transaction))
-                if plan.passed_over is not None and consumer.handed < plan.passed_over:
-                    locked = pass_over(locked, plan.passed_over)
-                books = Books.open(locked, plan.desk)
-                given = books.keep(takes=plan.takes, orphans=plan.orphans)
-                kept.append(books)
+                if plan.skipped_up_to is not None and consumer.given_up_to < plan.skipped_up_to:
+                    locked = skip_up_to(locked, plan.skipped_up_to)
+                recording = DestinationTransaction.begin(locked, plan.work)
+                given = recording.record_and_take(takes=plan.takes, orphans=plan.orphans)
+                recordings.append(recording)
                 if given.stretch is not None or given.retries:
-                    taken[plan.desk.name] = given
-        for books in kept:  # now that the transaction is committed
-            books.desk.forget_recorded()
-            books.desk.heed(books.standing, books.locked.now)
+                    taken[plan.work.name] = given
+        for recording in recordings:  # now that the transaction is committed
+            recording.work.forget_recorded()
+            recording.work.follow_health(recording.health, recording.locked.now)
         return taken
 
 
-def _plan_to_take(view: View, desk: Desk, consumer: Consumer, looks_closer: bool) -> Plan:
-    standing = view.standings.get(desk.name, Standing())
-    if standing.state is DestinationState.DISABLED or standing.is_held(view.now):
-        return Plan(desk, takes=False)
-    orphans = desk.find_orphans(view.snapshot, consumer) if looks_closer else ()
-    may_take = desk.room > 0 or (desk.pending and looks_closer)
+def _plan_to_take(view: View, work: DestinationWork, consumer: Consumer, looks_closer: bool) -> Plan:
+    health = view.health_by_name.get(work.name, DestinationHealth())
+    if health.state is DestinationState.DISABLED or health.is_held(view.now):
+        return Plan(work, takes=False)
+    orphans = work.find_orphans(view.snapshot, consumer) if looks_closer else ()
+    may_take = work.room > 0 or (work.pending and looks_closer)
     if not may_take:
-        return Plan(desk, takes=False, orphans=orphans)
-    if desk.outcomes:
+        return Plan(work, takes=False, orphans=orphans)
+    if work.results:
         # There is something to write anyway, and other messages may be waiting for that.
-        return Plan(desk, takes=True, orphans=orphans)
-    if view.newest <= consumer.handed and not looks_closer:
-        return Plan(desk, takes=False)
-    outlook = look(view.snapshot, consumer, view.now)
-    latest = view.now + desk.destination.retries.waits_at_most
-    takes = outlook.is_worth_a_try or bool(orphans) or has_due(view.snapshot, consumer.id, view.now, latest)
-    is_probe = standing.state is DestinationState.PAUSED
-    return Plan(desk, takes or is_probe, outlook.passed_over, orphans)
+        return Plan(work, takes=True, orphans=orphans)
+    if view.newest <= consumer.given_up_to and not looks_closer:
+        return Plan(work, takes=False)
+    availability = check_for_messages(view.snapshot, consumer, view.now)
+    latest = view.now + work.destination.retries.waits_at_most
+    takes = availability.is_worth_leasing or bool(orphans) or has_due(view.snapshot, consumer.id, view.now, latest)
+    is_probe = health.state is DestinationState.PAUSED
+    return Plan(work, takes or is_probe, availability.skipped_up_to, orphans)
 
 
-def _has_to_renew(desk: Desk) -> bool:
+def _has_to_renew(work: DestinationWork) -> bool:
     now = time.monotonic()
     return any(
-        not held.left or now - held.extended >= desk.lease_seconds * RENEWED_AFTER for held in desk.held.values()
+        leased.is_complete or now - leased.extended >= work.lease_seconds * RENEWED_AFTER
+        for leased in work.leased.values()
     )

@@ -7,7 +7,7 @@ of a consumer is the beginning of its oldest stretch or, if it has none, the end
 Whoever changes a consumer or its stretches holds the lock on the consumer's row.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,17 +25,17 @@ from webhook_service.domain.consumers import (
 )
 from webhook_service.domain.limits import LEASE_MAX, ROW_ID_MAX
 from webhook_service.domain.messages import StoredMessage
-from webhook_service.outlet.outlook import look
+from webhook_service.outlet.availability import check_for_messages
+from webhook_service.storage.clock import read_now
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import (
+    count_up_to,
     find_consumer,
     find_ids_of,
-    measure_ids,
-    move_handed,
-    read_now,
     read_stretch,
+    set_given_up_to,
 )
-from webhook_service.storage.queries.dead_letters import keep_dead_letters
+from webhook_service.storage.queries.dead_letters import add_dead_letters
 from webhook_service.storage.queries.messages import end_of_window, newest_for_programs
 from webhook_service.storage.queries.stretches import (
     change_stretch,
@@ -43,7 +43,7 @@ from webhook_service.storage.queries.stretches import (
     find_free,
     find_lease,
     insert_stretches,
-    list_held,
+    list_unavailable,
 )
 from webhook_service.storage.writing import Transaction
 
@@ -78,12 +78,12 @@ class Leases:
         for _ in range(LOOKS):
             with self._database.primary_snapshot() as snapshot:
                 consumer = _found(find_consumer(snapshot, self._kind, name))
-                outlook = look(snapshot, consumer, self._read_now(snapshot))
-            if not outlook.is_worth_a_try:
+                availability = check_for_messages(snapshot, consumer, self._read_now(snapshot))
+            if not availability.is_worth_leasing:
                 return None
             with self._locked(name) as locked:
-                if outlook.passed_over and locked.consumer.handed == consumer.handed:
-                    locked = pass_over(locked, outlook.passed_over)
+                if availability.skipped_up_to and locked.consumer.given_up_to == consumer.given_up_to:
+                    locked = skip_up_to(locked, availability.skipped_up_to)
                 given = give(locked, limit, timedelta(seconds=seconds))
             if given is not None:
                 return self._read(locked.consumer, given, limit)
@@ -129,7 +129,7 @@ class Leases:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[Locked]:
-        with self._database.keeping() as transaction:
+        with self._database.transaction_without_turn() as transaction:
             consumer = _found(find_consumer(transaction, self._kind, name, lock=True))
             yield Locked(transaction, consumer, self._read_now(transaction))
 
@@ -153,14 +153,16 @@ def _found_lease(locked: Locked, token: str) -> Stretch:
     return stretch
 
 
-def pass_over(locked: Locked, passed_over: int) -> Locked:
-    move_handed(locked.transaction, locked.consumer, passed_over)
-    return replace(locked, consumer=replace(locked.consumer, handed=passed_over))
+def skip_up_to(locked: Locked, skipped_up_to: int) -> Locked:
+    set_given_up_to(locked.transaction, locked.consumer, skipped_up_to)
+    return replace(locked, consumer=replace(locked.consumer, given_up_to=skipped_up_to))
 
 
 def give(locked: Locked, limit: int, duration: timedelta) -> Stretch | None:
     """Gives the oldest free stretch, or else the feed's next; None when there is neither, or all leases are taken."""
-    if len(_still_held(locked)) >= locked.consumer.options.max_leases:
+    unavailable = list_unavailable(locked.transaction, locked.consumer, locked.now)
+    _begin_anew_if_clock_was_set_back(locked, unavailable)
+    if len(unavailable) >= locked.consumer.options.max_leases:
         return None
     lent = Stretch(0, 0, 0, 0, token_urlsafe(16), locked.now, locked.now + duration, None)
     for _ in range(ENDED_AT_ONCE):
@@ -173,18 +175,12 @@ def give(locked: Locked, limit: int, duration: timedelta) -> Stretch | None:
     return None
 
 
-def _still_held(locked: Locked) -> list[Stretch]:
-    """Reads the stretches that may not be given yet.
-
-    If the clock was set back, a lease would last longer by as much. So a lease that was given in what is now the future
-    begins anew.
-    """
-    held = list_held(locked.transaction, locked.consumer, locked.now)
-    for stretch in held:
+def _begin_anew_if_clock_was_set_back(locked: Locked, unavailable: Sequence[Stretch]) -> None:
+    """Has each lease begin anew that was given in what is now the future, or it would last longer by as much."""
+    for stretch in unavailable:
         if stretch.given_at > locked.now:
             free_at = locked.now + (stretch.free_at - stretch.given_at)
             change_stretch(locked.transaction, locked.consumer, replace(stretch, given_at=locked.now, free_at=free_at))
-    return held
 
 
 def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Stretch | None:
@@ -195,12 +191,12 @@ def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Str
     """
     transaction, consumer = locked.transaction, locked.consumer
     wanted = consumer.options.filter
-    left, last = measure_ids(transaction, wanted, free.after, free.last, LEASE_MAX + 1, free.done)
+    left, last = count_up_to(transaction, wanted, free.after, free.last, LEASE_MAX + 1, free.done)
     number = min(limit, left)
     if free.attempt >= consumer.options.max_attempts:
         if left == 1:
             reason = free.reason or f"not acknowledged in {free.attempt} attempts"
-            keep_dead_letters(transaction, consumer, [Death(last, reason)], locked.now)
+            add_dead_letters(transaction, consumer, [Death(last, reason)], locked.now)
         number = min(limit, left // 2)
         free = replace(free, attempt=consumer.options.max_attempts - 1)  # one more attempt for each half
     if not number:
@@ -208,7 +204,7 @@ def _give_again(locked: Locked, free: Stretch, limit: int, lent: Stretch) -> Str
         return None
     last = free.last
     if number < left:
-        _, last = measure_ids(transaction, wanted, free.after, free.last, number, free.done)
+        _, last = count_up_to(transaction, wanted, free.after, free.last, number, free.done)
         done_later = [each for each in free.done if each > last]
         insert_stretches(transaction, consumer, [replace(free, after=last, token=None, done=done_later)])
     given = replace(
@@ -228,15 +224,15 @@ def _give_next(locked: Locked, limit: int, lent: Stretch) -> Stretch | None:
     """Gives the next messages of the feed; None when no message in the window ahead passes the filter."""
     transaction, consumer = locked.transaction, locked.consumer
     wanted = consumer.options.filter
-    end = end_of_window(transaction, consumer.handed) if wanted.conditions() else ROW_ID_MAX
-    number, last = measure_ids(transaction, wanted, consumer.handed, end, limit)
+    end = end_of_window(transaction, consumer.given_up_to) if wanted.conditions() else ROW_ID_MAX
+    number, last = count_up_to(transaction, wanted, consumer.given_up_to, end, limit)
     if not number:
         return None
     if number < limit and end != ROW_ID_MAX:
         last = end
-    given = replace(lent, after=consumer.handed, last=last, attempt=1)
+    given = replace(lent, after=consumer.given_up_to, last=last, attempt=1)
     insert_stretches(transaction, consumer, [given])
-    move_handed(transaction, consumer, last)
+    set_given_up_to(transaction, consumer, last)
     return given
 
 
@@ -244,8 +240,10 @@ def read_next(locked: Locked, limit: int) -> list[StoredMessage]:
     """Reads the messages that would be given next: at most ``limit``, and none that is further than a window away."""
     transaction, consumer = locked.transaction, locked.consumer
     free = find_free(transaction, consumer, locked.now)
-    after, last = (free.after, free.last) if free else (consumer.handed, end_of_window(transaction, consumer.handed))
-    _, last = measure_ids(transaction, consumer.options.filter, after, last, limit)
+    after, last = (
+        (free.after, free.last) if free else (consumer.given_up_to, end_of_window(transaction, consumer.given_up_to))
+    )
+    _, last = count_up_to(transaction, consumer.options.filter, after, last, limit)
     return read_stretch(transaction, consumer.options.filter, after, last)
 
 
@@ -255,4 +253,4 @@ def _set_aside(locked: Locked, stretch: Stretch, dead: Mapping[str, str]) -> Non
     if missing:
         raise NotInLease(missing)
     deaths = [Death(ids[message_id], reason) for message_id, reason in dead.items()]
-    keep_dead_letters(locked.transaction, locked.consumer, deaths, locked.now)
+    add_dead_letters(locked.transaction, locked.consumer, deaths, locked.now)

@@ -14,7 +14,6 @@ from urllib3.response import BaseHTTPResponse
 
 from webhook_service.domain.destinations import ANSWER_KEPT, Attempt, Failure, Target
 from webhook_service.domain.messages import StoredMessage
-from webhook_service.outlet.addresses import AddressRefused
 from webhook_service.outlet.connections import (
     CheckedConnection,
     NotConnected,
@@ -23,7 +22,8 @@ from webhook_service.outlet.connections import (
     set_deadline,
     tls_context,
 )
-from webhook_service.outlet.signing import Signer, body_of
+from webhook_service.outlet.ip_addresses import AddressRefused
+from webhook_service.outlet.signing import PushSigner, body_of
 
 RETRY_AFTER_MOST = 3600.0  # the longest wait that a receiver may ask for, in seconds
 
@@ -48,7 +48,7 @@ class Sender:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._signer = Signer(target.secrets)
+        self._signer = PushSigner(target.secrets)
         self._context = tls_context()
         parts = urlsplit(target.url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

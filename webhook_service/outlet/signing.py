@@ -10,7 +10,13 @@ from urllib.parse import quote
 from webhook_service.domain.formats import encode_json
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.domain.secrets import Secrets
-from webhook_service.providers.standard import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, decode_secret, sign
+from webhook_service.providers.standard import (
+    ID_HEADER,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    decode_standard_secret,
+    sign,
+)
 from webhook_service.schemas.messages import present_message
 
 USER_AGENT = "webhook_service"
@@ -19,11 +25,11 @@ USER_AGENT = "webhook_service"
 _SAFE_IN_HEADER = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
-class Signer:
+class PushSigner:
     """Signs requests with each secret of a destination, so that a receiver may use either while one is replaced."""
 
     def __init__(self, secrets: Secrets) -> None:
-        self._keys = [decode_secret(secret) for _, secret in secrets.by_age()]
+        self._keys = [decode_standard_secret(secret) for _, secret in secrets.labelled()]
 
     def headers(self, message_id: str, body: bytes, now: datetime) -> dict[str, str]:
         """Returns the headers of a request; its ID is the message's, by which the receiver recognizes a repetition."""

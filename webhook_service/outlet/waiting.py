@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from webhook_service.outlet.lookout import Lookout, Question
+from webhook_service.outlet.wait_checker import WaitChecker, WaitCondition
 
 PAUSE = 0.05  # seconds between two looks of a thread that waits
 
 Found = TypeVar("Found")
-Ask = Callable[[], Question]
-"""Returns the question that the last read left open."""
+Ask = Callable[[], WaitCondition]
+"""Returns the condition under which the last read would have found something."""
 
 _this_thread = threading.local()
 
@@ -36,11 +36,11 @@ class Hold:
 
 
 class HeldBack(BaseException):  # not an Exception, so that nothing between the view and the server handles it
-    """Tells the server to call the application again when there is an answer to ``question``, or at ``until``."""
+    """Tells the server to call the application again when ``condition`` is met, or at ``until``."""
 
-    def __init__(self, question: Question, until: float) -> None:
+    def __init__(self, condition: WaitCondition, until: float) -> None:
         super().__init__()
-        self.question = question
+        self.condition = condition
         self.until = until
 
 
@@ -55,10 +55,10 @@ def let_hold_back(hold: Hold | None) -> None:
 class Waiting:
     """Waits for what views want to read; at most ``most_threads`` threads wait at once, where the server can't."""
 
-    def __init__(self, lookout: Lookout, most_threads: int) -> None:
-        self._lookout = lookout
+    def __init__(self, wait_checker: WaitChecker, most_threads: int) -> None:
+        self._wait_checker = wait_checker
         self._room = threading.BoundedSemaphore(most_threads)
-        self._caught_up: dict[Question, float] = {}  # when the question had an answer that left nothing over
+        self._caught_up: dict[WaitCondition, float] = {}  # when the condition was met and the answer left nothing over
 
     def for_some(
         self, read: Callable[[], Found | None], ask: Ask, seconds: float, leaves_little: Callable[[Found], bool] = _no
@@ -83,12 +83,12 @@ class Waiting:
             self._note_caught_up(ask())
         return found
 
-    def _has_just_caught_up(self, question: Question) -> bool:
-        return time.monotonic() - self._caught_up.get(question, -PAUSE) < PAUSE
+    def _has_just_caught_up(self, condition: WaitCondition) -> bool:
+        return time.monotonic() - self._caught_up.get(condition, -PAUSE) < PAUSE
 
-    def _note_caught_up(self, question: Question) -> None:
+    def _note_caught_up(self, condition: WaitCondition) -> None:
         now = time.monotonic()
-        self._caught_up = {each: at for each, at in self._caught_up.items() if now - at < PAUSE} | {question: now}
+        self._caught_up = {each: at for each, at in self._caught_up.items() if now - at < PAUSE} | {condition: now}
 
     def _wait_here(self, read: Callable[[], Found | None], ask: Ask, until: float) -> Found | None:
         if not self._room.acquire(blocking=False):
@@ -97,7 +97,7 @@ class Waiting:
             found = None
             while found is None and (left := until - time.monotonic()) > 0:
                 time.sleep(min(PAUSE, left))
-                if self._lookout.find_answered([ask()]):
+                if self._wait_checker.find_met([ask()]):
                     found = read()
             return found
         finally:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.messages import Message
 from webhook_service.domain.secrets import Secrets
-from webhook_service.domain.sources import address
+from webhook_service.domain.sources import path_of
 from webhook_service.providers.routing import Route
 
 STATUS_OK = Acknowledgement("application/json", b'{"status":"ok"}')
@@ -24,7 +24,7 @@ class Sample:
     headers: Mapping[str, str]
 
 
-class Problem(NamedTuple):
+class SettingProblem(NamedTuple):
     """A problem with a secret, named by its label, or with an option, named by its setting; it shows no value."""
 
     of: str
@@ -35,7 +35,7 @@ class Provider(ABC):
     """A kind of sender.
 
     An instance has the ``secrets`` of one source, its ``options`` by their settings' names, and the ``route``, if any,
-    by which its items belong to other sources. ``stands_in`` says where a file of configuration has what a setting
+    by which its items belong to other sources. ``declared_in`` says where a file of configuration has what a setting
     would say, by the setting's name; it is empty if the environment sets the provider up.
 
     A provider is configured when the setting named ``secret_setting`` has a value; ``option_settings`` are then needed
@@ -58,17 +58,17 @@ class Provider(ABC):
         self.secrets = secrets
         self.options = options
         self.route: Route | None = None
-        self.stands_in: Mapping[str, str] = {}
+        self.declared_in: Mapping[str, str] = {}
 
     @classmethod
-    def problems(cls, _secrets: Secrets, _options: Mapping[str, str]) -> list[Problem]:
+    def problems(cls, _secrets: Secrets, _options: Mapping[str, str]) -> list[SettingProblem]:
         """Returns what is wrong with these settings."""
         return []
 
     @classmethod
-    def path(cls) -> str:
+    def default_path(cls) -> str:
         """Returns the path of the source that is named like this provider."""
-        return address(cls.name)
+        return path_of(cls.name)
 
     @abstractmethod
     def verify(self, delivery: Delivery) -> str:

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.messages import Message
 from webhook_service.domain.secrets import Secrets
-from webhook_service.domain.sources import address
+from webhook_service.domain.sources import path_of
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.declarations.answers import (
     DEFAULT_ANSWER,
-    Answer,
+    AnswerTemplate,
+    ChallengeSigner,
     Handshake,
-    Signer,
     read_answer,
     read_handshakes,
 )
@@ -27,9 +27,9 @@ from webhook_service.providers.declarations.payload import Payload, Reader, read
 from webhook_service.providers.declarations.public_keys import PublicKeys
 from webhook_service.providers.declarations.rules import Rules, read_rules
 from webhook_service.providers.declarations.samples import draft_of
-from webhook_service.providers.declarations.signing import Basic, CannotSign, Hmac, Scheme, Token
-from webhook_service.providers.declarations.tables import DeclarationInvalid, Table
-from webhook_service.providers.declarations.tokens import WebToken
+from webhook_service.providers.declarations.schemes import Basic, CannotSign, Hmac, Scheme, SharedToken
+from webhook_service.providers.declarations.tables import DeclarationInvalid, DeclarationTable
+from webhook_service.providers.declarations.web_tokens import JsonWebToken
 from webhook_service.providers.presets import EXAMPLE_HEADERS, EXAMPLES, PRESETS
 from webhook_service.providers.urls import is_base_url
 
@@ -54,8 +54,8 @@ KEYS = frozenset({"provider", "public_url", "verify", "payload", "handshake", "a
 _SCHEMES: Mapping[str, type[Scheme]] = {
     "hmac": Hmac,
     "public_key": PublicKeys,
-    "jwt": WebToken,
-    "token": Token,
+    "jwt": JsonWebToken,
+    "token": SharedToken,
     "basic": Basic,
 }
 
@@ -68,7 +68,7 @@ class Declaration:
     rules: Rules
     payload: Payload
     handshakes: tuple[Handshake, ...] = ()
-    answer: Answer = DEFAULT_ANSWER
+    answer: AnswerTemplate = DEFAULT_ANSWER
     accepts_unreadable: bool = True
 
     def scheme(self, secrets: Secrets) -> Scheme:
@@ -88,14 +88,14 @@ def load_declaration(table: Mapping[str, Any]) -> Declaration:
     DeclarationInvalid with every problem at once.
     """
     read = _over_its_preset(table)
-    rules, payload_table = _read_rules(read), read.table("payload", required=True)
+    rules, payload_table = _read_rules(read), read.take_table("payload", required=True)
     payload = read_payload(payload_table) if payload_table else None
     handshakes = read_handshakes(read, rules)
-    answer = read_answer(read.table("answer"))
-    accepts_unreadable = read.flag("accepts_unreadable")
+    answer = read_answer(read.take_table("answer"))
+    accepts_unreadable = read.take_flag("accepts_unreadable")
     if rules and payload:
         _check_headers(payload_table, rules, payload)
-    read.refuse_others()
+    read.finish()
     if read.problems or rules is None or payload is None:
         raise DeclarationInvalid(read.problems)
     name = table.get("provider", CUSTOM)
@@ -109,16 +109,20 @@ def load_rules(table: Mapping[str, Any]) -> Rules | None:
     return None if read.problems else rules
 
 
-def _over_its_preset(table: Mapping[str, Any]) -> Table:
+def _over_its_preset(table: Mapping[str, Any]) -> DeclarationTable:
     name = table.get("provider", CUSTOM)
     preset = PRESETS.get(name) if isinstance(name, str) else None
-    read = Table(merged(preset, table) if preset else table)
-    read.word("provider", (CUSTOM, *PRESETS))
+    read = DeclarationTable(merged(preset, table) if preset else table)
+    read.take_choice("provider", (CUSTOM, *PRESETS))
     return read
 
 
-def _read_rules(table: Table) -> Rules | None:
-    public_url, verify, payload = _public_url(table), table.table("verify", required=True), table.values.get("payload")
+def _read_rules(table: DeclarationTable) -> Rules | None:
+    public_url, verify, payload = (
+        _public_url(table),
+        table.take_table("verify", required=True),
+        table.values.get("payload"),
+    )
     is_form = isinstance(payload, Mapping) and payload.get("format") == "form"
     return read_rules(verify, public_url, is_form=is_form) if verify else None
 
@@ -135,8 +139,8 @@ def merged(preset: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _public_url(table: Table) -> str | None:
-    url = table.text("public_url")
+def _public_url(table: DeclarationTable) -> str | None:
+    url = table.take_text("public_url")
     if url is None:
         return None
     if not is_base_url(url):
@@ -145,7 +149,7 @@ def _public_url(table: Table) -> str | None:
     return url
 
 
-def _check_headers(table: Table | None, rules: Rules, payload: Payload) -> None:
+def _check_headers(table: DeclarationTable | None, rules: Rules, payload: Payload) -> None:
     """Reports a mapping that reads the header with the signature, since headers that are read are also kept."""
     secret = (rules.signature.header or "").lower()
     if table is not None and any(name.lower() == secret for name in payload.headers()):
@@ -205,7 +209,7 @@ class Declared(Provider):
     def sample(self, message: Message, path: str | None = None) -> Sample:
         """Makes a delivery of this message; CannotSign, which says why, if that is not possible."""
         example, headers = EXAMPLES.get(self.name), EXAMPLE_HEADERS.get(self.name, {})
-        draft = draft_of(message, self.declaration.payload, path or address(self.name), example, headers)
+        draft = draft_of(message, self.declaration.payload, path or path_of(self.name), example, headers)
         draft.private_key = self._signing_key
         try:
             self._scheme.sign(draft)
@@ -216,7 +220,7 @@ class Declared(Provider):
         return Sample(draft.target, draft.raw(), draft.headers)
 
     @cached_property
-    def _signer(self) -> Signer:
+    def _signer(self) -> ChallengeSigner:
         rules = self.declaration.rules
         key = self._scheme.keys[0][1] if isinstance(self._scheme, Hmac) else b""
-        return Signer(key, rules.algorithm, rules.encoding)
+        return ChallengeSigner(key, rules.algorithm, rules.encoding)

@@ -36,11 +36,11 @@ class Hint(StrEnum):
     OTHER_PATH = "other_path"
 
 
-Attempt = tuple[Hint, bytes, bytes]
+Guess = tuple[Hint, bytes, bytes]
 """A hint, a key and a content: if their HMAC is the claimed signature, the hint is right."""
 
 
-def body_attempts(keys: Iterable[bytes], raw: bytes, content: Callable[[bytes], bytes]) -> Iterator[Attempt]:
+def body_guesses(keys: Iterable[bytes], raw: bytes, content: Callable[[bytes], bytes]) -> Iterator[Guess]:
     """Yields attempts for the usual mistakes with signed bodies; ``content`` makes the signed bytes from a body."""
     keys = tuple(keys)
     for key in keys:
@@ -50,9 +50,9 @@ def body_attempts(keys: Iterable[bytes], raw: bytes, content: Callable[[bytes], 
             yield hint, key, content(body)
 
 
-def first_match(attempts: Iterable[Attempt], claimed: Collection[bytes], algorithm: str = "sha256") -> Hint | None:
+def first_match(guesses: Iterable[Guess], claimed: Collection[bytes], algorithm: str = "sha256") -> Hint | None:
     """Returns the hint of the first attempt whose HMAC is among the claimed ones; None when there is none."""
-    for hint, key, content in attempts:
+    for hint, key, content in guesses:
         signature = hmac.digest(key, content, algorithm)
         if any(hmac.compare_digest(signature, claim) for claim in claimed):
             return hint
@@ -66,11 +66,11 @@ def diagnose_hex_signature(delivery: Delivery, header: str, secrets: Secrets) ->
     claimed = in_base64 or from_hex(claim, 32)
     if claimed is None or len(delivery.raw) > LARGEST_BODY:
         return None
-    keys = [secret.encode() for _, secret in secrets.by_age()]
-    attempts = body_attempts(keys, delivery.raw, lambda body: body)
+    keys = [secret.encode() for _, secret in secrets.labelled()]
+    guesses = body_guesses(keys, delivery.raw, lambda body: body)
     if in_base64:
-        attempts = chain(((Hint.BASE64_INSTEAD_OF_HEX, key, delivery.raw) for key in keys), attempts)
-    return first_match(attempts, [claimed])
+        guesses = chain(((Hint.BASE64_INSTEAD_OF_HEX, key, delivery.raw) for key in keys), guesses)
+    return first_match(guesses, [claimed])
 
 
 def _other_bodies(raw: bytes) -> Iterator[tuple[Hint, bytes]]:

@@ -37,7 +37,7 @@ class Native(Provider):
         claimed = _SIGNATURE.fullmatch(header.strip().lower())
         if claimed is None:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
-        expected = ((label, sign(secret, delivery.raw).encode()) for label, secret in self.secrets.by_age())
+        expected = ((label, sign(secret, delivery.raw).encode()) for label, secret in self.secrets.labelled())
         return signing_secret(expected, [claimed[1].encode()])
 
     def parse(self, delivery: Delivery) -> Contents:
@@ -54,7 +54,7 @@ class Native(Provider):
         return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self.secrets)
 
     def sample(self, message: Message, path: str | None = None) -> Sample:
-        path = path or self.path()
+        path = path or self.default_path()
         body = dump_native_payload(message)
         headers = {"Content-Type": "application/json", SIGNATURE_HEADER: sign(self.secrets.current, body)}
         return Sample(path, body, headers)

@@ -8,7 +8,7 @@ from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
-from webhook_service.domain.sources import address
+from webhook_service.domain.sources import path_of
 from webhook_service.providers.base import Provider, Sample
 from webhook_service.providers.registry import PROVIDERS
 
@@ -23,7 +23,7 @@ class Source:
     @property
     def path(self) -> str:
         """Returns the path that the source's deliveries come to, below the service's base URL."""
-        return address(self.name)
+        return path_of(self.name)
 
     def verify(self, delivery: Delivery) -> str:
         """Returns the label of the secret that signed the delivery; SignatureInvalid when no valid secret did."""

@@ -19,8 +19,8 @@ from webhook_service.domain.limits import MESSAGE_ID_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
-from webhook_service.providers.base import Problem, Provider, Sample
-from webhook_service.providers.diagnosis import LARGEST_BODY, Attempt, Hint, body_attempts, first_match
+from webhook_service.providers.base import Provider, Sample, SettingProblem
+from webhook_service.providers.diagnosis import LARGEST_BODY, Guess, Hint, body_guesses, first_match
 from webhook_service.providers.fields import FieldInvalid, short_text
 from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
 from webhook_service.providers.strict_json import loads_object
@@ -39,7 +39,7 @@ _EVENT_FIELDS = frozenset({"type", "timestamp", "data"})
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
-def decode_secret(secret: str) -> bytes:
+def decode_standard_secret(secret: str) -> bytes:
     """Returns the key in ``whsec_<base64>``; prefix and padding may be missing. ValueError when it is no key."""
     encoded = secret.removeprefix(_SECRET_PREFIX).rstrip("=")
     try:
@@ -70,16 +70,16 @@ class Standard(Provider):
 
     def __init__(self, secrets: Secrets, options: Mapping[str, str]) -> None:
         super().__init__(secrets, options)
-        self._keys = [(label, decode_secret(secret)) for label, secret in secrets.by_age()]
+        self._keys = [(label, decode_standard_secret(secret)) for label, secret in secrets.labelled()]
 
     @classmethod
-    def problems(cls, secrets: Secrets, _options: Mapping[str, str]) -> list[Problem]:
+    def problems(cls, secrets: Secrets, _options: Mapping[str, str]) -> list[SettingProblem]:
         problems = []
-        for label, secret in secrets.by_age():
+        for label, secret in secrets.labelled():
             try:
-                decode_secret(secret)
+                decode_standard_secret(secret)
             except ValueError:
-                problems.append(Problem(label, f"not base64, with or without {_SECRET_PREFIX} before it"))
+                problems.append(SettingProblem(label, f"not base64, with or without {_SECRET_PREFIX} before it"))
         return problems
 
     def verify(self, delivery: Delivery) -> str:
@@ -123,18 +123,18 @@ class Standard(Provider):
             return f"{Hint.CLOCK_SKEW} {_skew(timestamp, delivery.received_at):+d} s"
         in_other_form = first_match(((Hint.HEX_INSTEAD_OF_BASE64, key, signed) for key in keys), in_hex)
         return in_other_form or first_match(
-            chain(self._attempts(signed, delivery.raw), body_attempts(keys, delivery.raw, content)), in_base64 + in_hex
+            chain(self._guesses(signed, delivery.raw), body_guesses(keys, delivery.raw, content)), in_base64 + in_hex
         )
 
-    def _attempts(self, signed: bytes, raw: bytes) -> Iterator[Attempt]:
-        for _, secret in self.secrets.by_age():
+    def _guesses(self, signed: bytes, raw: bytes) -> Iterator[Guess]:
+        for _, secret in self.secrets.labelled():
             yield Hint.SECRET_NOT_DECODED, secret.encode(), signed
             yield Hint.SECRET_NOT_DECODED, secret.removeprefix(_SECRET_PREFIX).encode(), signed
         for _, key in self._keys:
             yield Hint.BODY_SIGNED_ALONE, key, raw
 
     def sample(self, message: Message, path: str | None = None) -> Sample:
-        path = path or self.path()
+        path = path or self.default_path()
         body = dump_native_payload(message)
         webhook_id, timestamp = f"msg_{message.message_id}", str(int(message.received_at.timestamp()))
         signature = sign(self._keys[0][1], webhook_id.encode(), timestamp.encode(), body)

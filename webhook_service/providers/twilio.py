@@ -14,16 +14,16 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.formats import E164
-from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
+from webhook_service.domain.limits import MESSAGE_ID_MAX, PARTY_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
-from webhook_service.providers.base import Problem, Provider, Sample
+from webhook_service.providers.base import Provider, Sample, SettingProblem
 from webhook_service.providers.diagnosis import LARGEST_BODY
 from webhook_service.providers.fields import FieldInvalid, long_text, short_text
 from webhook_service.providers.forms import Form, FormInvalid, read_fields, to_form
@@ -60,18 +60,18 @@ class Twilio(Provider):
         self._base_urls = with_and_without_port(options[PUBLIC_URL])
 
     @classmethod
-    def problems(cls, _secrets: Secrets, options: Mapping[str, str]) -> list[Problem]:
+    def problems(cls, _secrets: Secrets, options: Mapping[str, str]) -> list[SettingProblem]:
         url = options.get(PUBLIC_URL)
         if url is None or is_base_url(url):
             return []
-        return [Problem(PUBLIC_URL, "not the base of this service's URLs, such as https://inbox.example.com")]
+        return [SettingProblem(PUBLIC_URL, "not the base of this service's URLs, such as https://inbox.example.com")]
 
     def verify(self, delivery: Delivery) -> str:
         claimed = _claimed_signature(delivery)
         fields = _signed_fields(delivery)
         expected = (
             (label, sign(token, base_url + delivery.target, fields))
-            for label, token in self.secrets.by_age()
+            for label, token in self.secrets.labelled()
             for base_url in self._base_urls
         )
         return signing_secret(expected, [claimed])
@@ -94,13 +94,13 @@ class Twilio(Provider):
         if len(delivery.raw) > LARGEST_BODY:
             return None
         for url in other_urls(self.options[PUBLIC_URL], delivery):
-            for _, token in self.secrets.by_age():
+            for _, token in self.secrets.labelled():
                 if hmac.compare_digest(sign(token, url, fields), claimed):
                     return difference(url, self._base_urls[0] + delivery.target)
         return None
 
     def sample(self, message: Message, path: str | None = None) -> Sample:
-        path = path or self.path()
+        path = path or self.default_path()
         fields = {
             "AccountSid": "AC" + "0" * 32,
             "ApiVersion": "2010-04-01",
@@ -163,7 +163,7 @@ def _receipt(form: Form, received_at: datetime, source: str | None) -> Receipt:
 
 def _address(form: Form, field: str) -> tuple[str | None, str]:
     """Returns an address as (channel, number), so that a number is the same in all channels; None if it names none."""
-    address = short_text(form.get(field), field, ADDRESS_MAX)
+    address = short_text(form.get(field), field, PARTY_MAX)
     split = _CHANNEL_AND_NUMBER.fullmatch(address)
     return (split[1], split[2]) if split else (None, address)
 

@@ -13,10 +13,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery, Unreadable
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
-from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
+from webhook_service.domain.limits import MESSAGE_ID_MAX, PARTY_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Reason
@@ -71,7 +71,7 @@ class WhatsApp(Provider):
         claimed = _SIGNATURE.fullmatch(header)
         if claimed is None:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
-        expected = ((label, sign(secret, delivery.raw)) for label, secret in self.secrets.by_age())
+        expected = ((label, sign(secret, delivery.raw)) for label, secret in self.secrets.labelled())
         return signing_secret(expected, [bytes.fromhex(claimed[1])])
 
     def parse(self, delivery: Delivery) -> Contents:
@@ -96,7 +96,7 @@ class WhatsApp(Provider):
         return diagnose_hex_signature(delivery, SIGNATURE_HEADER, self.secrets)
 
     def sample(self, message: Message, path: str | None = None) -> Sample:
-        path = path or self.path()
+        path = path or self.default_path()
         body = json.dumps(_sample_payload(message), separators=(",", ":")).replace("/", "\\/").encode()
         signature = "sha256=" + sign(self.secrets.current, body).hex()
         return Sample(path, body, {"Content-Type": "application/json", SIGNATURE_HEADER: signature})
@@ -233,7 +233,7 @@ def _message(
     return Message(
         message_id=short_text(message.get("id"), "id", MESSAGE_ID_MAX),
         provider=WhatsApp.name,
-        sender=phone_number(short_text(message.get(sender_field), sender_field, ADDRESS_MAX)),
+        sender=phone_number(short_text(message.get(sender_field), sender_field, PARTY_MAX)),
         recipient=recipient,
         ts=unix_time(message.get("timestamp"), "timestamp"),
         received_at=received_at,
@@ -250,7 +250,7 @@ def _receipt(status: dict[str, Any], around: dict[str, Any], received_at: dateti
         message_id=short_text(status.get("id"), "id", MESSAGE_ID_MAX),
         provider=WhatsApp.name,
         status=short_text(status.get("status"), "status", WORD_MAX),
-        recipient=phone_number(short_text(status.get(recipient_field), recipient_field, ADDRESS_MAX)),
+        recipient=phone_number(short_text(status.get(recipient_field), recipient_field, PARTY_MAX)),
         ts=unix_time(status.get("timestamp"), "timestamp"),
         received_at=received_at,
         error=_error(status),
@@ -264,7 +264,7 @@ def _business_number(value: dict[str, Any]) -> str:
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
         raise FieldInvalid(field)
-    return phone_number(short_text(metadata.get("display_phone_number"), field, ADDRESS_MAX))
+    return phone_number(short_text(metadata.get("display_phone_number"), field, PARTY_MAX))
 
 
 def _text(kind: str, message: dict[str, Any]) -> str | None:

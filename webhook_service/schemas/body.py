@@ -10,11 +10,11 @@ from webhook_service.schemas.fields import errors_by_field
 
 
 class BodyInvalid(Exception):
-    """A body that breaks the contract; ``errors`` names the fields and what is wrong with each."""
+    """A body that breaks the contract; ``problems`` names the fields and what is wrong with each."""
 
-    def __init__(self, errors: Mapping[str, Any]) -> None:
+    def __init__(self, problems: Mapping[str, Any]) -> None:
         super().__init__("invalid body")
-        self.errors = errors
+        self.problems = problems
 
 
 class BodySchema(Schema):
@@ -39,10 +39,10 @@ def load_body(schema: Schema, raw: bytes) -> dict[str, Any]:
     return loaded
 
 
-def _flat(errors: Mapping[str, Any], prefix: str = "") -> dict[str, list[str]]:
+def _flat(problems: Mapping[str, Any], prefix: str = "") -> dict[str, list[str]]:
     """Flattens errors: fields of inner objects are named by their path, as errors are lists by field everywhere."""
     flat: dict[str, list[str]] = {}
-    for name, found in errors.items():
+    for name, found in problems.items():
         if isinstance(found, Mapping):
             flat.update(_flat(found, f"{prefix}{name}."))
         else:

@@ -32,7 +32,7 @@ from webhook_service.domain.limits import (
 )
 from webhook_service.schemas.body import BodyInvalid, BodySchema, load_body
 from webhook_service.schemas.feed import FEED_CURSORS, WaitField
-from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
+from webhook_service.schemas.fields import AsciiInteger, TimestampField, no_nul
 from webhook_service.schemas.messages import present_message
 from webhook_service.schemas.query import load_query
 
@@ -57,7 +57,7 @@ class StartSchema(BodySchema):
     """A place in the feed, given by exactly one of the three fields."""
 
     to = fields.Enum(Edge, by_value=True, metadata={"description": "The beginning of the feed, or its end now."})
-    since = Timestamp(
+    since = TimestampField(
         metadata={
             "description": "At the first message that was received at this time or later.",
             "example": "2026-01-15T10:00:00Z",

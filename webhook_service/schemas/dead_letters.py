@@ -8,9 +8,9 @@ from marshmallow import EXCLUDE, Schema, fields
 from webhook_service.domain.consumers import ConsumerKind, DeadLetter, DeadLetterFilter
 from webhook_service.domain.formats import format_timestamp
 from webhook_service.schemas.cursors import RowCursors
-from webhook_service.schemas.fields import Timestamp, no_nul
+from webhook_service.schemas.fields import TimestampField, no_nul
 from webhook_service.schemas.messages import present_message
-from webhook_service.schemas.query import PageSchema, QueryInvalid, load_query, read_cursor
+from webhook_service.schemas.query import PageQuerySchema, QueryInvalid, load_query, read_cursor
 
 
 class DeadLetterFilterSchema(Schema):
@@ -18,10 +18,10 @@ class DeadLetterFilterSchema(Schema):
 
     consumer = fields.String(load_default=None, validate=no_nul, metadata={"description": "Of this consumer."})
     destination = fields.String(load_default=None, validate=no_nul, metadata={"description": "Of this destination."})
-    since = Timestamp(load_default=None, metadata={"description": "Set aside at this time or later."})
+    since = TimestampField(load_default=None, metadata={"description": "Set aside at this time or later."})
 
 
-class DeadLetterQuerySchema(DeadLetterFilterSchema, PageSchema):
+class DeadLetterQuerySchema(DeadLetterFilterSchema, PageQuerySchema):
     """The query string of ``GET /dead-letters``."""
 
 

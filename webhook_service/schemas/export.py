@@ -11,7 +11,7 @@ from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.limits import PROVIDER_MAX, SOURCE_MAX, WORD_MAX
 from webhook_service.domain.messages import Message, MessageFilter, Order, Position
 from webhook_service.domain.results import Reason
-from webhook_service.schemas.fields import Timestamp, errors_by_field, no_nul
+from webhook_service.schemas.fields import TimestampField, errors_by_field, no_nul
 from webhook_service.schemas.messages import MessageQuerySchema, read_position
 from webhook_service.schemas.query import load_parameters, read_query_string
 
@@ -48,12 +48,12 @@ class ExportedMessageSchema(Schema):
     message_id = fields.String(required=True, validate=[validate.Length(min=1), no_nul])
     sender = fields.String(required=True, data_key="from", validate=no_nul)
     recipient = fields.String(required=True, data_key="to", validate=no_nul)
-    ts = Timestamp(required=True)
+    ts = TimestampField(required=True)
     text = fields.String(load_default=None, allow_none=True, validate=no_nul)
     provider = fields.String(load_default="native", validate=[validate.Length(1, PROVIDER_MAX), no_nul])
     source = fields.String(load_default=None, allow_none=True, validate=[validate.Length(1, SOURCE_MAX), no_nul])
     type = fields.String(load_default="text", validate=[validate.Length(1, WORD_MAX), no_nul])
-    received_at = Timestamp()
+    received_at = TimestampField()
     extra = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
 
 

@@ -30,7 +30,7 @@ class AsciiInteger(fields.Field[int]):
         return int(value)
 
 
-class Timestamp(fields.Field[datetime]):
+class TimestampField(fields.Field[datetime]):
     """An ISO 8601 string with a zone, read as an aware datetime in UTC; fractions are cut at microseconds."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:  # noqa: ARG002

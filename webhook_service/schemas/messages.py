@@ -10,14 +10,14 @@ from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.limits import PAGE_MAX, ROW_ID_MAX, SEARCH_MAX
 from webhook_service.domain.messages import Duplicates, MessageFilter, MessageQuery, Order, Position, StoredMessage
 from webhook_service.schemas.cursors import PositionCursors
-from webhook_service.schemas.fields import AsciiInteger, Timestamp, no_nul
-from webhook_service.schemas.query import PageSchema, QueryInvalid, load_parameters, read_cursor, read_query_string
+from webhook_service.schemas.fields import AsciiInteger, TimestampField, no_nul
+from webhook_service.schemas.query import PageQuerySchema, QueryInvalid, load_parameters, read_cursor, read_query_string
 
 FIRST_CURSOR = "*"  # asks for the first page, without the total
 OFFSET_MAX = ROW_ID_MAX - PAGE_MAX
 
 
-class MessageQuerySchema(PageSchema):
+class MessageQuerySchema(PageQuerySchema):
     """The query string of ``GET /messages``."""
 
     cursor = fields.String(
@@ -50,10 +50,10 @@ class MessageQuerySchema(PageSchema):
     type = fields.String(
         load_default=None, validate=no_nul, metadata={"description": "Exactly this type.", "example": "image"}
     )
-    since = Timestamp(
+    since = TimestampField(
         load_default=None, metadata={"description": "`ts` from this on.", "example": "2026-01-01T00:00:00Z"}
     )
-    until = Timestamp(
+    until = TimestampField(
         load_default=None, metadata={"description": "`ts` before this.", "example": "2026-02-01T00:00:00Z"}
     )
     q = fields.String(

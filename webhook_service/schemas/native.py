@@ -10,7 +10,7 @@ from webhook_service.domain.formats import format_timestamp, parse_timestamp
 from webhook_service.domain.limits import MESSAGE_ID_MAX, TEXT_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Reason
-from webhook_service.schemas.fields import PHONE_NUMBER, Timestamp, errors_by_field, no_nul, phone_number
+from webhook_service.schemas.fields import PHONE_NUMBER, TimestampField, errors_by_field, no_nul, phone_number
 
 
 class NativePayloadSchema(Schema):
@@ -19,7 +19,7 @@ class NativePayloadSchema(Schema):
     message_id = fields.String(required=True, validate=[validate.Length(1, MESSAGE_ID_MAX), no_nul])
     sender = fields.String(required=True, data_key="from", validate=phone_number)
     recipient = fields.String(required=True, data_key="to", validate=phone_number)
-    ts = Timestamp(required=True)
+    ts = TimestampField(required=True)
     text = fields.String(load_default=None, allow_none=True, validate=[validate.Length(max=TEXT_MAX), no_nul])
 
 

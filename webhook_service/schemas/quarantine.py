@@ -9,10 +9,10 @@ from marshmallow import EXCLUDE, Schema, fields
 from webhook_service.domain.quarantine import QuarantineEntry, QuarantineSummary
 from webhook_service.schemas.cursors import RowCursors
 from webhook_service.schemas.fields import no_nul
-from webhook_service.schemas.query import PageSchema, load_query, read_cursor
+from webhook_service.schemas.query import PageQuerySchema, load_query, read_cursor
 
 
-class QuarantineQuerySchema(PageSchema):
+class QuarantineQuerySchema(PageQuerySchema):
     """The query string of ``GET /quarantine`` and of ``POST /quarantine/replay``."""
 
     reason = fields.String(load_default=None, validate=no_nul)

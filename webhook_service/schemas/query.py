@@ -30,7 +30,7 @@ class NoParametersSchema(Schema):
     """The query string of a call that takes no parameters."""
 
 
-class PageSchema(Schema):
+class PageQuerySchema(Schema):
     """Parameters of every list that is read in pages."""
 
     limit = AsciiInteger(
@@ -43,11 +43,11 @@ _no_parameters = NoParametersSchema(unknown=EXCLUDE)
 
 
 class QueryInvalid(Exception):
-    """A query string that breaks the contract; ``errors`` names the parameters and what is wrong with each."""
+    """A query string that breaks the contract; ``problems`` names the parameters and what is wrong with each."""
 
-    def __init__(self, errors: Mapping[str, list[str]]) -> None:
+    def __init__(self, problems: Mapping[str, list[str]]) -> None:
         super().__init__("invalid query parameters")
-        self.errors = errors
+        self.problems = problems
 
 
 def load_query(schema: Schema, query_string: bytes) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from marshmallow import EXCLUDE, fields
 from webhook_service.domain.receipts import ReceiptFilter, ReceiptQuery, StoredReceipt
 from webhook_service.schemas.cursors import RowCursors
 from webhook_service.schemas.fields import no_nul
-from webhook_service.schemas.query import PageSchema, load_query, read_cursor
+from webhook_service.schemas.query import PageQuerySchema, load_query, read_cursor
 
 
-class ReceiptQuerySchema(PageSchema):
+class ReceiptQuerySchema(PageQuerySchema):
     """The query string of ``GET /receipts``."""
 
     message_id = fields.String(

@@ -9,7 +9,7 @@ from marshmallow import EXCLUDE, Schema, fields
 
 from webhook_service.domain.limits import TIMELINE_MAX
 from webhook_service.domain.statistics import Interval, Stats, Timeline
-from webhook_service.schemas.fields import Timestamp, no_nul
+from webhook_service.schemas.fields import TimestampField, no_nul
 from webhook_service.schemas.query import QueryInvalid, load_parameters, read_query_string
 
 TIMELINE_DEFAULT = {Interval.HOUR: 24, Interval.DAY: 30}
@@ -24,14 +24,14 @@ class TimelineQuerySchema(Schema):
         load_default=Interval.DAY,
         metadata={"description": "By the hour or by the day, in UTC."},
     )
-    since = Timestamp(
+    since = TimestampField(
         load_default=None,
         metadata={
             "description": "Count `ts` from this on; at most 1,000 intervals before `until`.",
             "example": "2026-01-01T00:00:00Z",
         },
     )
-    until = Timestamp(
+    until = TimestampField(
         load_default=None,
         metadata={"description": "Count `ts` before this; now unless said.", "example": "2026-01-31T00:00:00Z"},
     )

@@ -10,7 +10,7 @@ from typing import Any
 from gunicorn.http import get_parser  # type: ignore[import-untyped]  # gunicorn has no types
 from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
-from webhook_service.serving.framing import MAX_WHOLE, Arrived, Kind
+from webhook_service.serving.framing import MAX_WHOLE, Kind, RequestBuffer
 
 MAX_TRANSFER = 60.0  # seconds in which a request has to arrive, if it is small enough to wait for
 MAX_QUEUED = 10.0  # seconds that a longer request may wait for a thread
@@ -40,7 +40,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(cfg, sock, client, server)
         self.parser = get_parser(cfg, sock, client)
         self.initialized = True
-        self.arrived = Arrived()
+        self.buffer = RequestBuffer()
         self.arrived_at = 0.0  # when the request was whole, by perf_counter
         self.state = State.READING
         self.is_watched = False
@@ -61,21 +61,21 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         if self.state is State.LINGERING:
             self._drained += len(data)
             return bool(data) and self._drained < MAX_DRAINED
-        if not self.arrived:
+        if not self.buffer:
             self.deadline = monotonic() + MAX_TRANSFER
-        self.arrived.add(data)
+        self.buffer.add(data)
         return bool(data)
 
     def kind(self) -> Kind:
         """Returns the kind of the next request."""
-        return self.arrived.kind() if self.arrived else Kind.INCOMPLETE
+        return self.buffer.kind() if self.buffer else Kind.INCOMPLETE
 
     def begin(self) -> None:
         """Hands the bytes that have arrived to the parser, so that the next request can be served."""
         self.state = State.BUSY
         self.has_been_used = True
         self.arrived_at = perf_counter()
-        self.parser.unreader.unread(self.arrived.take())
+        self.parser.unreader.unread(self.buffer.take())
 
     def queue(self) -> None:
         """Has a long request wait for a thread."""
@@ -84,8 +84,8 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
 
     def begin_long(self, most: int) -> None:
         """Does what ``begin`` does for a long request; where its length is unknown, ``most`` bytes are allowed for."""
-        seconds = MAX_DELAY + min(self.arrived.length() or most, most) / LEAST_RATE
-        self.deadline = inf if self.arrived.kind() is Kind.EXPORT else monotonic() + seconds
+        seconds = MAX_DELAY + min(self.buffer.length() or most, most) / LEAST_RATE
+        self.deadline = inf if self.buffer.kind() is Kind.EXPORT else monotonic() + seconds
         self.begin()
         self.state = State.LONG
 
@@ -120,7 +120,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.deadline = self.waits_since + self._keepalive
         read_ahead = self.parser.unreader.take_buffered()
         if read_ahead:
-            self.arrived.add(read_ahead)
+            self.buffer.add(read_ahead)
 
     def linger(self) -> None:
         """Closes the sending side, so that the client sees the answer's end (RFC 9112, section 9.6). Raises OSError."""

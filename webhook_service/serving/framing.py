@@ -27,7 +27,7 @@ class Kind(Enum):
     EXPORT = auto()  # a whole request whose answer is as long as what is stored
 
 
-class Arrived:
+class RequestBuffer:
     """The bytes that have arrived on a connection and that no request has used yet."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from webhook_service.intake.commit import PATIENCE
 from webhook_service.intake.take_in import Intake
 from webhook_service.intake.wsgi import VERDICT, delivery_in
 from webhook_service.serving.connection import Connection
-from webhook_service.web.context import ARRIVED
+from webhook_service.web.context import ARRIVED_AT
 from webhook_service.web.logs import lines_in_one_write
 
 ANSWERED_WITHIN = 4.0  # seconds from a delivery's arrival in which the service tries to store it
@@ -49,7 +49,7 @@ class Outbox:
         self.parts.append(data)
 
 
-class Answer(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
+class BufferedResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
     """An answer that is sent by one call, without waiting for the client."""
 
     def __init__(self, request: Any, _sock: object, cfg: Any) -> None:
@@ -86,7 +86,7 @@ class Exchange:
 
     connection: Connection
     request: Any
-    response: Answer
+    response: BufferedResponse
     environ: dict[str, Any]
     delivery: Delivery | None
 
@@ -106,7 +106,7 @@ class Rounds:
         self._notify = notify
         self._submitted: SimpleQueue[list[Connection]] = SimpleQueue()
         self._answered: SimpleQueue[Answered] = SimpleQueue()
-        self._held: deque[Exchange] = deque()  # deliveries that are slow to verify and wait for a later round
+        self._deferred: deque[Exchange] = deque()  # deliveries that are slow to verify and wait for a later round
         self._is_awaited = False
         self._under_way = 0
         self._thread = Thread(target=self._run, name="rounds", daemon=True)
@@ -163,7 +163,7 @@ class Rounds:
 
     def _next(self) -> list[Connection]:
         """Returns the connections with requests to be served; waits for one when there is nothing else to do."""
-        connections = [] if self._held else self._submitted.get()
+        connections = [] if self._deferred else self._submitted.get()
         while not self._submitted.empty():
             connections += self._submitted.get_nowait()
         return connections
@@ -171,18 +171,18 @@ class Rounds:
     def _serve(self, connections: Sequence[Connection]) -> Answered:
         parsed = [(connection, self._parse(connection)) for connection in connections]
         unreadable = [(connection, False) for connection, exchange in parsed if exchange is None]
-        exchanges = self._without_held([exchange for _, exchange in parsed if exchange is not None])
+        exchanges = self._defer_slow([exchange for _, exchange in parsed if exchange is not None])
         self._take_in(exchanges)
         with lines_in_one_write():
             return unreadable + [(exchange.connection, self._answer(exchange)) for exchange in exchanges]
 
-    def _without_held(self, exchanges: list[Exchange]) -> list[Exchange]:
-        """Returns what this round takes in: all that is quick, and the first of the slow ones; the others are held."""
+    def _defer_slow(self, exchanges: list[Exchange]) -> list[Exchange]:
+        """Returns what this round takes in: all that is quick, and the first of the slow ones; defers the others."""
         quick: list[Exchange] = []
         for exchange in exchanges:
             is_slow = exchange.delivery is not None and self._intake.is_slow(exchange.delivery)
-            (self._held if is_slow else quick).append(exchange)
-        return quick + [self._held.popleft() for _ in range(min(MAX_SLOW, len(self._held)))]
+            (self._deferred if is_slow else quick).append(exchange)
+        return quick + [self._deferred.popleft() for _ in range(min(MAX_SLOW, len(self._deferred)))]
 
     def _parse(self, connection: Connection) -> Exchange | None:
         try:
@@ -191,10 +191,10 @@ class Rounds:
             connection.parser.mesg = None  # the body is read, so the parser has none to skip before the next request
             request.body = io.BytesIO(raw)
             response, environ = wsgi.create(
-                request, connection.sock, connection.client, connection.server, self._worker.cfg, Answer
+                request, connection.sock, connection.client, connection.server, self._worker.cfg, BufferedResponse
             )
             environ["wsgi.multithread"] = True
-            environ[ARRIVED] = connection.arrived_at
+            environ[ARRIVED_AT] = connection.arrived_at
             return Exchange(connection, request, response, environ, delivery_in(environ, raw, self._intake))
         except StopIteration:
             return None
@@ -218,7 +218,7 @@ class Rounds:
     def _answer(self, exchange: Exchange) -> bool:
         """Answers a request; tells whether the connection can be kept."""
         response, connection = exchange.response, exchange.connection
-        if self._worker.should_close_after_request():
+        if self._worker.count_request():
             response.force_close()
         try:
             chunks = self._worker.wsgi(exchange.environ, response.start_response)

@@ -35,7 +35,7 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.worker_connections = _connections_that_files_allow(settings.threads)
+        self.worker_connections = _raise_file_limit(settings.threads)
         self._has_own_listeners = listeners.has_own_listeners(settings.bind)
 
     @classmethod
@@ -100,7 +100,7 @@ def _warn(worker: Any) -> None:
         worker.log.warning("whether a replica is synchronous is not known: %s", unavailable.detail)
 
 
-def _connections_that_files_allow(threads: int) -> int:
+def _raise_file_limit(threads: int) -> int:
     """Raises the limit on open files as far as allowed, and returns how many connections a worker can then have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CONNECTIONS + RESERVED_FILES + 4 * threads

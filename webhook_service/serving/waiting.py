@@ -1,6 +1,6 @@
 """Requests whose answers are held back: each costs a worker a connection, but no thread.
 
-One thread of the worker notices when something is stored, and finds out whose questions that answers. The thread that
+One thread of the worker notices when something is stored, and finds out whose conditions that meets. The thread that
 owns the sockets then has those requests served again.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]  # gunicorn has no types
 
 from webhook_service.domain.errors import StorageUnavailable
-from webhook_service.outlet.lookout import AfterMessage, ForConsumer, Lookout, Question
+from webhook_service.outlet.wait_checker import AfterMessage, ForConsumer, WaitChecker, WaitCondition
 from webhook_service.outlet.waiting import HeldBack, Hold, let_hold_back
 from webhook_service.serving.connection import Connection, State
 
@@ -27,33 +27,33 @@ RETRY = 0.5  # seconds after which the database is tried again
 
 
 @dataclass(slots=True)
-class Held:
-    """A request whose answer depends on a question; it is answered anyway at ``until``, a time of ``monotonic``."""
+class HeldRequest:
+    """A request whose answer depends on a condition; it is answered anyway at ``until``, a time of ``monotonic``."""
 
     request: Any
-    question: Question
+    condition: WaitCondition
     until: float
 
 
 class HeldRequests:
-    """The connections whose answers are held back; those that are to be served again are passed to ``release``."""
+    """The connections whose answers are held back; those that are to be served again are passed to ``serve_again``."""
 
-    def __init__(self, lookout: Lookout, release: Callable[[list[Connection]], None], log: Any) -> None:
-        self._lookout = lookout
-        self._release = release
+    def __init__(self, wait_checker: WaitChecker, serve_again: Callable[[list[Connection]], None], log: Any) -> None:
+        self._wait_checker = wait_checker
+        self._serve_again = serve_again
         self._log = log
-        self._held: dict[Connection, Held] = {}
+        self._held: dict[Connection, HeldRequest] = {}
         self._is_asked_anew = False
         self._changed = Condition()
         self._thread: Thread | None = None
 
-    def add(self, connection: Connection, held: Held) -> None:
+    def add(self, connection: Connection, held: HeldRequest) -> None:
         """Holds back an answer."""
         with self._changed:
             self._held[connection] = held
             self._is_asked_anew = True  # a message that was stored just before may have been noticed already
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="lookout", daemon=True)
+                self._thread = Thread(target=self._run, name="wait checker", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
@@ -79,8 +79,8 @@ class HeldRequests:
                 self._watch()
             except StorageUnavailable as unavailable:
                 # Requests whose time is up are answered by the application, which reports the outage.
-                self._log.debug("nobody can wait for messages: %s", unavailable.failure)
-                self._release_answered(())
+                self._log.debug("nobody can wait for messages: %s", unavailable.cause)
+                self._serve_met(())
                 time.sleep(RETRY)
             except Exception:
                 self._log.exception("waiting for messages has failed")
@@ -89,17 +89,17 @@ class HeldRequests:
     def _watch(self) -> None:
         """Releases the requests for which there is something, until nobody has waited for IDLE seconds."""
         next_look, is_next_wave = 0.0, False
-        with self._lookout.watching() as changes:
+        with self._wait_checker.changes() as changes:
             while self._is_needed():
                 is_told = changes.wait(TICK) or is_next_wave
                 is_told |= self._is_asked()
-                answered: set[Question] = set()
+                met: set[WaitCondition] = set()
                 if is_told or time.monotonic() >= next_look:
-                    answered = self._lookout.find_answered(self._questions())
+                    met = self._wait_checker.find_met(self._conditions())
                     next_look = time.monotonic() + LONGEST_LOOK
-                    if not is_told and any(isinstance(question, AfterMessage) for question in answered):
+                    if not is_told and any(isinstance(condition, AfterMessage) for condition in met):
                         changes.note_missed()
-                is_next_wave = self._release_answered(answered) > 0  # there may be something for the others as well
+                is_next_wave = self._serve_met(met) > 0  # there may be something for the others as well
                 time.sleep(SHORTEST_LOOK)
 
     def _is_needed(self) -> bool:
@@ -112,27 +112,25 @@ class HeldRequests:
             is_asked, self._is_asked_anew = self._is_asked_anew, False
         return is_asked
 
-    def _questions(self) -> set[Question]:
+    def _conditions(self) -> set[WaitCondition]:
         with self._changed:
-            return {held.question for held in self._held.values()}
+            return {held.condition for held in self._held.values()}
 
-    def _release_answered(self, answered: Collection[Question]) -> int:
-        """Releases a wave of requests: those with an answer, one for each consumer, and those whose time is up."""
+    def _serve_met(self, met: Collection[WaitCondition]) -> int:
+        """Serves a wave: those whose condition is met, one for each consumer, and those whose time is up."""
         now = time.monotonic()
         wave: list[Connection] = []
-        served: set[Question] = set()
+        served: set[WaitCondition] = set()
         with self._changed:
             for connection, held in self._held.items():
-                if len(wave) < WAVE and (
-                    held.until <= now or (held.question in answered and held.question not in served)
-                ):
+                if len(wave) < WAVE and (held.until <= now or (held.condition in met and held.condition not in served)):
                     wave.append(connection)
-                    if isinstance(held.question, ForConsumer):
-                        served.add(held.question)
+                    if isinstance(held.condition, ForConsumer):
+                        served.add(held.condition)
             for connection in wave:
                 del self._held[connection]
         if wave:
-            self._release(wave)
+            self._serve_again(wave)
         return len(wave)
 
 
@@ -143,7 +141,7 @@ class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def handle(self, conn: Any) -> object:
         """Serves a connection in a thread of the pool; if its answer was held back, serves the same request again."""
-        held: Held | None = getattr(conn, "held", None)
+        held: HeldRequest | None = getattr(conn, "held", None)
         if held is None:
             return super().handle(conn)
         try:
@@ -159,13 +157,13 @@ class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Has the application serve a request; False when the connection can't be kept, or the answer is held back."""
         if self.held_requests is None:
             return bool(super().handle_request(req, conn))
-        earlier: Held | None = conn.held
+        earlier: HeldRequest | None = conn.held
         conn.held = None
         let_hold_back(Hold(None if earlier is None else earlier.until))
         try:
             return bool(super().handle_request(req, conn))
         except HeldBack as held_back:
-            conn.held = Held(req, held_back.question, held_back.until)
+            conn.held = HeldRequest(req, held_back.condition, held_back.until)
             return False
         finally:
             let_hold_back(None)

@@ -21,13 +21,13 @@ from time import monotonic
 from typing import Any
 
 from webhook_service.intake.take_in import INTAKE
-from webhook_service.outlet.lookout import LOOKOUT
+from webhook_service.outlet.wait_checker import WAIT_CHECKER
 from webhook_service.serving.connection import Connection, State
 from webhook_service.serving.framing import Kind
 from webhook_service.serving.refusals import status_of
 from webhook_service.serving.rounds import Answered, Rounds
 from webhook_service.serving.waiting import HeldRequests, HoldingWorker
-from webhook_service.web.unreadable import answer_unreadable
+from webhook_service.web.malformed_requests import answer_malformed
 
 # Seconds that a thread of the pool waits for a client to send or to receive something; nginx has the same limit.
 MAX_STANDSTILL = 60.0
@@ -65,8 +65,8 @@ class InboxWorker(HoldingWorker):
         intake = self.wsgi.extensions[INTAKE]
         self._rounds = Rounds(self, intake, notify=partial(self.method_queue.defer, self._collect))
         self._rounds.start()
-        lookout = self.wsgi.extensions[LOOKOUT]
-        self.held_requests = HeldRequests(lookout, partial(self.method_queue.defer, self.serve_again), self.log)
+        wait_checker = self.wsgi.extensions[WAIT_CHECKER]
+        self.held_requests = HeldRequests(wait_checker, partial(self.method_queue.defer, self.serve_again), self.log)
         self._max_body_bytes = intake.max_body_bytes
         if self.signals is not None:
             self._heed_signals(self.signals)
@@ -111,7 +111,7 @@ class InboxWorker(HoldingWorker):
             self._long_slots += 1
             self._begin_long()
         if conn.held is None or fs.exception() is not None:
-            self._release(conn, keep=fs.exception() is None and bool(fs.result()))
+            self._free(conn, keep=fs.exception() is None and bool(fs.result()))
         else:
             self.hold(conn)
 
@@ -139,9 +139,9 @@ class InboxWorker(HoldingWorker):
             self.log.error("a request failed", exc_info=exc)
         self._answer(status, type(exc).__name__, client, addr)
 
-    def _answer(self, status: HTTPStatus, failure: str, sock: Any, client: Any) -> None:
+    def _answer(self, status: HTTPStatus, cause: str, sock: Any, client: Any) -> None:
         with suppress(OSError):
-            sock.send(answer_unreadable(self.wsgi, status, failure, client[0] if client else ""))
+            sock.send(answer_malformed(self.wsgi, status, cause, client[0] if client else ""))
 
     def is_parent_alive(self) -> bool:
         """Tells whether the arbiter is alive; if not, makes the worker stop."""
@@ -150,7 +150,7 @@ class InboxWorker(HoldingWorker):
         self.handle_exit(SIGTERM, None)
         return False
 
-    def should_close_after_request(self) -> bool:
+    def count_request(self) -> bool:
         """Counts a request; tells whether the connection is to be closed after its answer."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
@@ -187,7 +187,7 @@ class InboxWorker(HoldingWorker):
     def _dispatch(self, connection: Connection, *, is_all: bool = False) -> bool:
         """Has an arrived request served; False if it is incomplete. With ``is_all`` no more of it will come."""
         kind = connection.kind()
-        if kind is Kind.INCOMPLETE and not (is_all and connection.arrived):
+        if kind is Kind.INCOMPLETE and not (is_all and connection.buffer):
             return False
         if kind in _LONG:
             self._unwatch(connection)
@@ -217,9 +217,9 @@ class InboxWorker(HoldingWorker):
 
     def _finish(self, answered: Answered) -> None:
         for connection, can_be_kept in answered:
-            self._release(connection, keep=can_be_kept)
+            self._free(connection, keep=can_be_kept)
 
-    def _release(self, connection: Connection, *, keep: bool) -> None:
+    def _free(self, connection: Connection, *, keep: bool) -> None:
         """Has a served connection wait for its next request or, unless ``keep``, for its client to close it."""
         try:
             if keep:
@@ -290,7 +290,7 @@ class InboxWorker(HoldingWorker):
             if connection.state is State.LONG:
                 with suppress(OSError):
                     connection.end_request()
-            elif connection.state is State.QUEUED or connection.arrived:
+            elif connection.state is State.QUEUED or connection.buffer:
                 self._refuse(connection)
             else:
                 self._close(connection)
@@ -315,15 +315,15 @@ class InboxWorker(HoldingWorker):
         for connection in tuple(self._connections):
             if connection.state is State.READING:
                 # A client that has just come, or was just answered, may be sending a request already.
-                is_known = connection.has_been_used or connection.arrived
-                linger = STOP_LONG if connection.arrived.length() else STOP_LINGER
+                is_known = connection.has_been_used or connection.buffer
+                linger = STOP_LONG if connection.buffer.length() else STOP_LINGER
                 connection.deadline = linger + (now if is_known else connection.waits_since)
             elif connection.state in {State.LONG, State.QUEUED}:
                 connection.deadline = min(connection.deadline, now + STOP_LONG)
         while self._connections and monotonic() < now + self._patience():
             self._next_inspection = 0
             self._serve_what_arrives(timeout=0.1)
-        self.wsgi.extensions[INTAKE].counting.stop()
+        self.wsgi.extensions[INTAKE].activity.stop()
         self.log.info("Worker exiting (pid: %s)", self.pid)
         # An orderly end would wait for the threads of the pool, which may wait for clients or for the database.
         os._exit(0)

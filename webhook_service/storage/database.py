@@ -25,7 +25,7 @@ PATIENCE = 5.0  # seconds that a request waits for the turn to write, so that no
 class Backend(Protocol):
     """The connections to one kind of database."""
 
-    def writing(self, patience: float | None) -> AbstractContextManager[Turn]:
+    def turn_to_write(self, patience: float | None) -> AbstractContextManager[Turn]:
         """Gives the turn to write.
 
         On SQLite this waits for the turn, for at most ``patience`` seconds if that is given, and raises StorageBusy
@@ -33,10 +33,10 @@ class Backend(Protocol):
         there is StorageUnavailable.
         """
 
-    def keeping(self) -> AbstractContextManager[Transaction] | None:
+    def transaction_without_turn(self) -> AbstractContextManager[Transaction] | None:
         """Opens a transaction without a turn to write, where that is possible; None on SQLite."""
 
-    def watching(self) -> Changes:
+    def changes(self) -> Changes:
         """Opens a connection that notices what is stored."""
 
     def reading(self, *, unlimited: bool) -> AbstractContextManager[Connection]:
@@ -56,7 +56,7 @@ class Backend(Protocol):
 
 
 class Database:
-    """The database: ``transaction()`` writes, ``snapshot()`` reads, and ``writing()`` gives the turn to write.
+    """The database: ``transaction()`` writes, ``snapshot()`` reads, and ``turn_to_write()`` gives the turn to write.
 
     ``quarantine_max_bytes`` is how many bytes the deliveries of one source may take in quarantine. With
     ``require_sync_replica`` there is a warning if commits wait for no synchronous replica.
@@ -86,7 +86,7 @@ class Database:
         os.register_at_fork(after_in_child=lambda: (method := forget_parent()) and method())
 
     @contextmanager
-    def writing(self, patience: float | None = None) -> Iterator[Turn]:
+    def turn_to_write(self, patience: float | None = None) -> Iterator[Turn]:
         """Takes the turn to write, which one thread of one process has at a time.
 
         Raises StorageBusy when the turn is not to be had within ``patience`` seconds, StorageUnavailable when what is
@@ -97,25 +97,25 @@ class Database:
             raise StorageBusy(BUSY)
         try:
             left = None if deadline is None else max(0.0, deadline - monotonic())
-            with translated_errors(), self._backend.writing(left) as turn:
+            with translated_errors(), self._backend.turn_to_write(left) as turn:
                 yield turn
         finally:
             self._one_thread.release()
 
     @contextmanager
     def transaction(self, patience: float | None = None) -> Iterator[Transaction]:
-        """Opens a transaction in the turn to write; it is on disk after the block. Waits and raises as ``writing``."""
-        with self.writing(patience) as turn, turn.transaction() as transaction:
+        """Opens a transaction in the turn to write; it is on disk after the block. Raises as ``turn_to_write``."""
+        with self.turn_to_write(patience) as turn, turn.transaction() as transaction:
             yield transaction
 
     @contextmanager
-    def keeping(self, patience: float = PATIENCE) -> Iterator[Transaction]:
+    def transaction_without_turn(self, patience: float = PATIENCE) -> Iterator[Transaction]:
         """Opens a transaction that may store and delete no message; it is on disk when the block ends.
 
         On PostgreSQL it needs no turn to write: it locks the rows that it changes. On SQLite it is a ``transaction``,
         which waits and raises accordingly.
         """
-        without_turn = self._backend.keeping()
+        without_turn = self._backend.transaction_without_turn()
         with translated_errors(), without_turn or self.transaction(patience) as transaction:
             yield transaction
 
@@ -126,10 +126,10 @@ class Database:
             yield
 
     @contextmanager
-    def watching(self) -> Iterator[Changes]:
+    def changes(self) -> Iterator[Changes]:
         """Gives what notices, from now on, that the primary stores something; StorageUnavailable when it can't."""
         with translated_errors():
-            changes = self._backend.watching()
+            changes = self._backend.changes()
             try:
                 yield changes
             finally:

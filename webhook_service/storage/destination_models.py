@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from webhook_service.domain.limits import ADDRESS_MAX
+from webhook_service.domain.limits import PARTY_MAX
 from webhook_service.storage.consumer_models import consumer_id
 from webhook_service.storage.models import Base, MessageRow, UtcDateTime, bytewise, growing_id
 
 
 class DestinationRow(Base):
-    """The standing of a destination, which all forwarders share; the consumer's row has its name and its place."""
+    """The health of a destination, which all forwarders share; the consumer's row has its name and its place."""
 
     __tablename__ = "destinations"
 
@@ -52,7 +52,7 @@ class RetryRow(Base):
     id: Mapped[int] = growing_id()
     consumer_id: Mapped[int] = consumer_id()
     feed_id: Mapped[int] = mapped_column(BigInteger, ForeignKey(MessageRow.id, ondelete="CASCADE"))
-    sender: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
+    sender: Mapped[str] = mapped_column(bytewise(PARTY_MAX))
     attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     first_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     next_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

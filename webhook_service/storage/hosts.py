@@ -12,7 +12,7 @@ from sqlalchemy import URL
 Parameters = Mapping[str, Any]
 """The parameters of a connection, by libpq's names."""
 
-CHOICE = "target_session_attrs"
+TARGET_SESSION_ATTRS = "target_session_attrs"
 _DEFAULT_PORT = "5432"
 
 
@@ -48,7 +48,7 @@ def only_host_of(connection: psycopg.Connection[Any], parameters: Parameters) ->
     """Returns the parameters for the same server that a connection is to, whatever its role is now."""
     info = connection.info
     address = {"hostaddr": info.hostaddr} if info.hostaddr else {}
-    return {**parameters, "host": info.host, "port": info.port, CHOICE: "any", **address}
+    return {**parameters, "host": info.host, "port": info.port, TARGET_SESSION_ATTRS: "any", **address}
 
 
 def for_readers(url: URL) -> URL:
@@ -56,4 +56,8 @@ def for_readers(url: URL) -> URL:
 
     libpq takes the server of such a session for a read-only one, which ``read-write`` refuses.
     """
-    return url.update_query_dict({CHOICE: "primary"}) if url.query.get(CHOICE) == "read-write" else url
+    return (
+        url.update_query_dict({TARGET_SESSION_ATTRS: "primary"})
+        if url.query.get(TARGET_SESSION_ATTRS) == "read-write"
+        else url
+    )

@@ -122,7 +122,7 @@ class IndexInSteps:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """A transaction, in the turn to write."""
-        with self._lock.held():
+        with self._lock.acquired():
             self._execute("BEGIN IMMEDIATE")
             try:
                 yield

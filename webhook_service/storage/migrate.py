@@ -73,7 +73,7 @@ def _migrate_sqlite(url: URL, tell: Tell) -> None:
     engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
     lock = WriterLock(path.with_name(path.name + ".lock"))
     _build_in_steps(engine, lock)
-    with lock.held(), engine.connect() as connection:
+    with lock.acquired(), engine.connect() as connection:
         if _is_of_the_original(connection):
             _keep_the_original(url, path, tell)
         _configure(connection)
@@ -88,7 +88,7 @@ def _build_in_steps(engine: Engine, lock: WriterLock) -> None:
             return
         if not (wanted := list(_missing_large_indexes(connection))):
             return
-        with lock.held():
+        with lock.acquired():
             _configure(connection)
         for index in wanted:
             index.build_in_steps(connection, lock)

@@ -33,8 +33,8 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.types import TypeDecorator
 
 from webhook_service.domain.limits import (
-    ADDRESS_MAX,
     MESSAGE_ID_MAX,
+    PARTY_MAX,
     PROVIDER_MAX,
     SOURCE_MAX,
     WORD_MAX,
@@ -49,7 +49,7 @@ NAMING_CONVENTION = {
 }
 
 
-IS_NO_TEXT = "type <> 'text'"
+TYPE_IS_NOT_TEXT = "type <> 'text'"
 """The condition of the index of types. It leaves out texts, which most messages are, so these cost nothing."""
 
 
@@ -136,7 +136,14 @@ class MessageRow(Base):
             sqlite_where=text("provider IS NOT NULL"),
             postgresql_where=text("provider IS NOT NULL"),
         ),
-        Index(None, "type", "ts", "message_id", sqlite_where=text(IS_NO_TEXT), postgresql_where=text(IS_NO_TEXT)),
+        Index(
+            None,
+            "type",
+            "ts",
+            "message_id",
+            sqlite_where=text(TYPE_IS_NOT_TEXT),
+            postgresql_where=text(TYPE_IS_NOT_TEXT),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -144,8 +151,8 @@ class MessageRow(Base):
     message_id: Mapped[str] = mapped_column(bytewise(MESSAGE_ID_MAX))
     source: Mapped[str] = _source()
     provider: Mapped[str | None] = _provider()
-    sender: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
-    recipient: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
+    sender: Mapped[str] = mapped_column(bytewise(PARTY_MAX))
+    recipient: Mapped[str] = mapped_column(bytewise(PARTY_MAX))
     ts: Mapped[datetime] = mapped_column(UtcDateTime)
     text: Mapped[str | None] = mapped_column(Text)
     text_folded: Mapped[str | None] = mapped_column(Text)
@@ -188,7 +195,7 @@ class ReceiptRow(Base):
     source: Mapped[str] = _source()
     provider: Mapped[str | None] = _provider()
     status: Mapped[str] = mapped_column(bytewise(WORD_MAX))
-    recipient: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX))
+    recipient: Mapped[str] = mapped_column(bytewise(PARTY_MAX))
     ts: Mapped[datetime] = mapped_column(UtcDateTime)
     error: Mapped[str | None] = mapped_column(Text)
     extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -263,7 +270,7 @@ class SenderCountRow(Base):
 
     __tablename__ = "sender_counts"
 
-    sender: Mapped[str] = mapped_column(bytewise(ADDRESS_MAX), primary_key=True)
+    sender: Mapped[str] = mapped_column(bytewise(PARTY_MAX), primary_key=True)
     messages: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (

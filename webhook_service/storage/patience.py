@@ -24,17 +24,17 @@ SILENCE = 1.0  # for which a server that gave no answer is asked nothing more
 MARGIN = 0.5  # after the moment at which the server itself should have ended a statement
 
 
-class Patience:
+class ServerSilence:
     """The knowledge that all connections to a server share: until when the server counts as silent."""
 
     def __init__(self) -> None:
         self._silent_until = 0.0
 
-    def give_up(self) -> None:
+    def note(self) -> None:
         """Notes that the server gave no answer."""
         self._silent_until = monotonic() + SILENCE
 
-    def is_lost(self) -> bool:
+    def is_silent(self) -> bool:
         """Tells whether the server gave no answer just now, in which case nobody waits for it again so soon."""
         return monotonic() < self._silent_until
 
@@ -47,7 +47,7 @@ class PatientConnection(psycopg.Connection[Any]):
     https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION
     """
 
-    patience: Patience
+    patience: ServerSilence
     is_reader: bool
     is_pooled: bool
     timeout: float  # seconds in which the server itself ends a statement
@@ -56,7 +56,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Waits for a generator of psycopg to finish its work on the connection."""
-        if self.patience.is_lost():
+        if self.patience.is_silent():
             self._give_up()
         result = super().wait(self._asking(gen), interval, timeout)
         if self.warned:
@@ -96,7 +96,7 @@ class PatientConnection(psycopg.Connection[Any]):
             return result
 
     def _give_up(self) -> NoReturn:
-        self.patience.give_up()
+        self.patience.note()
         self._end("the server does not answer")
 
     def _end(self, reason: str) -> NoReturn:
@@ -107,7 +107,7 @@ class PatientConnection(psycopg.Connection[Any]):
 class Connector:
     """Makes the connections of one engine, with the parameters that SQLAlchemy passes."""
 
-    def __init__(self, server: str, patience: Patience, *, is_reader: bool, timeout: float) -> None:
+    def __init__(self, server: str, patience: ServerSilence, *, is_reader: bool, timeout: float) -> None:
         self._server = server
         self._patience = patience
         self._is_reader = is_reader
@@ -120,7 +120,7 @@ class Connector:
     ) -> PatientConnection:
         """Connects. Raises StorageUnavailable, at once if an attempt has failed just before."""
         with self._outage.attempt(), translated_errors(self._server):
-            if self._patience.is_lost():
+            if self._patience.is_silent():
                 raise psycopg.OperationalError("the server does not answer")
             connection = PatientConnection.connect(**self._hosts.in_order(parameters))
             self._hosts.remember(connection)

@@ -15,18 +15,18 @@ from sqlalchemy.pool import QueuePool
 from webhook_service.domain.statistics import Age, Space
 from webhook_service.storage.changes import PostgresqlChanges
 from webhook_service.storage.errors import PRIMARY, REPLICA, translated_errors
+from webhook_service.storage.failover_ids import ensure_own_ids, move_to_own_ids
 from webhook_service.storage.hosts import for_readers
 from webhook_service.storage.outage import Outage
-from webhook_service.storage.patience import Connector, Patience, is_pooled
+from webhook_service.storage.patience import Connector, ServerSilence, is_pooled
 from webhook_service.storage.schema_version import refuse_other_schema
-from webhook_service.storage.timelines import go_on_in_own_places, see_to_places
 from webhook_service.storage.writing import Transaction, Turn
 
 # A number that no other program on the database should use: "webhooks" in ASCII.
 ADVISORY_LOCK = 0x776562686F6F6B73
 
 WRITER_CONNECTIONS = 2  # one to write with, and one to find out whether writing is possible
-KEEPER_CONNECTIONS = 4  # for writes that need no turn, since nothing of them is in the feed
+UNQUEUED_CONNECTIONS = 4  # for writes that need no turn, since nothing of them is in the feed
 
 # A writer waits for its turn, then for the table, and both together within intake.commit.PATIENCE.
 # Timeouts are in seconds.
@@ -71,23 +71,23 @@ class PostgresqlBackend:
     """Connections to a PostgreSQL database."""
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
-        patience = Patience()
+        patience = ServerSilence()
         self._writer = _engine(url, PRIMARY, patience, pool_size=WRITER_CONNECTIONS, begin=_take_turn)
-        self._keeper = _engine(url, PRIMARY, patience, pool_size=KEEPER_CONNECTIONS, begin=_begin)
+        self._unqueued = _engine(url, PRIMARY, patience, pool_size=UNQUEUED_CONNECTIONS, begin=_begin)
         self._watcher = _engine(url, PRIMARY, patience, pool_size=1, begin=_begin)
         self._reader = _engine(url, PRIMARY, patience, pool_size=pool_size)
-        self._engines = (self._writer, self._keeper, self._watcher, self._reader)
+        self._engines = (self._writer, self._unqueued, self._watcher, self._reader)
 
     @contextmanager
-    def writing(self, _patience: float | None) -> Iterator[Turn]:
+    def turn_to_write(self, _patience: float | None) -> Iterator[Turn]:
         """Gives the turn at once: on the server a statement or transaction then waits for it, up to LOCK_TIMEOUT."""
         yield Turn(self._writer)
 
-    def keeping(self) -> AbstractContextManager[Transaction]:
+    def transaction_without_turn(self) -> AbstractContextManager[Transaction]:
         """Opens a transaction that doesn't wait for the turn to write, and must not store a message."""
-        return self._keeper.begin()
+        return self._unqueued.begin()
 
-    def watching(self) -> PostgresqlChanges:
+    def changes(self) -> PostgresqlChanges:
         """Opens a connection that notices what is stored."""
         return PostgresqlChanges(self._watcher.raw_connection())
 
@@ -137,7 +137,7 @@ class Replica:
     """Connections to a streaming replica; no statement waits for a server that has stopped answering."""
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
-        self._engine = _engine(url, REPLICA, Patience(), pool_size=pool_size)
+        self._engine = _engine(url, REPLICA, ServerSilence(), pool_size=pool_size)
         self._outage = Outage()
 
     @contextmanager
@@ -166,7 +166,7 @@ class Replica:
 def _engine(
     url: URL,
     server: str,
-    patience: Patience,
+    patience: ServerSilence,
     *,
     pool_size: int,
     begin: Begin | None = None,
@@ -196,7 +196,7 @@ def _engine(
     event.listen(engine, "connect", partial(refuse_other_schema, server))
     event.listen(engine, "begin", partial(begin or _set_up, settings))
     if begin is _take_turn:
-        event.listen(engine, "connect", lambda connection, _entry: see_to_places(TAKE_TURN, connection))
+        event.listen(engine, "connect", lambda connection, _entry: ensure_own_ids(TAKE_TURN, connection))
     return engine
 
 
@@ -224,7 +224,7 @@ def _take_turn(settings: Settings, connection: Connection) -> None:
     connection.execute(_wait_for_turn)
     if is_pooled(connection.connection):
         driver: Any = connection.connection.driver_connection
-        go_on_in_own_places(driver)  # the pooler may have moved to a new primary since the last transaction
+        move_to_own_ids(driver)  # the pooler may have moved to a new primary since the last transaction
 
 
 def _set_up(settings: Settings, connection: Connection) -> None:

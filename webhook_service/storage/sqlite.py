@@ -51,13 +51,13 @@ class SqliteBackend:
         self._reader = self._engine(pool_size=pool_size, read_only=True)
 
     @contextmanager
-    def writing(self, patience: float | None) -> Iterator[Turn]:
+    def turn_to_write(self, patience: float | None) -> Iterator[Turn]:
         """Waits until no other process writes, for at most ``patience`` seconds, if given; StorageBusy after that."""
         if self._file() is None:  # or the lock would be made, in a folder that may not be the database's at all
             raise StorageUnavailable(MISSING, f"{self._path} is missing")
         try:
-            held = self._lock.held(patience)
-            held.__enter__()
+            acquired = self._lock.acquired(patience)
+            acquired.__enter__()
         except TimeoutError as error:
             raise StorageBusy(BUSY) from error
         except OSError as error:
@@ -65,12 +65,12 @@ class SqliteBackend:
         try:
             yield Turn(self._writer)
         finally:
-            held.__exit__(None, None, None)
+            acquired.__exit__(None, None, None)
 
-    def keeping(self) -> None:
+    def transaction_without_turn(self) -> None:
         """Returns None, as every transaction needs the turn to write."""
 
-    def watching(self) -> SqliteChanges:
+    def changes(self) -> SqliteChanges:
         """Opens a connection that notices what is stored."""
         connection = self._connect(READER_TIMEOUT)
         return SqliteChanges(connection, lambda: connection.file == self._file())

@@ -25,7 +25,7 @@ class WriterLock:
         self._descriptor: int | None = None
 
     @contextmanager
-    def held(self, patience: float | None = None) -> Iterator[None]:
+    def acquired(self, patience: float | None = None) -> Iterator[None]:
         """Waits for the lock for at most ``patience`` seconds, if given, and holds it.
 
         Raises OSError when its file can't be made, TimeoutError when another process kept it for too long.

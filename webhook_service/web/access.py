@@ -51,12 +51,15 @@ class Guard(Enum):
     """Everyone: deliveries are proved by their signatures, and health checks reveal nothing."""
     UNFORWARDED = auto()
     """Callers that are not forwarded by a proxy."""
-    READERS = auto()
-    """Callers with the API token; while none is set, the processes of this user, or of root, on this machine."""
-    BROWSERS = auto()
-    """Readers, and browsers that are signed in; other browsers are led to the sign-in page."""
-    ADMINS = auto()
-    """Readers who have the admin token, if one is set. Only they may change anything with a browser, either."""
+    API = auto()
+    """Callers with the API or admin token; while none is set, processes of this user, or of root, on this machine."""
+    PAGES = auto()
+    """Those callers, and browsers that are signed in, which change something with the admin token alone, if one is set.
+
+    Other browsers are led to the sign-in page.
+    """
+    ADMIN_CALLS = auto()
+    """Callers of the API, of whom only those with the admin token, if one is set, may change anything."""
 
 
 class GuardedBlueprint(Blueprint):
@@ -106,13 +109,13 @@ class Access:
             case Guard.UNFORWARDED:
                 return _refuse_forwarded(request)
         if not self._admits(request, guard):
-            return _lead_to(self.sign_in, request) if guard is Guard.BROWSERS and self.token else _refuse(self.token)
+            return _lead_to(self.sign_in, request) if guard is Guard.PAGES and self.token else _refuse(self.token)
         if request.method in _SAFE_METHODS:
             return None
         if not self._is_own_call(request, guard):
             return error_response(403, "not from another site")
-        if guard is not Guard.READERS and not self._is_admin(request, guard):
-            how = ": sign out, then sign in with it" if guard is Guard.BROWSERS else ""
+        if guard is not Guard.API and not self._is_admin(request, guard):
+            how = ": sign out, then sign in with it" if guard is Guard.PAGES else ""
             return error_response(403, f"ADMIN_TOKEN needed{how}")
         return None
 
@@ -121,15 +124,15 @@ class Access:
             return _is_from_this_user(request, self.find_users)
         if _has_token(request, self.token) or (self.admin_token and _has_token(request, self.admin_token)):
             return True
-        return guard is Guard.BROWSERS and self.sessions.is_open(request.cookies.get(SESSION_COOKIE))
+        return guard is Guard.PAGES and self.sessions.is_open(request.cookies.get(SESSION_COOKIE))
 
     def _is_admin(self, request: Request, guard: Guard) -> bool:
         if self.admin_token is None or _has_token(request, self.admin_token):
             return True
-        return guard is Guard.BROWSERS and self.sessions.is_of_admin(request.cookies.get(SESSION_COOKIE))
+        return guard is Guard.PAGES and self.sessions.is_of_admin(request.cookies.get(SESSION_COOKIE))
 
     def _is_own_call(self, request: Request, guard: Guard) -> bool:
-        if guard is Guard.BROWSERS:
+        if guard is Guard.PAGES:
             return is_from_own_page(request, self.sessions)
         return not _is_from_other_site(request)
 
@@ -137,7 +140,7 @@ class Access:
 def init_access(app: Flask, access: Access) -> None:
     """Guards every request as its blueprint declares.
 
-    A request that no route matches is for browsers among the pages, and for readers anywhere else.
+    A request that no route matches is guarded as a page among the pages, and as a call of the API anywhere else.
     """
     if access.token is None and not IS_SUPPORTED:
         _log.warning("without API_TOKEN every user of this machine may read: only Linux tells whose a connection is")
@@ -148,7 +151,7 @@ def init_access(app: Flask, access: Access) -> None:
             return Guard.UNFORWARDED
         name, _, view = endpoint.rpartition(".")
         blueprint = app.blueprints.get(name)
-        return blueprint.guard_of(view) if isinstance(blueprint, GuardedBlueprint) else Guard.READERS
+        return blueprint.guard_of(view) if isinstance(blueprint, GuardedBlueprint) else Guard.API
 
     @app.before_request
     def check() -> Response | None:
@@ -158,8 +161,10 @@ def init_access(app: Flask, access: Access) -> None:
         endpoint = _endpoint(request)
         if endpoint:
             guard = guard_of(endpoint)
+        elif is_within(request.path, access.pages):
+            guard = Guard.PAGES
         else:
-            guard = Guard.BROWSERS if is_within(request.path, access.pages) else Guard.READERS
+            guard = Guard.API
         return access.refuse(request, guard)
 
 

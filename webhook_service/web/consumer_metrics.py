@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from webhook_service.domain.consumers import ConsumerState
+from webhook_service.domain.consumers import ConsumerReport
 
 
-def consumer_metrics(states: Iterable[ConsumerState]) -> Iterator[Metric]:
+def consumer_metrics(reports: Iterable[ConsumerReport]) -> Iterator[Metric]:
     """Yields the metrics, each with one sample for each consumer."""
     labels = ["consumer"]
     messages = GaugeMetricFamily(
@@ -15,9 +15,9 @@ def consumer_metrics(states: Iterable[ConsumerState]) -> Iterator[Metric]:
     )
     seconds = GaugeMetricFamily("consumer_lag_seconds", "Age of the oldest of them.", labels=labels)
     dead = GaugeMetricFamily("consumer_dead_letters", "Messages that could not be taken.", labels=labels)
-    for state in states:
-        name = [state.consumer.name]
-        messages.add_metric(name, state.lag.messages)
-        seconds.add_metric(name, state.lag.seconds)
-        dead.add_metric(name, state.dead_letters)
+    for report in reports:
+        name = [report.consumer.name]
+        messages.add_metric(name, report.lag.messages)
+        seconds.add_metric(name, report.lag.seconds)
+        dead.add_metric(name, report.dead_letters)
     yield from (messages, seconds, dead)

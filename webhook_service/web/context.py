@@ -8,7 +8,7 @@ from flask import Request, request
 
 from webhook_service.domain.verdicts import Verdict
 
-ARRIVED = "webhook_service.arrived"
+ARRIVED_AT = "webhook_service.arrived"
 """The key of the WSGI environment for the time at which a request arrived, by ``time.perf_counter``."""
 
 # The log and the metrics say these in place of what a client made up: a scanner's thousand paths and methods must not
@@ -22,14 +22,14 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 class ServiceRequest(Request):
     """A request, and what its log line and the metrics say about it.
 
-    ``verdict`` is the verdict on a delivery; ``failure`` is what the database said when it was not available, or the
+    ``verdict`` is the verdict on a delivery; ``cause`` is what the database said when it was not available, or the
     fault that gunicorn found. A request that ``is_routine`` is made again and again by an open page, and is logged only
     for debugging.
     """
 
     request_id: str = ""
     verdict: Verdict | None = None
-    failure: str | None = None
+    cause: str | None = None
     is_routine: bool = False
 
     def rule(self) -> str:
@@ -51,7 +51,7 @@ class ServiceRequest(Request):
 
     def start(self) -> None:
         """Starts the clock: at the arrival of the request, if the server has noted that, or else now."""
-        self._arrived_at: float = self.environ.get(ARRIVED) or perf_counter()
+        self._arrived_at: float = self.environ.get(ARRIVED_AT) or perf_counter()
 
 
 def current_request() -> ServiceRequest:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from webhook_service.domain.destinations import DestinationState, DestinationStatus
+from webhook_service.domain.destinations import DestinationReport, DestinationState
 
 _COUNTERS = {
     "destination_messages_pushed": "Messages that a destination took, since it is known.",
@@ -19,26 +19,26 @@ _GAUGES = {
 }
 
 
-def destination_metrics(statuses: Iterable[DestinationStatus]) -> Iterator[Metric]:
+def destination_metrics(reports: Iterable[DestinationReport]) -> Iterator[Metric]:
     """Yields the metrics, each with one sample for each destination."""
     families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {
         **{name: CounterMetricFamily(name, text, labels=["destination"]) for name, text in _COUNTERS.items()},
         **{name: GaugeMetricFamily(name, text, labels=["destination"]) for name, text in _GAUGES.items()},
     }
-    for status in statuses:
-        for name, value in _values(status).items():
-            families[name].add_metric([status.name], value)
+    for report in reports:
+        for name, value in _values(report).items():
+            families[name].add_metric([report.name], value)
     yield from families.values()
 
 
-def _values(status: DestinationStatus) -> dict[str, float]:
-    standing, lag = status.standing, status.lag
+def _values(report: DestinationReport) -> dict[str, float]:
+    health, lag = report.health, report.lag
     return {
-        "destination_messages_pushed": standing.pushed,
-        "destination_pushes_failed": standing.failed,
-        "destination_retries_waiting": status.retries,
-        "destination_dead_letters": status.dead_letters,
-        "destination_paused": standing.state is not DestinationState.ACTIVE,
+        "destination_messages_pushed": health.pushed,
+        "destination_pushes_failed": health.failed,
+        "destination_retries_waiting": report.retries,
+        "destination_dead_letters": report.dead_letters,
+        "destination_paused": health.state is not DestinationState.ACTIVE,
         "destination_lag_messages": lag.messages if lag else 0,
         "destination_lag_seconds": lag.seconds if lag else 0,
     }

@@ -9,8 +9,8 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable, default_excep
 from webhook_service.domain.consumers import (
     ConsumerNotFound,
     LeaseEnded,
-    MessageNotFound,
     NotInLease,
+    StartNotFound,
     TooManyConsumers,
 )
 from webhook_service.domain.destinations import DestinationDeclared, DestinationNotFound
@@ -23,8 +23,8 @@ from webhook_service.web.context import current_request
 
 RETRY_AFTER = 5  # seconds; by then a short outage is over, for providers that honour Retry-After
 
-UNREADABLE = "webhook_service.unreadable"
-"""The key of the WSGI environment for a request that the server can't read: (status, failure)."""
+MALFORMED_REQUEST = "webhook_service.unreadable"
+"""The key of the WSGI environment for a request that the server can't read: (status, cause)."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(DestinationDeclared, lambda _error: error_response(409, "the destination is declared"))
     app.register_error_handler(LeaseEnded, lambda _error: error_response(409, "the lease has ended"))
     app.register_error_handler(TooManyConsumers, lambda _error: error_response(409, "too many consumers"))
-    app.register_error_handler(MessageNotFound, _message_not_found)
+    app.register_error_handler(StartNotFound, _message_not_found)
     app.register_error_handler(NotInLease, _not_in_lease)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
@@ -61,19 +61,19 @@ def refuse(verdict: Verdict) -> Response:
         return _unavailable(verdict.detail or "unavailable")
     if verdict.reason is Reason.BODY_TOO_LARGE:
         return error_response(413, "body too large")
-    return error_response(422, "invalid payload", errors=verdict.errors)
+    return error_response(422, "invalid payload", errors=verdict.problems)
 
 
 def _refuse_unreadable() -> None:
     request = current_request()
-    if UNREADABLE in request.environ:
+    if MALFORMED_REQUEST in request.environ:
         request.url_rule = None
-        status, request.failure = request.environ[UNREADABLE]
+        status, request.cause = request.environ[MALFORMED_REQUEST]
         raise ServiceUnavailable(retry_after=RETRY_AFTER) if status == 503 else default_exceptions[status]
 
 
 def _storage_unavailable(error: StorageUnavailable) -> Response:
-    current_request().failure = error.failure
+    current_request().cause = error.cause
     return _unavailable(error.detail)
 
 
@@ -84,14 +84,14 @@ def _unavailable(detail: str) -> Response:
 
 
 def _invalid_query(error: QueryInvalid) -> Response:
-    return error_response(422, "invalid query parameters", errors=error.errors)
+    return error_response(422, "invalid query parameters", errors=error.problems)
 
 
 def _invalid_body(error: BodyInvalid) -> Response:
-    return error_response(422, "invalid body", errors=error.errors)
+    return error_response(422, "invalid body", errors=error.problems)
 
 
-def _message_not_found(_error: MessageNotFound) -> Response:
+def _message_not_found(_error: StartNotFound) -> Response:
     return error_response(422, "invalid body", errors={"message_id": ["No such message."]})
 
 

@@ -23,7 +23,7 @@ from flask import Flask, Response
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.web.context import current_request
-from webhook_service.web.lines import STDOUT
+from webhook_service.web.stdout import STDOUT
 
 REQUEST_ID_HEADER = "X-Request-ID"
 
@@ -140,8 +140,8 @@ def _finish(response: Response) -> Response:
     }
     if request.verdict is not None:
         fields.update(_delivery_fields(request.verdict))
-    if request.failure is not None:
-        fields["failure"] = request.failure
+    if request.cause is not None:
+        fields["failure"] = request.cause
     level = logging.DEBUG if request.is_routine and response.status_code < HTTPStatus.BAD_REQUEST else logging.INFO
     if _log.isEnabledFor(level):
         _write_request_line(fields, level)
@@ -203,8 +203,8 @@ def _delivery_fields(verdict: Verdict) -> dict[str, Any]:
         fields["items"] = len(outcomes)
     if verdict.reason is not None:
         fields["reason"] = verdict.reason.value
-    if verdict.failure is not None:
-        fields["failure"] = verdict.failure
-    if verdict.quarantined:
+    if verdict.cause is not None:
+        fields["failure"] = verdict.cause
+    if verdict.is_quarantined:
         fields["quarantined"] = True
     return fields

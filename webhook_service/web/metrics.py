@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from webhook_service.domain.results import Outcome, Result
 from webhook_service.domain.verdicts import Verdict
 from webhook_service.web.context import current_request
-from webhook_service.web.lines import STDOUT
-from webhook_service.web.scrapes import DURATION, Exposition, Storage, StorageReadings
+from webhook_service.web.scrapes import DURATION, Exposition, StorageMetrics, StorageReadings
+from webhook_service.web.stdout import STDOUT
 
 METRICS_PATH = "/metrics"
 METRICS_ENDPOINT = "prometheus_metrics"  # prometheus-flask-exporter's own name
@@ -63,7 +63,7 @@ class Metrics:
             path=METRICS_PATH,
             export_defaults=False,
             registry=registry,
-            read_anew=[Storage(readings, providers)],
+            read_anew=[StorageMetrics(readings, providers)],
         )
         app.after_request(self._observe)
 

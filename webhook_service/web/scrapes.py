@@ -14,8 +14,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_flask_exporter import PrometheusMetrics
 
-from webhook_service.domain.consumers import ConsumerState
-from webhook_service.domain.destinations import DestinationStatus
+from webhook_service.domain.consumers import ConsumerReport
+from webhook_service.domain.destinations import DestinationReport
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.quarantine import QuarantineSize
 from webhook_service.domain.statistics import Age, Space
@@ -37,12 +37,12 @@ class StorageReadings:
     quarantine: Callable[[], Mapping[str, QuarantineSize]]
     quarantine_max_bytes: int
     space: Callable[[], Space]
-    consumers: Callable[[], Iterable[ConsumerState]]
-    destinations: Callable[[], Iterable[DestinationStatus]]
+    consumers: Callable[[], Iterable[ConsumerReport]]
+    destinations: Callable[[], Iterable[DestinationReport]]
     replica: Callable[[], Age] | None
 
 
-class Storage(Collector):
+class StorageMetrics(Collector):
     """Collects the state of the storage. Metrics that can't be read have no samples; the others are still shown."""
 
     def __init__(self, readings: StorageReadings, providers: Mapping[str, str]) -> None:
@@ -70,14 +70,14 @@ class Storage(Collector):
     def _quarantine(self, sizes: Mapping[str, QuarantineSize]) -> Iterator[Metric]:
         labels = ("source", "provider")
         deliveries = GaugeMetricFamily("quarantine_deliveries", "Deliveries in quarantine.", labels=labels)
-        held = GaugeMetricFamily("quarantine_bytes", "Bytes that the deliveries in quarantine take.", labels=labels)
+        in_bytes = GaugeMetricFamily("quarantine_bytes", "Bytes that the deliveries in quarantine take.", labels=labels)
         for source in sorted({*self._providers, *sizes}):
             size = sizes.get(source, QuarantineSize(0, 0))
             named = (source, self._providers.get(source, source))
             deliveries.add_metric(named, size.deliveries)
-            held.add_metric(named, size.bytes)
+            in_bytes.add_metric(named, size.bytes)
         yield deliveries
-        yield held
+        yield in_bytes
 
 
 def _space(space: Space) -> Iterator[Metric]:

@@ -33,7 +33,7 @@ class Sessions:
 
     @property
     def has_admin_token(self) -> bool:
-        """Tells whether it takes another token than the API token to change anything."""
+        """Tells whether changes need the admin token."""
         return self._admin_cookies is not None
 
     def open(self, presented: str) -> str | None:
@@ -62,14 +62,14 @@ class Sessions:
 
 def is_token(presented: bytes, token: Secrets) -> bool:
     """Tells whether ``presented`` is the token, or the previous one, in constant time."""
-    matches = [hmac.compare_digest(secret.encode(), presented) for _, secret in token.by_age()]
+    matches = [hmac.compare_digest(secret.encode(), presented) for _, secret in token.labelled()]
     return any(matches)
 
 
 def _signer(token: Secrets | None, purpose: str) -> TimestampSigner | None:
     if token is None:
         return None
-    newest_last = [secret for _, secret in reversed(token.by_age())]
+    newest_last = [secret for _, secret in reversed(token.labelled())]
     return TimestampSigner(
         newest_last, salt=f"webhook_service.{purpose}", key_derivation="hmac", digest_method=hashlib.sha256
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.declared import SECRET, declared
 from tests.support.preset_keys import TEXT_SECRET, TOKEN, provider
 from tests.support.provider_deliveries import delivery_of
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.providers.declared import Declared
 
 ECHO = {"when": "body.type == 'check'", "challenge": "body.challenge"}

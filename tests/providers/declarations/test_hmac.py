@@ -13,7 +13,7 @@ import pytest
 from tests.support.declared import SECRET, TABLE, declared
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
 from webhook_service.domain.errors import SignatureInvalid
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.declared import Declared, load_declaration
 
 BODY = b'{"id": "m-1", "from": "a", "to": "b", "at": "2026-03-01T12:00:00Z", "text": "Hello"}'
@@ -47,9 +47,9 @@ def test_each_algorithm_passes_in_each_encoding(algorithm: str, encoding: str, e
     provider = declared({"verify": {"algorithm": algorithm, "encoding": encoding}})
     headers = {"X-Signature": encode(mac(BODY, algorithm=algorithm))}
 
-    age = provider.verify(delivery_of(BODY, headers))
+    label = provider.verify(delivery_of(BODY, headers))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
     with pytest.raises(SignatureInvalid, match="wrong_signature"):
         provider.verify(delivery_of(BODY + b" ", headers))
 
@@ -74,18 +74,18 @@ def test_what_is_signed_is_a_template(signed: str, content: bytes) -> None:
     )
     headers = {"X-Signature": mac(content).hex(), "X-Time": NOW, "X-Nonce": "nonce"}
 
-    age = provider.verify(delivery_of(BODY, headers, target="/webhook?a=1&b=2"))
+    label = provider.verify(delivery_of(BODY, headers, target="/webhook?a=1&b=2"))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 def test_the_fields_of_a_form_are_signed_in_their_order() -> None:
     provider = declared({"verify": {"signed": "{form:sorted}"}, "payload": {"format": "form"}})
     body = b"b=2&a=1&a=0&%C3%A9=%26"
 
-    age = provider.verify(delivery_of(body, {"X-Signature": mac("a0a1b2é&".encode()).hex()}))
+    label = provider.verify(delivery_of(body, {"X-Signature": mac("a0a1b2é&".encode()).hex()}))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_secrets_are_decoded(encoding: str, secret: str, prefix: str) -> None:
         {"verify": {"secret_encoding": encoding, "secret_prefix": "whsec_"}}, secret=prefix + secret, previous=secret
     )
 
-    age = provider.verify(delivery_of(BODY, {"X-Signature": mac(BODY, b"key").hex()}))
+    label = provider.verify(delivery_of(BODY, {"X-Signature": mac(BODY, b"key").hex()}))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 @pytest.mark.parametrize("place", [{"query": "sig"}, {"query": "sig", "prefix": "v1="}, {"header": "X-Signature"}])
@@ -109,9 +109,9 @@ def test_a_sample_is_signed_wherever_the_signature_stands(place: dict[str, str])
     table = {**TABLE, "verify": {**TABLE["verify"], **verify, "signature": place}}
     provider = Declared(load_declaration(table), Secrets(SECRET))
 
-    age = provider.verify(delivery_of_sample(provider.sample(MESSAGE)))
+    label = provider.verify(delivery_of_sample(provider.sample(MESSAGE)))
 
-    assert age is SecretAge.CURRENT
+    assert label is DefaultLabel.CURRENT
 
 
 def test_one_of_several_signatures_and_one_of_two_secrets_are_enough() -> None:
@@ -119,9 +119,9 @@ def test_one_of_several_signatures_and_one_of_two_secrets_are_enough() -> None:
     signatures = [mac(f"{NOW}.".encode() + BODY, key).hex() for key in (b"other", b"old")]
     header = f"v0=x, t={NOW}, " + ",".join(f"v1={signature}" for signature in signatures)
 
-    age = provider.verify(delivery_of(BODY, {"X-Signature": header}))
+    label = provider.verify(delivery_of(BODY, {"X-Signature": header}))
 
-    assert age is SecretAge.PREVIOUS
+    assert label is DefaultLabel.PREVIOUS
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "iso"])
@@ -139,7 +139,7 @@ def test_only_what_was_signed_around_now_passes(unit: str, seconds: int, passes:
     late = replace(delivery, received_at=RECEIVED_AT + timedelta(seconds=seconds))
 
     if passes:
-        assert provider.verify(late) is SecretAge.CURRENT
+        assert provider.verify(late) is DefaultLabel.CURRENT
     else:
         with pytest.raises(SignatureInvalid, match="stale_timestamp"):
             provider.verify(late)

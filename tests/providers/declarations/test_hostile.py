@@ -18,7 +18,7 @@ from tests.support.declared import SECRET, TABLE, declared
 from tests.support.preset_keys import NAMES, pem, private_key, provider, public_text
 from tests.support.provider_deliveries import MESSAGE, RECEIVED_AT, delivery_of, delivery_of_sample
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.declared import Declared, SecretUnusable, load_declaration
 from webhook_service.providers.presets import PRESETS
 
@@ -61,7 +61,7 @@ def test_algorithm_confusion_a_token_signed_by_hmac_with_the_public_key_is_refus
     verifier = token_verifier("es256", public, secret_encoding="pem")
     honest = jwt.encode(claims(), pem(private_key("ecdsa-p256")), algorithm="ES256")
 
-    assert verifier.verify(delivery_of(BODY, bearer(honest))) is SecretAge.CURRENT
+    assert verifier.verify(delivery_of(BODY, bearer(honest))) is DefaultLabel.CURRENT
     for key in (public.encode(), public.strip().encode()):
         with pytest.raises(SignatureInvalid, match="wrong_signature"):
             verifier.verify(delivery_of(BODY, bearer(by_hand({"alg": "HS256", "typ": "JWT"}, claims(), key))))
@@ -153,7 +153,7 @@ def test_template_injection_by_header_values_is_signed_as_it_stands(injected: st
     receiver = declared({"verify": {"signed": "{header:X-Id}.{body}"}})
     headers = {"X-Id": injected, "X-Signature": mac(injected.encode() + b"." + BODY)}
 
-    assert receiver.verify(delivery_of(BODY, headers)) is SecretAge.CURRENT
+    assert receiver.verify(delivery_of(BODY, headers)) is DefaultLabel.CURRENT
     expanded = injected.replace("{body}", "{}").replace("{{", "{")
     if expanded != injected:
         with pytest.raises(SignatureInvalid, match="wrong_signature"):
@@ -183,7 +183,7 @@ def test_of_a_list_of_ten_thousand_signatures_the_first_are_tried_in_no_time() -
             receiver.verify(delivery_of(BODY, {"X-Signature": f"t={NOW},{wrong},{good}"}))
 
     assert (thread_time() - begun) / 20 < 0.01
-    assert receiver.verify(delivery_of(BODY, {"X-Signature": f"t={NOW},{good},{wrong}"})) is SecretAge.CURRENT
+    assert receiver.verify(delivery_of(BODY, {"X-Signature": f"t={NOW},{good},{wrong}"})) is DefaultLabel.CURRENT
 
 
 def test_of_a_list_of_ten_thousand_public_key_signatures_few_are_tried() -> None:

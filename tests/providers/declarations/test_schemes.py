@@ -14,7 +14,7 @@ from tests.support.preset_keys import pem, private_key
 from tests.support.provider_deliveries import MESSAGE, delivery_of, delivery_of_sample
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import SignatureInvalid
-from webhook_service.domain.secrets import SecretAge, Secrets
+from webhook_service.domain.secrets import DefaultLabel, Secrets
 from webhook_service.providers.declared import CannotSign, Declared, SecretUnusable, load_declaration
 
 BODY = b"{}"
@@ -70,8 +70,8 @@ def test_a_token_is_compared_wherever_it_stands(place: dict[str, str], headers: 
     verify = {"scheme": "token", "signature": place}
     delivery = delivery_of(b'{"auth": {"token": "new"}}', headers, target=target)
 
-    assert verdict(made(verify, "new"), delivery) == SecretAge.CURRENT
-    assert verdict(made(verify, "newer", "new"), delivery) == SecretAge.PREVIOUS
+    assert verdict(made(verify, "new"), delivery) == DefaultLabel.CURRENT
+    assert verdict(made(verify, "newer", "new"), delivery) == DefaultLabel.PREVIOUS
     assert verdict(made(verify, "newer"), delivery) == "wrong_signature"
     assert verdict(made(verify, "new"), delivery_of(BODY, {})) == "missing_signature"
 
@@ -90,7 +90,7 @@ def test_a_token_that_is_sent_along_is_kept_nowhere_but_in_the_body() -> None:
 @pytest.mark.parametrize("token", ["ne", "new ", "neww", "NEW", "é", "new,new"])
 def test_any_other_token_is_refused(token: str) -> None:
     own = made({"scheme": "token", "signature": {"header": "X-Token"}}, "new")
-    expected = SecretAge.CURRENT if token.strip() == "new" else "wrong_signature"
+    expected = DefaultLabel.CURRENT if token.strip() == "new" else "wrong_signature"
 
     assert verdict(own, delivery_of(BODY, {"X-Token": token})) == expected
 
@@ -119,7 +119,7 @@ def test_their_samples_pass(scheme: str, place: dict[str, str]) -> None:
     verify = {"scheme": "token", "signature": place} if scheme == "token" else {"scheme": "basic"}
     own = made(verify, "me:secret&=")
 
-    assert own.verify(delivery_of_sample(own.sample(MESSAGE))) is SecretAge.CURRENT
+    assert own.verify(delivery_of_sample(own.sample(MESSAGE))) is DefaultLabel.CURRENT
 
 
 @pytest.mark.parametrize("algorithm", ["ed25519", "ecdsa-p256", "rsa-sha256"])
@@ -139,7 +139,7 @@ def test_each_public_key_verifies_what_its_private_key_signs(
     own = made(verify, public(key, secret_encoding), signing_key=private_pem(key))
     delivery = delivery_of_sample(own.sample(MESSAGE))
 
-    assert verdict(own, delivery) == SecretAge.CURRENT
+    assert verdict(own, delivery) == DefaultLabel.CURRENT
     assert verdict(own, replace(delivery, raw=delivery.raw + b" ")) == "wrong_signature"
     assert verdict(own, replace(delivery, headers={"X-Signature": "!"})) == "malformed_signature"
     assert verdict(own, replace(delivery, headers={})) == "missing_signature"
@@ -161,7 +161,7 @@ def test_each_algorithm_of_tokens_verifies_what_it_signs(algorithm: str) -> None
     )
     delivery = delivery_of_sample(own.sample(MESSAGE))
 
-    assert verdict(own, delivery) == SecretAge.CURRENT
+    assert verdict(own, delivery) == DefaultLabel.CURRENT
     assert verdict(own, replace(delivery, raw=delivery.raw + b" ")) == "wrong_signature"
     assert verdict(own, replace(delivery, target="/webhook/other")) == "wrong_signature"
     claims = {**verify["claims"], "issuer": "another"}

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from json import dumps
 from typing import Any
 
-from webhook_service.domain.answers import Acknowledgement
+from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.providers.declarations.expressions import Expression, ExpressionFailed, read_expression
 from webhook_service.providers.declarations.rules import Rules
-from webhook_service.providers.declarations.signing import encode
-from webhook_service.providers.declarations.tables import Table
+from webhook_service.providers.declarations.schemes import encode
+from webhook_service.providers.declarations.tables import DeclarationTable
 
 CHALLENGE = "{challenge}"
 HMAC = "{hmac:challenge}"
@@ -27,7 +27,7 @@ _JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerTemplate:
     """A response: ``text``, or ``json``, or nothing. In the answer to a handshake, placeholders are filled in."""
 
     status: int = 200
@@ -51,7 +51,7 @@ class Answer:
         return Acknowledgement(self.content_type, body, self.status)
 
 
-DEFAULT_ANSWER = Answer(json={"status": "ok"})
+DEFAULT_ANSWER = AnswerTemplate(json={"status": "ok"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Handshake:
     ``expect``. A check by POST is a signed delivery for which ``when`` is true, with the ``challenge`` in its body.
     """
 
-    answer: Answer
+    answer: AnswerTemplate
     query: str | None = None
     token_query: str | None = None
     token: str | None = None
@@ -70,7 +70,7 @@ class Handshake:
     when: Expression | None = None
     challenge: Expression | None = None
 
-    def answer_query(self, parameters: Mapping[str, str], signer: "Signer") -> Acknowledgement | None:
+    def answer_query(self, parameters: Mapping[str, str], signer: "ChallengeSigner") -> Acknowledgement | None:
         """Answers a GET; None when it is not this check, or has another token."""
         challenge = parameters.get(self.query or "")
         if challenge is None:
@@ -83,7 +83,7 @@ class Handshake:
             return None
         return self._answer(challenge, signer)
 
-    def answer_delivery(self, scope: Mapping[str, Any], signer: "Signer") -> Acknowledgement | None:
+    def answer_delivery(self, scope: Mapping[str, Any], signer: "ChallengeSigner") -> Acknowledgement | None:
         """Answers a delivery that is this check; None for any other delivery."""
         if self.when is None:
             return None
@@ -95,7 +95,7 @@ class Handshake:
             return None
         return self._answer(challenge, signer) if isinstance(challenge, str) else None
 
-    def _answer(self, challenge: str, signer: "Signer") -> Acknowledgement | None:
+    def _answer(self, challenge: str, signer: "ChallengeSigner") -> Acknowledgement | None:
         if not self.answer.needs_hmac:
             return self.answer.filled(challenge, "") if len(challenge) <= _CHALLENGE_MAX else None
         if not _SIGNED_CHALLENGE.fullmatch(challenge):
@@ -104,7 +104,7 @@ class Handshake:
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
+class ChallengeSigner:
     """Makes the HMAC of a challenge with the current key."""
 
     key: bytes
@@ -116,13 +116,17 @@ class Signer:
         return encode(hmac.digest(self.key, challenge.encode(), self.algorithm), self.encoding)
 
 
-def read_answer(table: Table | None, *, of_handshake: bool = False) -> Answer:
+def read_answer(table: DeclarationTable | None, *, of_handshake: bool = False) -> AnswerTemplate:
     """Reads the table of a response."""
     if table is None:
-        return Answer(content_type=_TEXT, text=CHALLENGE) if of_handshake else DEFAULT_ANSWER
-    status = table.integer("status", *_STATUSES) or 200
-    text, json, content_type = table.values.get("text"), table.any("json"), table.text("content_type", longest=100)
-    table.any("text")
+        return AnswerTemplate(content_type=_TEXT, text=CHALLENGE) if of_handshake else DEFAULT_ANSWER
+    status = table.take_integer("status", *_STATUSES) or 200
+    text, json, content_type = (
+        table.values.get("text"),
+        table.take_any("json"),
+        table.take_text("content_type", longest=100),
+    )
+    table.take_any("text")
     if text is not None and (not isinstance(text, str) or json is not None):
         table.report("text", "not a text, or beside json, which excludes it")
         text = None
@@ -133,21 +137,21 @@ def read_answer(table: Table | None, *, of_handshake: bool = False) -> Answer:
     except (TypeError, ValueError, RecursionError):
         table.report("json", "not what JSON can say")
         json = None
-    table.refuse_others()
-    return Answer(status, content_type or (_TEXT if json is None else _JSON), text, json)
+    table.finish()
+    return AnswerTemplate(status, content_type or (_TEXT if json is None else _JSON), text, json)
 
 
-def read_handshakes(table: Table, rules: Rules | None) -> tuple[Handshake, ...]:
+def read_handshakes(table: DeclarationTable, rules: Rules | None) -> tuple[Handshake, ...]:
     """Reads ``handshake``, a table or a list of tables; not all ``rules`` allow an HMAC in an answer."""
-    return tuple(_read_handshake(each, rules) for each in table.tables("handshake"))
+    return tuple(_read_handshake(each, rules) for each in table.take_tables("handshake"))
 
 
-def _read_handshake(table: Table, rules: Rules | None) -> Handshake:
-    query, when = table.text("query", longest=100), read_expression(table, "when", roots=("body", "headers"))
+def _read_handshake(table: DeclarationTable, rules: Rules | None) -> Handshake:
+    query, when = table.take_text("query", longest=100), read_expression(table, "when", roots=("body", "headers"))
     challenge = read_expression(table, "challenge", roots=("body", "headers"))
-    token_query, token = table.text("token_query", longest=100), table.text("token")
-    expect = table.any("expect") or {}
-    answer = read_answer(table.table("answer"), of_handshake=True)
+    token_query, token = table.take_text("token_query", longest=100), table.take_text("token")
+    expect = table.take_any("expect") or {}
+    answer = read_answer(table.take_table("answer"), of_handshake=True)
     if table.has("query") == table.has("when"):
         table.report("", "one of query (a GET) and when (a POST) is needed")
     if table.has("query") and (table.has("challenge") or table.has("when")):
@@ -160,11 +164,11 @@ def _read_handshake(table: Table, rules: Rules | None) -> Handshake:
         expect = {}
     if answer.needs_hmac and rules is not None:
         _check_hmac(table, rules)
-    table.refuse_others()
+    table.finish()
     return Handshake(answer, query, token_query, token, tuple(expect.items()), when, challenge)
 
 
-def _check_hmac(table: Table, rules: Rules) -> None:
+def _check_hmac(table: DeclarationTable, rules: Rules) -> None:
     if rules.scheme != "hmac":
         table.report("answer", f'{HMAC} needs verify.scheme = "hmac"')
     elif rules.signed.parts and _could_be_a_challenge(rules):

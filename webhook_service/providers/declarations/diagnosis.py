@@ -5,9 +5,9 @@ from itertools import chain
 
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import SignatureInvalid
-from webhook_service.providers.declarations.signing import DIGEST_BYTES, Hmac, Scheme, SignedContent, decoder
+from webhook_service.providers.declarations.schemes import DIGEST_BYTES, Hmac, Scheme, SignedContent, decoder
 from webhook_service.providers.declarations.timestamps import skew
-from webhook_service.providers.diagnosis import LARGEST_BODY, Attempt, Hint, body_attempts, first_match
+from webhook_service.providers.diagnosis import LARGEST_BODY, Guess, Hint, body_guesses, first_match
 from webhook_service.providers.urls import difference, other_urls
 
 _OTHER_ENCODING = {
@@ -52,12 +52,12 @@ def _diagnose_hmac(scheme: Hmac, delivery: Delivery) -> Hint | None:
     keys = [key for _, key in scheme.keys]
     signed, _ = scheme.content(delivery)
     found = first_match(((other_hint, key, signed) for key in keys), in_other_form, algorithm)
-    attempts = chain(
-        _attempts(scheme, delivery, signed),
-        body_attempts(keys, delivery.raw, lambda body: scheme.content(delivery, body)[0]),
+    guesses = chain(
+        _guesses(scheme, delivery, signed),
+        body_guesses(keys, delivery.raw, lambda body: scheme.content(delivery, body)[0]),
         _urls(scheme, delivery, keys),
     )
-    return found or first_match(attempts, claimed, algorithm)
+    return found or first_match(guesses, claimed, algorithm)
 
 
 def _decoded(texts: list[str], encoding: str, length: int) -> list[bytes]:
@@ -65,9 +65,9 @@ def _decoded(texts: list[str], encoding: str, length: int) -> list[bytes]:
     return [decoded for text in texts if (decoded := decode(text)) is not None]
 
 
-def _attempts(scheme: Hmac, delivery: Delivery, signed: bytes) -> Iterator[Attempt]:
+def _guesses(scheme: Hmac, delivery: Delivery, signed: bytes) -> Iterator[Guess]:
     if scheme.rules.is_secret_encoded:
-        for _, secret in scheme.secrets.by_age():
+        for _, secret in scheme.secrets.labelled():
             yield Hint.SECRET_NOT_DECODED, secret.encode(), signed
             yield Hint.SECRET_NOT_DECODED, secret.removeprefix(scheme.rules.secret_prefix).encode(), signed
     if not scheme.rules.signed.is_body:
@@ -75,7 +75,7 @@ def _attempts(scheme: Hmac, delivery: Delivery, signed: bytes) -> Iterator[Attem
             yield Hint.BODY_SIGNED_ALONE, key, delivery.raw
 
 
-def _urls(scheme: Hmac, delivery: Delivery, keys: list[bytes]) -> Iterator[Attempt]:
+def _urls(scheme: Hmac, delivery: Delivery, keys: list[bytes]) -> Iterator[Guess]:
     if "url" not in scheme.rules.signed.names:
         return
     expected = scheme.rules.public_url.rstrip("/") + delivery.target

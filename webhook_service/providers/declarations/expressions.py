@@ -12,7 +12,7 @@ import jmespath
 from jmespath.parser import ParsedResult
 
 from webhook_service.providers.declarations.places import HEADER_NAME
-from webhook_service.providers.declarations.tables import Table
+from webhook_service.providers.declarations.tables import DeclarationTable
 from webhook_service.providers.routing import JMESPATH_FAILURES
 
 ROOTS = ("item", "body", "headers")
@@ -59,14 +59,14 @@ class Expression:
 
 
 def read_expression(
-    table: Table, key: str, *, required: bool = False, roots: tuple[str, ...] = ROOTS
+    table: DeclarationTable, key: str, *, required: bool = False, roots: tuple[str, ...] = ROOTS
 ) -> Expression | None:
     """Reads an expression that may refer to ``roots``; a bare name belongs to the first of them."""
-    text = table.text(key, required=required, longest=_LONGEST)
+    text = table.take_text(key, required=required, longest=_LONGEST)
     return None if text is None else _compile(table, key, text, roots)
 
 
-def _compile(table: Table, key: str, text: str, roots: tuple[str, ...]) -> Expression | None:
+def _compile(table: DeclarationTable, key: str, text: str, roots: tuple[str, ...]) -> Expression | None:
     try:
         compiled = jmespath.compile(text)
     except JMESPATH_FAILURES:

@@ -23,7 +23,7 @@ class SecretUnusable(Exception):
     """A secret that its scheme can't use; the message says why, and shows nothing of the secret."""
 
 
-def decode_secret(secret: str, encoding: str, prefix: str = "") -> bytes:
+def decode_key(secret: str, encoding: str, prefix: str = "") -> bytes:
     """Returns the bytes that a secret stands for; SecretUnusable when it is not in the encoding.
 
     The ``prefix`` may be missing. The padding of base64 may be missing, too, and both of its alphabets are accepted.

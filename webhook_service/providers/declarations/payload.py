@@ -10,12 +10,12 @@ from typing import Any
 from webhook_service.domain.deliveries import Contents, Delivery, Unreadable
 from webhook_service.domain.errors import PayloadInvalid
 from webhook_service.domain.formats import parse_timestamp
-from webhook_service.domain.limits import ADDRESS_MAX, MESSAGE_ID_MAX, WORD_MAX
+from webhook_service.domain.limits import MESSAGE_ID_MAX, PARTY_MAX, WORD_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Reason
 from webhook_service.providers.declarations.expressions import ROOTS, Expression, ExpressionFailed, read_expression
 from webhook_service.providers.declarations.places import read_header_name
-from webhook_service.providers.declarations.tables import Table
+from webhook_service.providers.declarations.tables import DeclarationTable
 from webhook_service.providers.fields import FieldInvalid, long_text, phone_number, short_text
 from webhook_service.providers.forms import FormInvalid, read_fields, to_form
 from webhook_service.providers.strict_json import loads
@@ -127,8 +127,8 @@ class Reader:
         return Message(
             message_id=self._message_id(found, delivery, index),
             provider=self._provider,
-            sender=self._address(short_text(found.text(payload.sender, "from"), "from", ADDRESS_MAX)),
-            recipient=self._address(short_text(found.text(payload.recipient, "to"), "to", ADDRESS_MAX)),
+            sender=self._address(short_text(found.text(payload.sender, "from"), "from", PARTY_MAX)),
+            recipient=self._address(short_text(found.text(payload.recipient, "to"), "to", PARTY_MAX)),
             ts=self._ts(found) or delivery.received_at,
             received_at=delivery.received_at,
             text=None if text is None else long_text(text, "text"),
@@ -226,19 +226,19 @@ def _time(value: Any, form: str) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
 
 
-def read_payload(table: Table) -> Payload | None:
+def read_payload(table: DeclarationTable) -> Payload | None:
     """Reads the table; None, with problems reported to it, when it can't be used."""
-    body_format = table.word("format", ("json", "form"))
-    ts_format = table.word("ts_format", TIME_FORMATS)
+    body_format = table.take_choice("format", ("json", "form"))
+    ts_format = table.take_choice("ts_format", TIME_FORMATS)
     message_id = _read_message_id(table)
     sender, recipient = _read_field(table, "from", required=True), _read_field(table, "to", required=True)
     items = read_expression(table, "items", roots=("body", "headers"))
     ts, text, kind = (_read_field(table, key) for key in ("ts", "text", "type"))
-    ts_optional, phone_numbers = table.flag("ts_optional") or False, table.flag("phone_numbers") or False
+    ts_optional, phone_numbers = table.take_flag("ts_optional") or False, table.take_flag("phone_numbers") or False
     for key in ("ts_format", "ts_optional"):
         if table.has(key) and not table.has("ts"):
             table.report(key, "needs ts")
-    table.refuse_others()
+    table.finish()
     if message_id is None or sender is None or recipient is None:
         return None
     is_form = body_format == "form"
@@ -257,22 +257,22 @@ def read_payload(table: Table) -> Payload | None:
     )
 
 
-def _read_field(table: Table, key: str, *, required: bool = False) -> Expression | None:
-    if table.any(key) in ROOTS:
+def _read_field(table: DeclarationTable, key: str, *, required: bool = False) -> Expression | None:
+    if table.take_any(key) in ROOTS:
         table.report(key, "means all of it, which is no text; a field of this name is written item.NAME")
         return None
     return read_expression(table, key, required=required)
 
 
-def _read_message_id(table: Table) -> MessageId | None:
-    value = table.any("message_id")
+def _read_message_id(table: DeclarationTable) -> MessageId | None:
+    value = table.take_any("message_id")
     if not isinstance(value, Mapping):
         field = _read_field(table, "message_id", required=True)
         return None if field is None else MessageId(field, None, sha256=False)
-    inner = Table(value, (*table.path, "message_id"), table.problems)
+    inner = DeclarationTable(value, (*table.path, "message_id"), table.problems)
     field, header = _read_field(inner, "field"), read_header_name(inner, "header")
-    sha256 = inner.word("sha256", ("body",)) is not None
-    inner.refuse_others()
+    sha256 = inner.take_choice("sha256", ("body",)) is not None
+    inner.finish()
     if not (inner.has("field") or inner.has("header") or inner.has("sha256")):
         inner.report("", 'one of field, header, sha256 = "body" is needed')
     return MessageId(field, header, sha256)

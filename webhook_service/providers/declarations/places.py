@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import PayloadInvalid, SignatureInvalid
 from webhook_service.domain.results import Reason
-from webhook_service.providers.declarations.tables import Table
+from webhook_service.providers.declarations.tables import DeclarationTable
 from webhook_service.providers.forms import FormInvalid, read_fields, to_form
 from webhook_service.providers.strict_json import loads_object
 
@@ -122,27 +122,27 @@ class Place:
         return text if self.separator is None else f"{self.key}{self.separator}{text}"
 
 
-def read_place(table: Table, *, default_header: str | None = None) -> Place:
+def read_place(table: DeclarationTable, *, default_header: str | None = None) -> Place:
     """Reads the place of a value, which exactly one of ``header``, ``query`` and ``field`` names."""
     header = read_header_name(table, "header")
-    query, field = table.text("query", longest=100), table.text("field", longest=200)
+    query, field = table.take_text("query", longest=100), table.take_text("field", longest=200)
     if not any(table.has(name) for name in ("header", "query", "field")):
         header = default_header
         if header is None:
             table.report("", "one of header, query, field is needed")
     if sum(table.has(name) for name in ("header", "query", "field")) > 1:
         table.report("", "header, query and field exclude each other")
-    split, separator, key = (table.text(name, longest=100) for name in ("split", "separator", "key"))
+    split, separator, key = (table.take_text(name, longest=100) for name in ("split", "separator", "key"))
     if (separator is None) != (key is None) and table.has("separator") != table.has("key"):
         table.report("key" if table.has("separator") else "separator", "key and separator need each other")
-    prefix = table.text("prefix", longest=100) or ""
-    table.refuse_others()
+    prefix = table.take_text("prefix", longest=100) or ""
+    table.finish()
     return Place(header, query, tuple(field.split(".")) if field else (), split, separator, key, prefix)
 
 
-def read_header_name(table: Table, key: str) -> str | None:
+def read_header_name(table: DeclarationTable, key: str) -> str | None:
     """Reads the name of a header."""
-    name = table.text(key, longest=100)
+    name = table.take_text(key, longest=100)
     if name is not None and not HEADER_NAME.fullmatch(name):
         table.report(key, "not the name of a header")
         return None

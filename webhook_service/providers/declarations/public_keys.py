@@ -16,7 +16,7 @@ from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.declarations.keys import PrivateKey, PublicKey, load_private_key, load_public_key
 from webhook_service.providers.declarations.rules import Rules
-from webhook_service.providers.declarations.signing import CannotSign, Draft, SignedContent, encode
+from webhook_service.providers.declarations.schemes import CannotSign, SampleDraft, SignedContent, encode
 
 _LONGEST = 512  # bytes of a signature: RSA with 4096 bits
 _SIGNATURES = 4  # the most signatures that are tried: each costs as much as twenty HMACs
@@ -28,8 +28,8 @@ class PublicKeys(SignedContent):
     def __init__(self, rules: Rules, secrets: Secrets) -> None:
         super().__init__(rules, secrets)
         self._keys = [
-            (age, load_public_key(secret, rules.algorithm, rules.secret_encoding, rules.secret_prefix))
-            for age, secret in secrets.by_age()
+            (label, load_public_key(secret, rules.algorithm, rules.secret_encoding, rules.secret_prefix))
+            for label, secret in secrets.labelled()
         ]
 
     def authenticate(self, delivery: Delivery) -> tuple[str, int | None]:
@@ -38,10 +38,10 @@ class PublicKeys(SignedContent):
         if not claimed:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
         # All that is compared is public, so the time that it takes gives nothing away.
-        age = next((age for age, key in self._keys for claim in claimed if _matches(key, claim, content)), None)
-        if age is None:
+        label = next((label for label, key in self._keys for claim in claimed if _matches(key, claim, content)), None)
+        if label is None:
             raise SignatureInvalid(Reason.WRONG_SIGNATURE)
-        return age, at
+        return label, at
 
     def _claimed(self, delivery: Delivery) -> Iterator[bytes]:
         for text in self.claimed_texts(delivery):
@@ -49,7 +49,7 @@ class PublicKeys(SignedContent):
             if decoded is not None:
                 yield decoded
 
-    def sign(self, draft: Draft) -> None:
+    def sign(self, draft: SampleDraft) -> None:
         if draft.private_key is None:
             raise CannotSign.without_key()
         signature = _sign(load_private_key(draft.private_key, self.rules.algorithm), self.prepare(draft))

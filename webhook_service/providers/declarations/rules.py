@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from webhook_service.providers.declarations.keys import PUBLIC_KEY_ENCODINGS, SYMMETRIC_ENCODINGS, load_private_key
 from webhook_service.providers.declarations.places import Place, read_place
-from webhook_service.providers.declarations.tables import Table
+from webhook_service.providers.declarations.tables import DeclarationTable
 from webhook_service.providers.declarations.templates import Template, read_template
 from webhook_service.providers.declarations.timestamps import TOLERANCE, TOLERANCE_MAX, Timestamp, read_timestamp
 
@@ -71,13 +71,13 @@ class Rules:
             load_private_key(pem, self.key_pair)
 
 
-def read_rules(table: Table, public_url: str | None, *, is_form: bool) -> Rules | None:
+def read_rules(table: DeclarationTable, public_url: str | None, *, is_form: bool) -> Rules | None:
     """Reads the table; None when it has no scheme."""
-    scheme = table.word("scheme", tuple(ALGORITHMS), required=True)
+    scheme = table.take_choice("scheme", tuple(ALGORITHMS), required=True)
     if scheme is None:
         for key in _KEYS:
-            table.any(key)
-        table.refuse_others()
+            table.take_any(key)
+        table.finish()
         return None
     if scheme in ("hmac", "public_key"):
         rules = _signature_rules(table, scheme, public_url, is_form=is_form)
@@ -85,20 +85,20 @@ def read_rules(table: Table, public_url: str | None, *, is_form: bool) -> Rules 
         rules = _jwt_rules(table, public_url, is_form=is_form)
     else:
         rules = Rules(scheme, _place(table, "Authorization" if scheme == "basic" else None))
-    table.refuse_others()
+    table.finish()
     return rules
 
 
-def _signature_rules(table: Table, scheme: str, public_url: str | None, *, is_form: bool) -> Rules:
-    algorithm = table.word("algorithm", ALGORITHMS[scheme], required=True)
-    encoding = table.word("encoding", ENCODINGS, required=True)
+def _signature_rules(table: DeclarationTable, scheme: str, public_url: str | None, *, is_form: bool) -> Rules:
+    algorithm = table.take_choice("algorithm", ALGORITHMS[scheme], required=True)
+    encoding = table.take_choice("encoding", ENCODINGS, required=True)
     signed = read_template(table, "signed", public_url)
-    when = table.table("timestamp")
+    when = table.take_table("timestamp")
     timestamp = read_timestamp(when) if when else None
     place = _place(table, None)
     symmetric = scheme == "hmac"
     secret_encoding = _secret_encoding(table, symmetric=symmetric)
-    body_unsigned = table.flag("body_unsigned") or False
+    body_unsigned = table.take_flag("body_unsigned") or False
     if signed:
         _check_cover(table, signed, place, body_unsigned=body_unsigned)
         _check_timestamp(table, signed, timestamp)
@@ -112,17 +112,17 @@ def _signature_rules(table: Table, scheme: str, public_url: str | None, *, is_fo
         signed or NO_TEMPLATE,
         timestamp,
         secret_encoding,
-        table.text("secret_prefix", longest=20) or "",
+        table.take_text("secret_prefix", longest=20) or "",
         public_url=public_url or "",
         is_form=is_form,
     )
 
 
-def _jwt_rules(table: Table, public_url: str | None, *, is_form: bool) -> Rules:
-    algorithm = table.word("algorithm", ALGORITHMS["jwt"], required=True) or ""
+def _jwt_rules(table: DeclarationTable, public_url: str | None, *, is_form: bool) -> Rules:
+    algorithm = table.take_choice("algorithm", ALGORITHMS["jwt"], required=True) or ""
     claims = _claims(table, public_url)
-    tolerance = table.integer("tolerance", 1, TOLERANCE_MAX) or TOLERANCE
-    body_unsigned = table.flag("body_unsigned") or False
+    tolerance = table.take_integer("tolerance", 1, TOLERANCE_MAX) or TOLERANCE
+    body_unsigned = table.take_flag("body_unsigned") or False
     if claims.body_sha256 is None and not body_unsigned:
         table.report("claims", f"body_sha256 is missing: name the claim that has the body's hash, {_BODY_UNSIGNED}")
     return Rules(
@@ -130,7 +130,7 @@ def _jwt_rules(table: Table, public_url: str | None, *, is_form: bool) -> Rules:
         _place(table, "Authorization"),
         algorithm,
         secret_encoding=_secret_encoding(table, symmetric=algorithm.startswith("hs")),
-        secret_prefix=table.text("secret_prefix", longest=20) or "",
+        secret_prefix=table.take_text("secret_prefix", longest=20) or "",
         claims=claims,
         tolerance=tolerance,
         public_url=public_url or "",
@@ -138,20 +138,20 @@ def _jwt_rules(table: Table, public_url: str | None, *, is_form: bool) -> Rules:
     )
 
 
-def _claims(table: Table, public_url: str | None) -> Claims:
-    inner = table.table("claims")
+def _claims(table: DeclarationTable, public_url: str | None) -> Claims:
+    inner = table.take_table("claims")
     if inner is None:
         return Claims()
     names = ("body_sha256", "url_sha256", "issuer", "audience")
-    claims = Claims(*(inner.text(name, longest=255) for name in names))
+    claims = Claims(*(inner.take_text(name, longest=255) for name in names))
     if claims.url_sha256 and public_url is None:
         inner.report("url_sha256", "needs public_url, the base of this service's URLs")
-    inner.refuse_others()
+    inner.finish()
     return claims
 
 
-def _place(table: Table, default_header: str | None) -> Place:
-    inner = table.table("signature", required=default_header is None)
+def _place(table: DeclarationTable, default_header: str | None) -> Place:
+    inner = table.take_table("signature", required=default_header is None)
     if inner is None:
         return Place(header=default_header, prefix="" if default_header is None else _PREFIX[table.values["scheme"]])
     return read_place(inner, default_header=default_header)
@@ -160,12 +160,12 @@ def _place(table: Table, default_header: str | None) -> Place:
 _PREFIX = {"jwt": "Bearer ", "basic": "Basic "}
 
 
-def _secret_encoding(table: Table, *, symmetric: bool) -> str:
+def _secret_encoding(table: DeclarationTable, *, symmetric: bool) -> str:
     choices: Collection[str] = SYMMETRIC_ENCODINGS if symmetric else PUBLIC_KEY_ENCODINGS
-    return table.word("secret_encoding", choices, required=not symmetric) or ("utf8" if symmetric else "pem")
+    return table.take_choice("secret_encoding", choices, required=not symmetric) or ("utf8" if symmetric else "pem")
 
 
-def _check_cover(table: Table, signed: Template, place: Place, *, body_unsigned: bool) -> None:
+def _check_cover(table: DeclarationTable, signed: Template, place: Place, *, body_unsigned: bool) -> None:
     if not signed.covers_body and not body_unsigned:
         table.report("signed", f"does not cover the body: add {{body}}, {_BODY_UNSIGNED}")
     if signed.covers_body and body_unsigned:
@@ -174,7 +174,7 @@ def _check_cover(table: Table, signed: Template, place: Place, *, body_unsigned:
         table.report("signature", "stands in the body that it signs")
 
 
-def _check_timestamp(table: Table, signed: Template, timestamp: Timestamp | None) -> None:
+def _check_timestamp(table: DeclarationTable, signed: Template, timestamp: Timestamp | None) -> None:
     if timestamp is None:
         if "timestamp" in signed.names:
             table.report("timestamp", "missing: {timestamp} is signed, so say where it stands")

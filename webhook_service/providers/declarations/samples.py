@@ -8,19 +8,19 @@ from webhook_service.domain.formats import format_timestamp
 from webhook_service.domain.messages import Message
 from webhook_service.providers.declarations.expressions import Expression
 from webhook_service.providers.declarations.payload import Payload
-from webhook_service.providers.declarations.signing import Draft, Path
+from webhook_service.providers.declarations.schemes import Path, SampleDraft
 
 _TIMES = {"s": 1, "ms": 1000}
 
 
-def draft_of(message: Message, payload: Payload, target: str, example: Any, headers: Mapping[str, str]) -> Draft:
+def draft_of(message: Message, payload: Payload, target: str, example: Any, headers: Mapping[str, str]) -> SampleDraft:
     """Makes an unsigned delivery of a message, on the basis of an example of the provider's if there is one.
 
     Where an expression is no plain path, such as a function of several fields, the example's value stays.
     """
     content = deepcopy(example) if example is not None else {}
     form = "application/x-www-form-urlencoded" if payload.is_form else "application/json"
-    draft = Draft(target, content, message.received_at, payload.is_form, {"Content-Type": form, **headers})
+    draft = SampleDraft(target, content, message.received_at, payload.is_form, {"Content-Type": form, **headers})
     ts: Any = format_timestamp(message.ts)
     if payload.ts_format != "iso":
         ts = int(message.ts.timestamp() * _TIMES[payload.ts_format])
@@ -55,7 +55,7 @@ def _item_path(payload: Payload) -> Path:
     return path if path and isinstance(path[-1], int) else (*path, 0)
 
 
-def _put(draft: Draft, path: Path, value: Any, item_path: Path) -> None:
+def _put(draft: SampleDraft, path: Path, value: Any, item_path: Path) -> None:
     root, rest = path[0], path[1:]
     if root == "headers" and len(rest) == 1:
         draft.headers[str(rest[0])] = str(value)

@@ -22,7 +22,7 @@ class DeclarationInvalid(Exception):
 
 
 @dataclass
-class Table:
+class DeclarationTable:
     """A table that is being read: problems with a value are noted, and None is returned in its place."""
 
     values: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Table:
         """Tells whether a key is set."""
         return key in self.values
 
-    def text(self, key: str, *, required: bool = False, longest: int = 1000) -> str | None:
+    def take_text(self, key: str, *, required: bool = False, longest: int = 1000) -> str | None:
         """Reads a text of 1 to ``longest`` characters."""
         value = self._value(key, required=required)
         if value is None:
@@ -48,7 +48,7 @@ class Table:
         self.report(key, f"not a text of 1 to {longest} characters")
         return None
 
-    def word(self, key: str, choices: Collection[str], *, required: bool = False) -> str | None:
+    def take_choice(self, key: str, choices: Collection[str], *, required: bool = False) -> str | None:
         """Reads one of the words in ``choices``."""
         value = self._value(key, required=required)
         if value is None or (isinstance(value, str) and value in choices):
@@ -56,7 +56,7 @@ class Table:
         self.report(key, f"not one of {', '.join(choices)}")
         return None
 
-    def integer(self, key: str, least: int, most: int) -> int | None:
+    def take_integer(self, key: str, least: int, most: int) -> int | None:
         """Reads a whole number from ``least`` to ``most``, both included."""
         value = self._value(key)
         if value is None:
@@ -66,7 +66,7 @@ class Table:
         self.report(key, f"not a whole number from {least} to {most}")
         return None
 
-    def flag(self, key: str) -> bool | None:
+    def take_flag(self, key: str) -> bool | None:
         """Reads true or false."""
         value = self._value(key)
         if value is None or isinstance(value, bool):
@@ -74,33 +74,33 @@ class Table:
         self.report(key, "neither true nor false")
         return None
 
-    def any(self, key: str) -> Any:
+    def take_any(self, key: str) -> Any:
         """Returns a value of any kind, which the caller checks; None when the key isn't set."""
         return self._value(key)
 
-    def table(self, key: str, *, required: bool = False) -> "Table | None":
+    def take_table(self, key: str, *, required: bool = False) -> "DeclarationTable | None":
         """Reads a table within this one; problems with it are added to those of this one."""
         value = self._value(key, required=required)
         if value is None:
             return None
         if isinstance(value, Mapping):
-            return Table(value, (*self.path, key), self.problems)
+            return DeclarationTable(value, (*self.path, key), self.problems)
         self.report(key, "not a table")
         return None
 
-    def tables(self, key: str) -> "list[Table]":
+    def take_tables(self, key: str) -> "list[DeclarationTable]":
         """Reads a table or a list of tables."""
         value = self._value(key)
         if value is None:
             return []
         if isinstance(value, Mapping):
-            return [Table(value, (*self.path, key), self.problems)]
+            return [DeclarationTable(value, (*self.path, key), self.problems)]
         if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
-            return [Table(each, (*self.path, key, str(at)), self.problems) for at, each in enumerate(value)]
+            return [DeclarationTable(each, (*self.path, key, str(at)), self.problems) for at, each in enumerate(value)]
         self.report(key, "neither a table nor a list of tables")
         return []
 
-    def refuse_others(self) -> None:
+    def finish(self) -> None:
         """Notes every key that was not read. It has to be called last."""
         for key in self.values:
             if key not in self._known:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.results import Reason
 from webhook_service.providers.declarations.places import HEADER_NAME, Envelope
-from webhook_service.providers.declarations.tables import Table
+from webhook_service.providers.declarations.tables import DeclarationTable
 from webhook_service.providers.signatures import header_bytes
 
 Part = Callable[[Envelope], bytes]
@@ -54,9 +54,9 @@ class Template:
         return b"".join([part(envelope) for part in self.parts])
 
 
-def read_template(table: Table, key: str, public_url: str | None) -> Template | None:
+def read_template(table: DeclarationTable, key: str, public_url: str | None) -> Template | None:
     """Reads a template; None, with a problem reported, when there is none or it can't be understood."""
-    text = table.text(key, required=True)
+    text = table.take_text(key, required=True)
     if text is None:
         return None
     parts: list[Part] = []

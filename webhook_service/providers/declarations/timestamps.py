@@ -8,7 +8,7 @@ from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.formats import parse_timestamp
 from webhook_service.domain.results import Reason
 from webhook_service.providers.declarations.places import Envelope, Place, read_place
-from webhook_service.providers.declarations.tables import Table
+from webhook_service.providers.declarations.tables import DeclarationTable
 from webhook_service.providers.signatures import header_bytes
 
 TOLERANCE = 300  # seconds, unless the table says otherwise
@@ -61,8 +61,8 @@ def skew(claimed: int, received_at: datetime) -> int:
     return claimed - int(received_at.timestamp())
 
 
-def read_timestamp(table: Table) -> Timestamp:
+def read_timestamp(table: DeclarationTable) -> Timestamp:
     """Reads the place, the unit and the tolerance of the claimed time."""
-    unit = table.word("unit", UNITS)
-    tolerance = table.integer("tolerance", 1, TOLERANCE_MAX)
+    unit = table.take_choice("unit", UNITS)
+    tolerance = table.take_integer("tolerance", 1, TOLERANCE_MAX)
     return Timestamp(read_place(table), unit or "s", tolerance or TOLERANCE)

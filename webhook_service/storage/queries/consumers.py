@@ -1,7 +1,7 @@
 """The table of consumers, the parts of the feed that pass their filters, and how far they are behind."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
@@ -11,7 +11,7 @@ from webhook_service.domain.limits import LAG_MAX
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.storage.consumer_models import ConsumerRow, StretchRow
 from webhook_service.storage.destination_models import RetryRow
-from webhook_service.storage.models import MessageRow, UtcDateTime
+from webhook_service.storage.models import MessageRow
 from webhook_service.storage.queries.messages import (
     FOR_PROGRAMS,
     SELECT_MESSAGES,
@@ -43,19 +43,12 @@ _ids = select(MessageRow.id).where(*_within).order_by(MessageRow.id).limit(bindp
 _stretch = SELECT_MESSAGES.where(*_within).order_by(MessageRow.id)
 
 
-def _measured(ids: Select[int]) -> Select[int, int | None]:
+def _counted(ids: Select[int]) -> Select[int, int | None]:
     counted = ids.subquery()
     return select(func.count(), func.max(counted.c.id))
 
 
-_ids_measured = _measured(_ids)
-
-
-def read_now(connection: Connection) -> datetime:
-    """Reads the time that leases go by: that of the PostgreSQL server, which all nodes share, or of this machine."""
-    if connection.dialect.name == "postgresql":
-        return connection.scalars(select(func.clock_timestamp(type_=UtcDateTime))).one()
-    return datetime.now(UTC)
+_ids_counted = _counted(_ids)
 
 
 def find_consumer(connection: Connection, kind: ConsumerKind, name: str, *, lock: bool = False) -> Consumer | None:
@@ -80,18 +73,18 @@ def _consumer(
     conditions: dict[str, str],
     max_leases: int,
     max_attempts: int,
-    handed: int,
+    given_up_to: int,
     created_at: datetime,
 ) -> Consumer:
     options = ConsumerOptions(FeedFilter(**conditions), max_leases, max_attempts)
-    return Consumer(consumer_id, ConsumerKind(kind), name, options, handed, created_at)
+    return Consumer(consumer_id, ConsumerKind(kind), name, options, given_up_to, created_at)
 
 
 def insert_consumer(
-    transaction: Transaction, kind: ConsumerKind, name: str, options: ConsumerOptions, handed: int, now: datetime
+    transaction: Transaction, kind: ConsumerKind, name: str, options: ConsumerOptions, given_up_to: int, now: datetime
 ) -> None:
-    """Stores a new consumer that begins after the id ``handed``."""
-    new = {"kind": kind.value, "name": name, "handed": handed, "created_at": now, **_columns(options)}
+    """Stores a new consumer that begins after the id ``given_up_to``."""
+    new = {"kind": kind.value, "name": name, "handed": given_up_to, "created_at": now, **_columns(options)}
     transaction.execute(insert(ConsumerRow).values(new))
 
 
@@ -109,36 +102,36 @@ def _columns(options: ConsumerOptions) -> dict[str, object]:
 
 
 def delete_consumer(transaction: Transaction, consumer: Consumer) -> None:
-    """Deletes a consumer, with its stretches and its dead letters."""
+    """Deletes a consumer with its stretches, its dead letters and, of a destination, its health and its retries."""
     transaction.execute(delete(ConsumerRow).where(ConsumerRow.id == consumer.id))
 
 
-def move_handed(transaction: Transaction, consumer: Consumer, handed: int) -> None:
+def set_given_up_to(transaction: Transaction, consumer: Consumer, given_up_to: int) -> None:
     """Notes the id up to which the feed was given to a consumer."""
-    transaction.execute(_move, {"consumer": consumer.id, "handed": handed})
+    transaction.execute(_move, {"consumer": consumer.id, "handed": given_up_to})
 
 
 def read_place(connection: Connection, consumer: Consumer) -> int:
     """Reads the id up to which a consumer has acknowledged all that it gets, or has it waiting for another attempt."""
     oldest = connection.scalar(select(func.min(StretchRow.after)).where(StretchRow.consumer_id == consumer.id))
-    return consumer.handed if oldest is None else min(oldest, consumer.handed)
+    return consumer.given_up_to if oldest is None else min(oldest, consumer.given_up_to)
 
 
-def read_had(connection: Connection) -> dict[str, int]:
+def read_done_up_to(connection: Connection) -> dict[str, int]:
     """Reads the id up to which every consumer and destination has had all that it gets; the keys are ``<kind> <name>``.
 
     That is its place, unless a destination has an earlier message that waits for another attempt.
     """
-    return {f"{each.kind} {each.name}": _read_had(connection, each) for each in list_consumers(connection)}
+    return {f"{each.kind} {each.name}": _done_up_to(connection, each) for each in list_consumers(connection)}
 
 
-def _read_had(connection: Connection, consumer: Consumer) -> int:
+def _done_up_to(connection: Connection, consumer: Consumer) -> int:
     place = read_place(connection, consumer)
     waiting = connection.scalar(select(func.min(RetryRow.feed_id)).where(RetryRow.consumer_id == consumer.id))
     return place if waiting is None else min(place, waiting - 1)
 
 
-def measure_ids(
+def count_up_to(
     connection: Connection, wanted: FeedFilter, after: int, last: int, most: int, besides: Sequence[int] = ()
 ) -> tuple[int, int]:
     """Counts the messages above ``after`` and up to ``last`` that pass a filter, up to ``most`` of them.
@@ -149,7 +142,7 @@ def measure_ids(
     conditions = _conditions(wanted)
     if besides:
         conditions.append(MessageRow.id.not_in(besides))
-    counted = _measured(_ids.where(*conditions)) if conditions else _ids_measured
+    counted = _counted(_ids.where(*conditions)) if conditions else _ids_counted
     number, end = connection.execute(counted, {"after": after, "last": last, "most": most}).one()
     return number, after if end is None else end
 
@@ -192,9 +185,9 @@ def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
     Counts up to ``LAG_MAX`` messages. For those that pass a filter, it examines at most ``LAG_WINDOW``.
     """
     is_filtered = bool(consumer.options.filter.conditions())
-    end = end_of_window(connection, consumer.handed, LAG_WINDOW if is_filtered else LAG_MAX + 1)
+    end = end_of_window(connection, consumer.given_up_to, LAG_WINDOW if is_filtered else LAG_MAX + 1)
     rest = select(MessageRow.id, MessageRow.received_at).where(
-        MessageRow.id > consumer.handed, MessageRow.id <= end, FOR_PROGRAMS, *_conditions(consumer.options.filter)
+        MessageRow.id > consumer.given_up_to, MessageRow.id <= end, FOR_PROGRAMS, *_conditions(consumer.options.filter)
     )
     parts = (_given(consumer), rest)
     messages = sum(_count(connection, part) for part in parts)

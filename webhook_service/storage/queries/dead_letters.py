@@ -28,7 +28,7 @@ _dead_letters: Select[Any] = (
 )
 
 
-def keep_dead_letters(transaction: Transaction, consumer: Consumer, deaths: Iterable[Death], now: datetime) -> None:
+def add_dead_letters(transaction: Transaction, consumer: Consumer, deaths: Iterable[Death], now: datetime) -> None:
     """Stores dead letters of a consumer. If a message is one already, the new dead letter takes its place."""
     by_id = {death.feed_id: death for death in deaths}
     # The lock lasts until the dead letters are stored: a message that is being deleted is gone, or takes them along.
@@ -62,7 +62,7 @@ def delete_dead_letter(transaction: Transaction, dead_letter_id: int) -> bool:
     return transaction.execute(delete(DeadLetterRow).where(DeadLetterRow.id == dead_letter_id)).rowcount > 0
 
 
-def take_dead_letters(
+def pop_dead_letters(
     transaction: Transaction, consumer: Consumer, *, since: datetime | None, most: int, only: int | None = None
 ) -> list[int]:
     """Deletes at most ``most`` dead letters of a consumer, oldest first, and returns the ids of their messages.

@@ -18,7 +18,9 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.models import ActivityRow, MessageRow, QuarantineRow, ReceiptRow
 from webhook_service.storage.writing import Transaction
 
-TURN = 0.02  # seconds to hold the turn to write: a fifth of what deliveries may wait, since some batches take longer
+LONGEST_HOLD = (
+    0.02  # seconds to hold the turn to write: a fifth of what deliveries may wait, since some batches take longer
+)
 FIRST_BATCH = 20  # rows
 LARGEST_BATCH = 2_000
 IDS_OF_A_PART = 100  # ids in one statement: reading a longer list would take as long as deleting that many rows
@@ -27,25 +29,25 @@ AnyRow = MessageRow | ReceiptRow | QuarantineRow | ActivityRow
 
 
 @dataclass(slots=True)
-class Doomed:
+class RowsToDelete:
     """Rows of a table that are to be deleted; ``ids`` selects their ids in the order of deletion.
 
-    Where that is the order of ``age``, there are none before ``reached``.
+    Where that is the order of ``age``, none is older than ``oldest_left``, once that is known.
     """
 
     row: type[AnyRow]
     ids: Select[int]
     age: InstrumentedAttribute[datetime] | None
-    reached: datetime | None = None
+    oldest_left: datetime | None = None
 
-    def count(self, connection: Connection) -> int:
-        """Counts the rows, and notes where the first of the old ones is."""
+    def count_and_find_oldest(self, connection: Connection) -> int:
+        """Counts the rows, and notes how old the oldest of them is, from where deleting begins."""
         rows = self.ids.order_by(None)
         if self.age is None:
             return connection.scalars(select(func.count()).select_from(rows.subquery())).one()
         ages = rows.with_only_columns(self.age.label("age")).subquery()
         counted = connection.execute(select(func.count(), func.min(ages.c.age))).one()
-        self.reached = counted[1]
+        self.oldest_left = counted[1]
         return int(counted[0])
 
     def delete(self, transaction: Transaction, limit: int) -> int:
@@ -53,16 +55,16 @@ class Doomed:
         some = self.ids.limit(limit)
         if self.age is None:
             return transaction.execute(delete(self.row).where(self.row.id.in_(some))).rowcount
-        if self.reached is not None:  # those before it stay, and may be many
-            some = some.where(self.age >= self.reached)
+        if self.oldest_left is not None:  # those before it stay, and may be many
+            some = some.where(self.age >= self.oldest_left)
         deleted = delete(self.row).where(self.row.id.in_(some)).returning(self.age)
         ages = transaction.scalars(deleted).all()
-        self.reached = max(ages, default=self.reached)
+        self.oldest_left = max(ages, default=self.oldest_left)
         return len(ages)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class DeletableTable:
     """A table, the column with the age of a row, and the function that finds the rows about a phone number.
 
     ``find_about`` returns conditions, each for a part of those rows. It is None for a table with no rows about anybody.
@@ -72,17 +74,17 @@ class Kept:
     moment: InstrumentedAttribute[datetime]
     find_about: Callable[[Connection, str], list[ColumnElement[bool]]] | None = None
 
-    def before(self, moment: datetime, had: int | None = None) -> list[Doomed]:
-        """Selects the rows from before a moment, oldest first; of messages, only those with an id up to ``had``."""
+    def older_than(self, moment: datetime, done_up_to: int | None = None) -> list[RowsToDelete]:
+        """Selects the rows from before a moment, oldest first; of messages, those with an id up to ``done_up_to``."""
         old = select(self.row.id).where(self.moment < moment).order_by(self.moment)
-        if had is not None and self.row is MessageRow:
-            old = old.where(MessageRow.id <= had)
-        return [Doomed(self.row, old, self.moment)]
+        if done_up_to is not None and self.row is MessageRow:
+            old = old.where(MessageRow.id <= done_up_to)
+        return [RowsToDelete(self.row, old, self.moment)]
 
-    def about(self, snapshot: Connection, number: str) -> list[Doomed]:
+    def about_number(self, snapshot: Connection, number: str) -> list[RowsToDelete]:
         """Selects the rows about a phone number."""
         parts = self.find_about(snapshot, number) if self.find_about else []
-        return [Doomed(self.row, select(self.row.id).where(condition), None) for condition in parts]
+        return [RowsToDelete(self.row, select(self.row.id).where(condition), None) for condition in parts]
 
 
 def count_old(connection: Connection, moment: datetime, after: int) -> int:
@@ -109,11 +111,11 @@ def _quarantined_about(snapshot: Connection, number: str) -> list[ColumnElement[
     return [QuarantineRow.id.in_(ids[at : at + IDS_OF_A_PART]) for at in range(0, len(ids), IDS_OF_A_PART)]
 
 
-TABLES: Mapping[str, Kept] = {
-    "messages": Kept(MessageRow, MessageRow.ts, _messages_about),
-    "receipts": Kept(ReceiptRow, ReceiptRow.ts, _receipts_about),
-    "quarantined deliveries": Kept(QuarantineRow, QuarantineRow.last_at, _quarantined_about),
-    "hours of activity": Kept(ActivityRow, ActivityRow.hour),
+TABLES: Mapping[str, DeletableTable] = {
+    "messages": DeletableTable(MessageRow, MessageRow.ts, _messages_about),
+    "receipts": DeletableTable(ReceiptRow, ReceiptRow.ts, _receipts_about),
+    "quarantined deliveries": DeletableTable(QuarantineRow, QuarantineRow.last_at, _quarantined_about),
+    "hours of activity": DeletableTable(ActivityRow, ActivityRow.hour),
 }
 
 
@@ -133,15 +135,15 @@ def in_batches(database: Database, work: Callable[[Transaction, int], int], most
                 done = work(transaction, wanted)
         except StorageBusy:
             continue  # another program is writing; the attempt itself has waited already
-        held = time.monotonic() - began
+        seconds = time.monotonic() - began
         yield done
         if done < wanted:
             return
         most -= done
-        size = next_size(size, held)
-        time.sleep(held)
+        size = next_size(size, seconds)
+        time.sleep(seconds)
 
 
-def next_size(size: int, held: float) -> int:
-    """Returns how many rows fit into ``TURN`` when ``size`` took ``held`` seconds; at most twice as many as before."""
-    return max(1, min(LARGEST_BATCH, size * 2, int(size * TURN / max(held, 1e-6))))
+def next_size(size: int, seconds: float) -> int:
+    """Returns how many rows fit into ``LONGEST_HOLD`` if ``size`` took ``seconds``; at most twice as many as before."""
+    return max(1, min(LARGEST_BATCH, size * 2, int(size * LONGEST_HOLD / max(seconds, 1e-6))))

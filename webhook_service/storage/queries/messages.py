@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from hashlib import blake2s
 from itertools import starmap
 from typing import Any, cast
-from unicodedata import normalize
 
 from sqlalchemy import Connection, Result, Table, func, select, update
 
 from webhook_service.domain.limits import MESSAGE_ID_MAX
 from webhook_service.domain.messages import Message, StoredMessage
 from webhook_service.domain.results import Outcome
+from webhook_service.domain.search import fold
 from webhook_service.storage.models import MessageRow, read_columns
 from webhook_service.storage.queries.conflicts import COMPARED, find_different
 from webhook_service.storage.queries.insert import Row, insert_new, json_value, rows_in_a_statement, timestamp_value
@@ -98,18 +98,6 @@ def rename_message(row: Row) -> Row:
     said = json.dumps([word for word in said_of.values() if word != received_at])
     digest = blake2s(said.encode(), digest_size=RENAMED_DIGEST).hexdigest()
     return (f"{str(row[0])[: MESSAGE_ID_MAX - len(digest) - 1]}~{digest}", *row[1:])
-
-
-def fold(text: str) -> str:
-    """Folds the case of a text for search, in the same way for every database.
-
-    The rules are Unicode's (chapter 3.13, canonical caseless matching); both the dotted and the dotless i of Turkish
-    are folded to i.
-    """
-    if text.isascii():
-        return text.lower()
-    folded = normalize("NFC", normalize("NFC", text).casefold())
-    return folded.replace("i\u0307", "i").replace("\u0131", "i")
 
 
 def find_message(connection: Connection, message_id: str) -> StoredMessage | None:

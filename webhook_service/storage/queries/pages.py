@@ -33,11 +33,12 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position, StoredMessage
 from webhook_service.domain.paging import Page
-from webhook_service.storage.models import IS_NO_TEXT, MessageRow, UtcDateTime
+from webhook_service.domain.search import fold
+from webhook_service.storage.models import TYPE_IS_NOT_TEXT, MessageRow, UtcDateTime
 from webhook_service.storage.queries.counts import count_all, count_between, count_of_sender
-from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, fold, to_messages
+from webhook_service.storage.queries.messages import FOR_PROGRAMS, SELECT_MESSAGES, to_messages
 
-STRETCH = 5_000  # messages along which a search reads before it asks the index
+SCANNED = 5_000  # messages along which a search reads before it asks the index
 TRIGRAM = 3  # characters; the index knows no shorter text
 MOST_TRIGRAMS = 32  # of a long text: they are selective enough, and FTS5 limits the length of a query
 
@@ -90,22 +91,22 @@ def _search(connection: Connection, query: MessageQuery) -> list[StoredMessage]:
         return list_messages(connection, query)
     if query.offset:
         return _ask_index(connection, query)
-    end = _end_of_stretch(connection, query)
+    end = _end_of_scan(connection, query)
     near = list_messages(connection, query, end)
     if end is None or len(near) == query.limit:
         return near
     return near + _ask_index(connection, replace(query, after=end, limit=query.limit - len(near)))
 
 
-def _end_of_stretch(connection: Connection, query: MessageQuery) -> Position | None:
-    """Finds the last place of the stretch that begins at the query's place; None when the list ends within it."""
+def _end_of_scan(connection: Connection, query: MessageQuery) -> Position | None:
+    """Finds the last place of the scan that begins at the query's place; None when the list ends within it."""
     others = replace(query, filter=replace(query.filter, q=None))
     last = (
         select(MessageRow.ts, MessageRow.message_id)
         .where(*_matching(connection, others))
         .order_by(*_sort_keys(query.order, MessageRow.__table__.c))
         .limit(1)
-        .offset(STRETCH - 1)
+        .offset(SCANNED - 1)
     )
     row = connection.execute(last).one_or_none()
     return None if row is None else Position(*row)
@@ -220,4 +221,4 @@ def _of_type(kind: str) -> list[ColumnElement[bool]]:
     A database uses the index of rare types only for a query that repeats the condition of the index: no texts.
     """
     of_type = MessageRow.type == kind
-    return [of_type] if kind == TEXT else [of_type, literal_column(f"messages.{IS_NO_TEXT}")]
+    return [of_type] if kind == TEXT else [of_type, literal_column(f"messages.{TYPE_IS_NOT_TEXT}")]

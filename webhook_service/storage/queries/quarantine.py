@@ -25,7 +25,7 @@ _SUMMARIES = select(
 )
 
 
-def keep(connection: Connection, delivery: Quarantined, most_bytes: int = QUARANTINE_MAX_BYTES) -> bool:
+def add_quarantined(connection: Connection, delivery: Quarantined, most_bytes: int = QUARANTINE_MAX_BYTES) -> bool:
     """Stores a delivery, or adds one to its count when the same bytes have come from the same source before.
 
     False when it was not stored, since what is kept of its source would become larger than ``most_bytes``.
@@ -105,7 +105,7 @@ def list_quarantined(
 
 
 def count_quarantined(connection: Connection, *, after: int, reason: str | None, source: str | None, most: int) -> int:
-    """Counts the deliveries that such pages list, up to ``most`` of them."""
+    """Counts the deliveries that ``list_quarantined`` would list, up to ``most`` of them."""
     listed = select(QuarantineRow.id).where(*_conditions(after, reason, source)).limit(most)
     return connection.scalar(select(func.count()).select_from(listed.subquery())) or 0
 
@@ -129,15 +129,15 @@ def find_conflicts(connection: Connection, message_id: str, among: int) -> list[
     return [each for each in kept if Reason.ID_CONFLICT.value in each.problems.get(message_id, ())]
 
 
-def release(connection: Connection, entry_id: int) -> bool:
+def delete_quarantined(connection: Connection, entry_id: int) -> bool:
     """Removes a delivery from quarantine; False when it is not there."""
     return connection.execute(delete(QuarantineRow).where(QuarantineRow.id == entry_id)).rowcount > 0
 
 
 def read_bytes(connection: Connection, source: str) -> int:
     """Reads the number of bytes that the deliveries of a source take in quarantine."""
-    held = connection.scalar(select(QuarantineSizeRow.bytes).where(QuarantineSizeRow.source == source))
-    return held or 0
+    size = connection.scalar(select(QuarantineSizeRow.bytes).where(QuarantineSizeRow.source == source))
+    return size or 0
 
 
 def read_sizes(connection: Connection) -> dict[str, QuarantineSize]:

@@ -63,7 +63,7 @@ def change_retry(transaction: Transaction, retry: Retry, next_at: datetime) -> N
     transaction.execute(update(RetryRow).where(*_still_taken(retry)).values(values))
 
 
-def give_back_retry(transaction: Transaction, retry: Retry) -> None:
+def free_retry(transaction: Transaction, retry: Retry) -> None:
     """Lets any forwarder take a message that was taken and not pushed, unless one has taken it over."""
     transaction.execute(update(RetryRow).where(*_still_taken(retry)).values(taken_until=None))
 
@@ -75,10 +75,10 @@ def _still_taken(retry: Retry) -> tuple[ColumnElement[bool], ...]:
 def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: datetime) -> None:
     """Deletes a message that was accepted or became a dead letter, and makes the next of its sender due."""
     transaction.execute(delete(RetryRow).where(RetryRow.id == retry.id))
-    wake_first(transaction, consumer_id, retry.sender, now)
+    make_first_due(transaction, consumer_id, retry.sender, now)
 
 
-def wake_first(transaction: Transaction, consumer_id: int, sender: str, now: datetime) -> None:
+def make_first_due(transaction: Transaction, consumer_id: int, sender: str, now: datetime) -> None:
     """Makes the first waiting message of a sender due, unless it has a time already."""
     of_sender = RetryRow.consumer_id == consumer_id, RetryRow.sender == sender
     first = RetryRow.feed_id == select(func.min(RetryRow.feed_id)).where(*of_sender).scalar_subquery()
@@ -171,19 +171,19 @@ def bring_forward(transaction: Transaction, consumer_id: int, now: datetime, lat
     transaction.execute(update(RetryRow).where(*too_late).values(next_at=now))
 
 
-def wake_retries(transaction: Transaction, consumer_id: int, now: datetime) -> None:
+def make_all_due(transaction: Transaction, consumer_id: int, now: datetime) -> None:
     """Makes all messages due that wait for their time, since the destination is back."""
     waiting = RetryRow.consumer_id == consumer_id, RetryRow.next_at > now
     transaction.execute(update(RetryRow).where(*waiting).values(next_at=now))
 
 
-def find_waiting(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> set[int]:
+def find_waiting_ids(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> set[int]:
     """Reads which of these messages wait."""
     waiting = select(RetryRow.feed_id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(feed_ids))
     return set(connection.scalars(waiting))
 
 
-def find_firsts(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> dict[str, int]:
+def find_first_waiting_by_sender(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> dict[str, int]:
     """Reads the first waiting message of each sender of these messages; senders without one are left out."""
     of_sender = RetryRow.consumer_id == consumer_id, RetryRow.sender == MessageRow.sender
     first = select(func.min(RetryRow.feed_id)).where(*of_sender).scalar_subquery()
@@ -191,7 +191,7 @@ def find_firsts(connection: Connection, consumer_id: int, feed_ids: Collection[i
     return {sender: feed_id for sender, feed_id in found if feed_id is not None}
 
 
-def find_firsts_elsewhere(
+def find_first_elsewhere_by_sender(
     connection: Connection, consumer_id: int, before: int, own: Iterable[str], senders: Collection[str]
 ) -> dict[str, int]:
     """Reads the first message of each sender in stretches that begin before an id, except the forwarder's own leases.

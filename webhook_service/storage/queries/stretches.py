@@ -26,7 +26,7 @@ _stretches = select(
 
 # These statements are made once: SQLAlchemy takes longer to make one than SQLite takes to execute it.
 _of_consumer = StretchRow.consumer_id == bindparam("consumer")
-_held = _stretches.where(_of_consumer, StretchRow.free_at > bindparam("now"))
+_unavailable = _stretches.where(_of_consumer, StretchRow.free_at > bindparam("now"))
 _free = (
     _stretches.where(_of_consumer, StretchRow.free_at <= bindparam("now"))
     .order_by(StretchRow.after, StretchRow.id)
@@ -39,9 +39,9 @@ _delete = delete(StretchRow).where(StretchRow.id == bindparam("stretch"))
 _delete_all = delete(StretchRow).where(_of_consumer)
 
 
-def list_held(connection: Connection, consumer: Consumer, now: datetime) -> list[Stretch]:
+def list_unavailable(connection: Connection, consumer: Consumer, now: datetime) -> list[Stretch]:
     """Reads the stretches that may not be given out yet: those of leases, and those to be tried again later."""
-    return list(starmap(_stretch, connection.execute(_held, {"consumer": consumer.id, "now": now})))
+    return list(starmap(_stretch, connection.execute(_unavailable, {"consumer": consumer.id, "now": now})))
 
 
 def find_free(connection: Connection, consumer: Consumer, now: datetime) -> Stretch | None:
@@ -79,8 +79,8 @@ def delete_stretches(transaction: Transaction, consumer: Consumer) -> None:
 
 def count_leases(connection: Connection, consumer: Consumer, now: datetime) -> int:
     """Counts the leases of a consumer that have not expired."""
-    held = [StretchRow.consumer_id == consumer.id, StretchRow.free_at > now, StretchRow.token.is_not(None)]
-    return connection.scalars(select(func.count()).select_from(StretchRow).where(*held)).one()
+    leased = [StretchRow.consumer_id == consumer.id, StretchRow.free_at > now, StretchRow.token.is_not(None)]
+    return connection.scalars(select(func.count()).select_from(StretchRow).where(*leased)).one()
 
 
 def _stretch(*values: Any) -> Stretch:

@@ -12,7 +12,7 @@ from webhook_service.domain.destinations import Network
 
 EVERYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
-# What is not public although Python, or some release of it, takes it for global. IANA's registries:
+# Ranges that are not public although Python, or some release of it, takes them for global. IANA's registries:
 # https://www.iana.org/assignments/iana-ipv4-special-registry and https://www.iana.org/assignments/iana-ipv6-special-registry
 # Azure's own services: https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
 _NOT_PUBLIC: tuple[Network, ...] = (

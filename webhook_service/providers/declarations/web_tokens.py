@@ -20,12 +20,12 @@ from webhook_service.domain.secrets import Secrets
 from webhook_service.providers.declarations.keys import (
     PublicKey,
     SecretUnusable,
-    decode_secret,
+    decode_key,
     load_private_key,
     load_public_key,
 )
 from webhook_service.providers.declarations.rules import Rules
-from webhook_service.providers.declarations.signing import CannotSign, Draft, Scheme
+from webhook_service.providers.declarations.schemes import CannotSign, SampleDraft, Scheme
 from webhook_service.providers.declarations.templates import url_part
 from webhook_service.providers.strict_json import loads_object
 
@@ -50,7 +50,7 @@ class _PreparedHmac(HMACAlgorithm):
         return None
 
 
-class WebToken(Scheme):
+class JsonWebToken(Scheme):
     """A token in a header, signed with a shared secret or with the provider's private key."""
 
     def __init__(self, rules: Rules, secrets: Secrets) -> None:
@@ -60,22 +60,22 @@ class WebToken(Scheme):
         if rules.algorithm.startswith("hs"):
             self._jws.unregister_algorithm(self._algorithm)
             self._jws.register_algorithm(self._algorithm, _PreparedHmac(_HASHES[rules.algorithm]))
-        self._keys = [(age, _key(secret, rules)) for age, secret in secrets.by_age()]
+        self._keys = [(label, _key(secret, rules)) for label, secret in secrets.labelled()]
         self._url = url_part(rules.public_url)
 
     def verify(self, delivery: Delivery) -> str:
         tokens = self.rules.signature.values(self.envelope(delivery), Reason.MISSING_SIGNATURE)
         if len(tokens) != 1 or len(tokens[0]) > _TOKEN_MAX or tokens[0].count(".") != 2:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
-        age, claims = self._decode(tokens[0])
+        label, claims = self._decode(tokens[0])
         self._check_delivery(claims, delivery)
         self._check_time(claims, delivery.received_at.timestamp())
-        return age
+        return label
 
     def _decode(self, token: str) -> tuple[str, dict[str, Any]]:
-        for age, key in self._keys:
+        for label, key in self._keys:
             try:
-                return age, loads_object(self._jws.decode(token, key, algorithms=[self._algorithm]))
+                return label, loads_object(self._jws.decode(token, key, algorithms=[self._algorithm]))
             except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
                 continue
             except (jwt.PyJWTError, PayloadInvalid, ValueError, TypeError, RecursionError):
@@ -107,7 +107,7 @@ class WebToken(Scheme):
         if is_stale:
             raise SignatureInvalid(Reason.STALE_TIMESTAMP)
 
-    def sign(self, draft: Draft) -> None:
+    def sign(self, draft: SampleDraft) -> None:
         key: Any = self._keys[0][1]
         if self.rules.key_pair is not None:
             if draft.private_key is None:
@@ -128,7 +128,7 @@ class WebToken(Scheme):
 def _key(secret: str, rules: Rules) -> bytes | PublicKey:
     if rules.key_pair is not None:
         return load_public_key(secret, rules.key_pair, rules.secret_encoding, rules.secret_prefix)
-    key = decode_secret(secret, rules.secret_encoding, rules.secret_prefix)
+    key = decode_key(secret, rules.secret_encoding, rules.secret_prefix)
     try:
         return HMACAlgorithm(_HASHES[rules.algorithm]).prepare_key(key)
     except jwt.InvalidKeyError:

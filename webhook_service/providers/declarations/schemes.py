@@ -15,7 +15,7 @@ from webhook_service.domain.deliveries import Delivery
 from webhook_service.domain.errors import SignatureInvalid
 from webhook_service.domain.results import Reason
 from webhook_service.domain.secrets import Secrets
-from webhook_service.providers.declarations.keys import decode_secret
+from webhook_service.providers.declarations.keys import decode_key
 from webhook_service.providers.declarations.places import Envelope, Place
 from webhook_service.providers.declarations.rules import Rules
 from webhook_service.providers.signatures import from_base64, from_hex, header_bytes, signing_secret
@@ -34,7 +34,7 @@ class CannotSign(Exception):
 
 
 @dataclass
-class Draft:
+class SampleDraft:
     """A delivery that is being made; ``content`` is its body as a value, ``private_key`` is in PEM."""
 
     target: str
@@ -86,7 +86,7 @@ class Scheme(ABC):
         """Returns the label of the secret that a delivery was signed with; SignatureInvalid when there is none."""
 
     @abstractmethod
-    def sign(self, draft: Draft) -> None:
+    def sign(self, draft: SampleDraft) -> None:
         """Adds to a draft what this scheme asks for.
 
         Raises CannotSign if that takes a private key and the draft has none, and SignatureInvalid if something that is
@@ -106,11 +106,11 @@ class SignedContent(Scheme):
         """Returns the label of the secret that signed a delivery, and the claimed time. Raises SignatureInvalid."""
 
     def verify(self, delivery: Delivery) -> str:
-        age, claimed = self.authenticate(delivery)
+        label, claimed = self.authenticate(delivery)
         # The time is checked last, so that 'stale' means a replay or a wrong clock and nothing else.
         if claimed is not None and self.rules.timestamp is not None:
             self.rules.timestamp.check(claimed, delivery.received_at)
-        return age
+        return label
 
     def content(self, delivery: Delivery, raw: bytes | None = None, url: str | None = None) -> tuple[bytes, int | None]:
         """Returns the signed bytes, and the claimed time if any; SignatureInvalid when something is missing."""
@@ -123,7 +123,7 @@ class SignedContent(Scheme):
         """Returns the signatures as they were sent; SignatureInvalid when there is none in their place."""
         return self.rules.signature.values(self.envelope(delivery), Reason.MISSING_SIGNATURE)
 
-    def prepare(self, draft: Draft) -> bytes:
+    def prepare(self, draft: SampleDraft) -> bytes:
         """Adds to a draft everything that is signed, and returns the signed bytes; SignatureInvalid if it can't."""
         timestamp, signed = self.rules.timestamp, self.rules.signed
         if timestamp is not None:
@@ -148,7 +148,8 @@ class Hmac(SignedContent):
     def __init__(self, rules: Rules, secrets: Secrets) -> None:
         super().__init__(rules, secrets)
         self.keys = [
-            (age, decode_secret(secret, rules.secret_encoding, rules.secret_prefix)) for age, secret in secrets.by_age()
+            (label, decode_key(secret, rules.secret_encoding, rules.secret_prefix))
+            for label, secret in secrets.labelled()
         ]
         self._decode = decoder(rules.encoding, DIGEST_BYTES[rules.algorithm])
 
@@ -158,19 +159,19 @@ class Hmac(SignedContent):
         if not claimed:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
         algorithm = self.rules.algorithm
-        return signing_secret([(age, hmac.digest(key, content, algorithm)) for age, key in self.keys], claimed), at
+        return signing_secret([(label, hmac.digest(key, content, algorithm)) for label, key in self.keys], claimed), at
 
-    def sign(self, draft: Draft) -> None:
+    def sign(self, draft: SampleDraft) -> None:
         signature = hmac.digest(self.keys[0][1], self.prepare(draft), self.rules.algorithm)
         draft.put(self.rules.signature, encode(signature, self.rules.encoding))
 
 
-class Token(Scheme):
+class SharedToken(Scheme):
     """A secret that is sent as it is, with each delivery."""
 
     def __init__(self, rules: Rules, secrets: Secrets) -> None:
         super().__init__(rules, secrets)
-        self._tokens = [(age, decode_secret(secret, "utf8")) for age, secret in secrets.by_age()]
+        self._tokens = [(label, decode_key(secret, "utf8")) for label, secret in secrets.labelled()]
 
     def verify(self, delivery: Delivery) -> str:
         texts = self.rules.signature.values(self.envelope(delivery), Reason.MISSING_SIGNATURE)
@@ -178,7 +179,7 @@ class Token(Scheme):
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
         return signing_secret(self._tokens, [header_bytes(text) for text in texts])
 
-    def sign(self, draft: Draft) -> None:
+    def sign(self, draft: SampleDraft) -> None:
         draft.put(self.rules.signature, self.secrets.current)
 
 
@@ -193,9 +194,9 @@ class Basic(Scheme):
             claimed = []
         if not claimed:
             raise SignatureInvalid(Reason.MALFORMED_SIGNATURE)
-        return signing_secret(((age, secret.encode()) for age, secret in self.secrets.by_age()), claimed)
+        return signing_secret(((label, secret.encode()) for label, secret in self.secrets.labelled()), claimed)
 
-    def sign(self, draft: Draft) -> None:
+    def sign(self, draft: SampleDraft) -> None:
         credentials = base64.b64encode(self.secrets.current.encode()).decode()
         draft.put(self.rules.signature, credentials)
 

@@ -14,7 +14,7 @@ from psycopg import Connection, sql
 
 from webhook_service.storage.errors import PRIMARY, translated_errors
 
-PLACES = 2**40
+IDS_PER_TIMELINE = 2**40
 """The number of ids of each timeline: more than one will ever need, and few enough for thousands of timelines."""
 
 _DIGITS = 8  # hex digits of the timeline's number, which begin the name of each file of the write-ahead log
@@ -24,28 +24,28 @@ _IS_BEHIND = "SELECT last_value < %s FROM messages_id_seq"
 _GO_ON_AT = "SELECT setval('messages_id_seq', %s)"
 
 
-def see_to_places(take_turn: LiteralString, connection: Connection[Any]) -> None:
+def ensure_own_ids(take_turn: LiteralString, connection: Connection[Any]) -> None:
     """Makes sure that what a new connection stores gets ids of its server's timeline.
 
     Raises StorageUnavailable when it can't. After a promotion every connection is new, except those to a pooler.
     """
     with translated_errors(PRIMARY), connection.transaction():
-        if _is_behind(connection, _first_place(connection)):
+        if _is_behind(connection, _first_id(connection)):
             connection.execute(sql.SQL(take_turn))
-            go_on_in_own_places(connection)
+            move_to_own_ids(connection)
 
 
-def go_on_in_own_places(connection: Connection[Any]) -> None:
+def move_to_own_ids(connection: Connection[Any]) -> None:
     """Moves the sequence of ids to the server's timeline, in a transaction that has the turn to write."""
-    first = _first_place(connection)
+    first = _first_id(connection)
     if _is_behind(connection, first):
         connection.execute(_GO_ON_AT, (first,))
 
 
-def _first_place(connection: Connection[Any]) -> int:
+def _first_id(connection: Connection[Any]) -> int:
     """Returns the id after which the server's timeline begins; 0 for the first timeline and for a replica."""
     row = connection.execute(_TIMELINE).fetchone()
-    return (int(row[0][:_DIGITS], 16) - 1) * PLACES if row else 0
+    return (int(row[0][:_DIGITS], 16) - 1) * IDS_PER_TIMELINE if row else 0
 
 
 def _is_behind(connection: Connection[Any], first: int) -> bool:

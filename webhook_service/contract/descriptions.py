@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from webhook_service.contract.answers import ErrorSchema, InvalidSchema
+from webhook_service.contract.answer_schemas import ErrorSchema, InvalidSchema
 
 Answers = dict[str, Any]
 

@@ -10,7 +10,7 @@ from tests.support.messages import MOMENT
 from tests.support.waiting import wait_until
 from webhook_service.domain.destinations import Attempt, Failure, PushOrder
 from webhook_service.domain.messages import StoredMessage
-from webhook_service.outlet.lanes import Job, Lanes, Outcome
+from webhook_service.outlet.push_threads import PushJob, PushResult, PushThreads
 
 ACCEPTED = Attempt(datetime(2025, 1, 15, tzinfo=UTC), 0.1, 200)
 BROKEN = "https://shop.example/TOKEN is broken"
@@ -24,44 +24,46 @@ def push(pushed: StoredMessage) -> Attempt:
 
 
 @pytest.fixture
-def lanes() -> Iterator[Lanes]:
+def threads() -> Iterator[PushThreads]:
     """One thread that pushes."""
-    made = Lanes(push, concurrency=1, order=PushOrder.SENDER)
+    made = PushThreads(push, concurrency=1, order=PushOrder.SENDER)
     yield made
     made.stop()
 
 
-def job(message_id: str, sender: str) -> Job:
-    return Job(StoredMessage(1, message_id, sender, "+4930", MOMENT, "Hello", "native", "text", MOMENT, None, "shop"))
+def job(message_id: str, sender: str) -> PushJob:
+    return PushJob(
+        StoredMessage(1, message_id, sender, "+4930", MOMENT, "Hello", "native", "text", MOMENT, None, "shop")
+    )
 
 
-def outcomes(lanes: Lanes, number: int) -> list[Outcome]:
+def results(threads: PushThreads, number: int) -> list[PushResult]:
     """Waits for the outcomes of this many jobs."""
-    taken: list[Outcome] = []
+    taken: list[PushResult] = []
 
     def take() -> bool:
-        taken.extend(lanes.take_outcomes())
+        taken.extend(threads.take_results())
         return len(taken) == number
 
     wait_until(take, "outcomes")
     return taken
 
 
-def test_a_bug_in_a_push_is_a_failed_attempt_and_the_thread_goes_on(lanes: Lanes) -> None:
-    lanes.add([job("m1", "+491"), job("m2", "+491"), job("m3", "+492")])
+def test_a_bug_in_a_push_is_a_failed_attempt_and_the_thread_goes_on(threads: PushThreads) -> None:
+    threads.add([job("m1", "+491"), job("m2", "+491"), job("m3", "+492")])
 
-    came = {outcome.job.message.message_id: outcome.attempt for outcome in outcomes(lanes, 3)}
+    came = {result.job.message.message_id: result.attempt for result in results(threads, 3)}
 
     assert (came["m1"] and came["m1"].failure, came["m2"], came["m3"]) == (Failure.INTERNAL_ERROR, None, ACCEPTED)
-    assert lanes.jobs == 0
+    assert threads.jobs == 0
 
 
 def test_the_log_says_where_a_push_had_a_bug_and_not_what_it_was_about(
-    lanes: Lanes, caplog: pytest.LogCaptureFixture
+    threads: PushThreads, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        lanes.add([job("m1", "+491")])
-        outcomes(lanes, 1)
+        threads.add([job("m1", "+491")])
+        results(threads, 1)
 
     assert "LookupError" in caplog.text
     assert "in push" in caplog.text

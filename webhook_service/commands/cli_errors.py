@@ -32,5 +32,5 @@ def naming(url: URL) -> Iterator[None]:
     try:
         yield
     except StorageUnavailable as unavailable:
-        cause = f" ({unavailable.failure})" if unavailable.failure != unavailable.detail else ""
+        cause = f" ({unavailable.cause})" if unavailable.cause != unavailable.detail else ""
         raise click.ClickException(f"{masked_url(url)}: {unavailable.detail}{cause}") from unavailable

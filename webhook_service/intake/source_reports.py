@@ -1,10 +1,10 @@
-"""The states of the configured sources: what has become of their deliveries, and which secrets may go."""
+"""The reports on the configured sources: what has become of their deliveries, and which secrets may go."""
 
 from datetime import datetime, timedelta
 
 from webhook_service.domain.secrets import Secret
-from webhook_service.domain.sources import SecretState, SourceState
-from webhook_service.providers.guides import setup_of
+from webhook_service.domain.sources import SecretReport, SourceReport
+from webhook_service.providers.guides import guide_to
 from webhook_service.providers.source import Source, Sources
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.activity import read_last_delivery, read_sources
@@ -14,30 +14,30 @@ DAY = timedelta(days=1)
 QUIET = DAY  # how long a secret has signed nothing when it may go: providers repeat a delivery for hours
 
 
-def read_source_states(database: Database, sources: Sources, now: datetime) -> list[SourceState]:
-    """Reads the state of every source, in the order of their names. Raises StorageUnavailable."""
+def read_source_reports(database: Database, sources: Sources, now: datetime) -> list[SourceReport]:
+    """Reads the report on every source, in the order of their names. Raises StorageUnavailable."""
     with database.snapshot() as snapshot:
         last_day, uses = read_sources(snapshot, now - DAY, now), read_secret_uses(snapshot)
         last_at = {name: read_last_delivery(snapshot, name) for name in sources}
     return [
-        SourceState(
+        SourceReport(
             name=name,
             provider=source.provider.name,
             last_delivery_at=last_at[name],
             last_day=last_day[name].counts if name in last_day else {},
-            secrets=_secret_states(source, uses, now),
-            setup=setup_of(source.provider),
+            secrets=_secret_reports(source, uses, now),
+            setup=guide_to(source.provider),
         )
         for name, source in sorted(sources.items())
     ]
 
 
-def _secret_states(source: Source, uses: SecretUses, now: datetime) -> tuple[SecretState, ...]:
+def _secret_reports(source: Source, uses: SecretUses, now: datetime) -> tuple[SecretReport, ...]:
     listed = source.provider.secrets.listed
     used_at = {secret.label: uses.get((source.name, secret.label)) for secret in listed}
     current = used_at[listed[0].label]
     return tuple(
-        SecretState(
+        SecretReport(
             secret.label,
             secret.until,
             used_at[secret.label],

@@ -16,14 +16,14 @@ from webhook_service.domain.activity import Activity, DeliveryOutcome, SourceAct
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.domain.results import Reason, Result
 from webhook_service.domain.verdicts import Verdict
-from webhook_service.intake.counting import Counting
+from webhook_service.intake.activity import ActivityRecorder
 from webhook_service.intake.take_in import INTAKE
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.activity import add_activity, read_latest, read_refusals, read_sources
 
 DAY = timedelta(days=1)
 HOUR = datetime(2025, 1, 15, 10, tzinfo=UTC)
-CREATED = Verdict("native", "native", Result.CREATED, accepted=True)
+CREATED = Verdict("native", "native", Result.CREATED, is_accepted=True)
 
 
 def counts(database: Database) -> dict[str, int]:
@@ -35,7 +35,7 @@ def counts(database: Database) -> dict[str, int]:
 
 
 def stop_counting(client: FlaskClient) -> None:
-    client.application.extensions[INTAKE].counting.stop()
+    client.application.extensions[INTAKE].activity.stop()
 
 
 def test_each_delivery_has_one_outcome(database_url: str) -> None:
@@ -100,29 +100,29 @@ def test_what_can_not_be_written_is_kept_and_written_later(database: Database, m
     def away(_database: Database, _patience: float | None = None) -> NoReturn:
         raise StorageUnavailable("away")
 
-    counting = Counting(database)
+    recorder = ActivityRecorder(database)
     with monkeypatch.context() as outage:
         outage.setattr(Database, "transaction", away)
-        counting.count([CREATED])
-        counting.stop()
-        counting.count([CREATED])
-        counting.stop()
+        recorder.count([CREATED])
+        recorder.stop()
+        recorder.count([CREATED])
+        recorder.stop()
     assert counts(database) == {}
-    counting.stop()
+    recorder.stop()
 
     assert counts(database) == {"created": 2}
 
 
 def test_counting_waits_for_no_writer(database: Database) -> None:
-    counting = Counting(database)
-    with database.writing():
+    recorder = ActivityRecorder(database)
+    with database.turn_to_write():
         begun = monotonic()
         for _ in range(1000):
-            counting.count(
+            recorder.count(
                 [CREATED, Verdict("native", "native", Result.INVALID_SIGNATURE, reason=Reason.WRONG_SIGNATURE)]
             )
         took = monotonic() - begun
-    counting.stop()
+    recorder.stop()
 
     assert took < 1.0
     assert counts(database) == {"created": 1000, "refused": 1000}

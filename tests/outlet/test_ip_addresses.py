@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from webhook_service.outlet.addresses import EVERYWHERE, AddressRefused, is_allowed, resolve
+from webhook_service.outlet.ip_addresses import EVERYWHERE, AddressRefused, is_allowed, resolve
 
 
 @pytest.mark.parametrize(

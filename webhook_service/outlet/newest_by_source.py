@@ -1,4 +1,4 @@
-"""Which sources have sent something of late, so that a reader of one source is not woken by the messages of others."""
+"""The newest message of each source, so that a reader of one source is not woken by the messages of others."""
 
 from threading import Lock
 
@@ -8,7 +8,7 @@ from webhook_service.storage.writing import Transaction
 MOST_BEHIND = 10_000  # messages that are looked through; after more, it begins anew
 
 
-class Arrivals:
+class NewestBySource:
     """The newest message of each source among those that came since it began; test messages are left out.
 
     Each message is looked at once, however many readers wait.

@@ -1,10 +1,10 @@
 """New messages: decides which of them an open list would show."""
 
 from webhook_service.domain.messages import MessageFilter, StoredMessage
-from webhook_service.storage.queries.messages import fold
+from webhook_service.domain.search import fold
 
 
-def passes(message: StoredMessage, wanted: MessageFilter) -> bool:
+def matches(message: StoredMessage, wanted: MessageFilter) -> bool:
     """Tells whether a message passes a filter, and so belongs in the list, by the same rules as the database."""
     return (
         wanted.sender in {None, message.sender}

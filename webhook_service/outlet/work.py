@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from webhook_service.domain.consumers import Consumer, Stretch
-from webhook_service.domain.destinations import Destination, DestinationState, PushOrder, Retry, Standing
-from webhook_service.outlet.lanes import Held, Job, Lanes, Outcome
+from webhook_service.domain.destinations import Destination, DestinationHealth, DestinationState, PushOrder, Retry
+from webhook_service.outlet.push_threads import LeasedStretch, PushJob, PushResult, PushThreads
 from webhook_service.outlet.sender import Sender
 from webhook_service.storage.queries.consumers import read_stretch
 from webhook_service.storage.queries.retries import (
-    find_firsts,
-    find_firsts_elsewhere,
+    find_first_elsewhere_by_sender,
+    find_first_waiting_by_sender,
     find_orphans,
-    find_waiting,
+    find_waiting_ids,
     read_messages,
 )
 from webhook_service.storage.writing import Transaction
@@ -24,7 +24,7 @@ RENEWED_AFTER = 1 / 6  # of a lease's duration; well before pushes may no longer
 TO_RECORD = 5.0  # seconds between the end of a push and the record of it
 AHEAD = 200  # jobs that are taken ahead, so that no thread is idle between two looks at the database
 
-Judge = Callable[[Job], bool]
+Judge = Callable[[PushJob], bool]
 
 _log = logging.getLogger(__name__)
 
@@ -47,11 +47,11 @@ class Taken:
 
 
 @dataclass(eq=False, slots=True)
-class Desk:
+class DestinationWork:
     """The work that this process has in hand for one destination.
 
     ``lease_seconds`` is how long it leases stretches for. ``pending`` are jobs, in stored order, that may have to wait
-    for another forwarder's. ``outcomes`` are not recorded yet. ``extending`` are the stretches whose leases are being
+    for another forwarder's. ``results`` are not recorded yet. ``extending`` are the stretches whose leases are being
     extended, each with the time from which the extension counts. ``flows`` is false while nothing may be pushed.
     ``retrying`` are the ids of the retries in hand. ``looks_from`` is the sender at which the next look for orphans
     begins. ``ask_for_record`` is called when many pushes have ended and are not recorded.
@@ -61,11 +61,11 @@ class Desk:
     lease_seconds: float
     ask_for_record: Callable[[], None]
     sender: Sender = field(init=False)
-    lanes: Lanes = field(init=False)
-    held: dict[str, Held] = field(default_factory=dict)
-    pending: list[Job] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    extending: list[tuple[Held, float]] = field(default_factory=list)
+    threads: PushThreads = field(init=False)
+    leased: dict[str, LeasedStretch] = field(default_factory=dict)
+    pending: list[PushJob] = field(default_factory=list)
+    results: list[PushResult] = field(default_factory=list)
+    extending: list[tuple[LeasedStretch, float]] = field(default_factory=list)
     flows: bool = True
     retrying: set[int] = field(default_factory=set)
     looks_from: str = ""
@@ -73,7 +73,7 @@ class Desk:
     def __post_init__(self) -> None:
         destination = self.destination
         self.sender = Sender(destination.target)
-        self.lanes = Lanes(
+        self.threads = PushThreads(
             self.sender.push,
             concurrency=destination.concurrency,
             order=destination.order,
@@ -88,7 +88,7 @@ class Desk:
     @property
     def room(self) -> int:
         """Returns the number of jobs that may still be taken."""
-        return self._most - self.lanes.jobs - len(self.pending)
+        return self._most - self.threads.jobs - len(self.pending)
 
     @property
     def room_for_earlier(self) -> int:
@@ -96,7 +96,7 @@ class Desk:
 
         Pending jobs may be waiting for just those, so pending jobs don't count here.
         """
-        return self._most - self.lanes.jobs
+        return self._most - self.threads.jobs
 
     @property
     def retry_seconds(self) -> float:
@@ -106,38 +106,38 @@ class Desk:
     @property
     def is_empty(self) -> bool:
         """Tells whether no work is in hand."""
-        return not (self.held or self.pending or self.outcomes or self.lanes.jobs)
+        return not (self.leased or self.pending or self.results or self.threads.jobs)
 
     def collect(self) -> None:
-        """Takes over the outcomes of the lanes since the last call."""
-        self._conclude(self.lanes.take_outcomes())
+        """Takes over the results of the threads since the last call."""
+        self._conclude(self.threads.take_results())
 
     def forget_recorded(self) -> None:
-        """Forgets the outcomes, and the stretches of which nothing is left, now that the database has recorded them."""
-        self.retrying -= {outcome.job.retry.id for outcome in self.outcomes if outcome.job.retry}
-        self.outcomes.clear()
-        self.lanes.forget_recorded()
-        for held, extended in self.extending:
-            held.extended, held.deadline = extended, extended + self._good_for()
+        """Forgets the results, and the stretches of which nothing is left, now that the database has recorded them."""
+        self.retrying -= {result.job.retry.id for result in self.results if result.job.retry}
+        self.results.clear()
+        self.threads.forget_recorded()
+        for leased, extended in self.extending:
+            leased.extended, leased.deadline = extended, extended + self._good_for()
         self.extending.clear()
-        for held in list(self.held.values()):
-            held.is_changed = False
-            if not held.left:
-                del self.held[held.token]
+        for leased in list(self.leased.values()):
+            leased.is_changed = False
+            if leased.is_complete:
+                del self.leased[leased.token]
 
-    def give_back(self) -> None:
+    def postpone_unbegun(self) -> None:
         """Puts off every job that has not begun."""
-        self.lanes.give_back()
+        self.threads.postpone_unbegun()
         pending, self.pending = self.pending, []
-        self._conclude(Outcome(job, None) for job in pending)
+        self._conclude(PushResult(job, None) for job in pending)
 
-    def heed(self, standing: Standing, now: datetime) -> None:
+    def follow_health(self, health: DestinationHealth, now: datetime) -> None:
         """Puts off every job that has not begun once the destination is paused, disabled or held; logs each change."""
-        flows = standing.state is DestinationState.ACTIVE and not standing.is_held(now)
+        flows = health.state is DestinationState.ACTIVE and not health.is_held(now)
         if self.flows and not flows:
-            why = standing.state if standing.state is not DestinationState.ACTIVE else "waiting as it was asked to"
+            why = health.state if health.state is not DestinationState.ACTIVE else "waiting as it was asked to"
             _log.warning("destination %s is %s", self.name, why)
-            self.give_back()
+            self.postpone_unbegun()
             self.collect()
         elif flows and not self.flows:
             _log.warning("destination %s is pushed to again", self.name)
@@ -149,26 +149,28 @@ class Desk:
         deadline = now + self._good_for()
         by_id = {retry.feed_id: retry for retry in taken.retries}
         self.retrying |= {retry.id for retry in taken.retries}
-        retries = [Job(each, retry=by_id[each.id], until=deadline) for each in read_messages(snapshot, by_id.keys())]
-        new: list[Job] = []
+        retries = [
+            PushJob(each, retry=by_id[each.id], until=deadline) for each in read_messages(snapshot, by_id.keys())
+        ]
+        new: list[PushJob] = []
         if (stretch := taken.stretch) is not None:
             messages = read_stretch(snapshot, consumer.options.filter, stretch.after, stretch.last)
             done = set(stretch.done)
-            left = {message.id: message.id in done for message in messages}
-            held = Held(stretch.token or "", stretch.after, deadline, now, left)
-            self.held[held.token] = held
-            new = [Job(message, held) for message in messages if message.id not in done]
+            done_by_id = {message.id: message.id in done for message in messages}
+            leased = LeasedStretch(stretch.token or "", stretch.after, deadline, now, done_by_id)
+            self.leased[leased.token] = leased
+            new = [PushJob(message, leased) for message in messages if message.id not in done]
         for place, job in enumerate([*retries, *new]):
             job.not_before = taken.pace.begin + place * taken.pace.interval
         self.pending = sorted([*self.pending, *retries, *new], key=lambda job: job.message.id)
 
-    def admit(self, snapshot: Transaction, consumer: Consumer) -> None:
-        """Hands to the lanes the jobs that don't have to wait for another forwarder's messages of the same sender.
+    def start_unblocked(self, snapshot: Transaction, consumer: Consumer) -> None:
+        """Hands to the threads the jobs that don't have to wait for another forwarder's messages of the same sender.
 
-        A job that has to wait for another attempt at an earlier message becomes an outcome.
+        A job that has to wait for another attempt at an earlier message becomes a result.
         """
         new = [job.message.id for job in self.pending if job.retry is None]
-        waiting = find_waiting(snapshot, consumer.id, new)
+        waiting = find_waiting_ids(snapshot, consumer.id, new)
         is_blocked, is_stuck = self._look_at_senders(snapshot, consumer)
         go, wait, stay = [], [], []
         for job in self.pending:
@@ -181,58 +183,58 @@ class Desk:
             else:
                 go.append(job)
         self.pending = stay
-        self._conclude(Outcome(job, None) for job in wait)
-        self.lanes.add(go)
+        self._conclude(PushResult(job, None) for job in wait)
+        self.threads.add(go)
 
     def find_orphans(self, snapshot: Transaction, consumer: Consumer) -> list[str]:
         """Finds senders whose messages all wait for one that is gone; each look goes on where the last one ended."""
         orphans, self.looks_from = find_orphans(snapshot, consumer.id, self.looks_from)
         return orphans
 
-    def lose(self, held: Held) -> None:
+    def drop_lost(self, leased: LeasedStretch) -> None:
         """Stops pushing a stretch that another forwarder has taken over."""
-        held.deadline = 0.0
-        del self.held[held.token]
-        self.pending = [job for job in self.pending if job.held is not held]
-        self.outcomes = [each for each in self.outcomes if each.job.held is not held or each.attempt is not None]
+        leased.deadline = 0.0
+        del self.leased[leased.token]
+        self.pending = [job for job in self.pending if job.leased is not leased]
+        self.results = [each for each in self.results if each.job.leased is not leased or each.attempt is not None]
 
     def drop(self) -> None:
         """Drops all work in hand, as the destination no longer has a place in the feed."""
-        self.lanes.give_back()
+        self.threads.postpone_unbegun()
         self.collect()
         self.pending.clear()
-        self.held.clear()
+        self.leased.clear()
         self.retrying.clear()
-        self.outcomes.clear()
-        self.lanes.forget_recorded()
+        self.results.clear()
+        self.threads.forget_recorded()
 
     def _look_at_senders(self, snapshot: Transaction, consumer: Consumer) -> tuple[Judge, Judge]:
         """Returns tests for jobs with an earlier message of their sender in another's stretch, or among the retries.
 
-        Retries that were taken together don't wait for each other here: the lanes keep their order.
+        Retries that were taken together don't wait for each other here: the threads keep their order.
         """
         if self.destination.order is not PushOrder.SENDER or not self.pending:
             return _never, _never
         ids = [job.message.id for job in self.pending]
         senders = {job.message.sender for job in self.pending}
-        elsewhere = find_firsts_elsewhere(snapshot, consumer.id, max(ids), self.held, senders)
-        waiting = find_firsts(snapshot, consumer.id, ids)
+        elsewhere = find_first_elsewhere_by_sender(snapshot, consumer.id, max(ids), self.leased, senders)
+        waiting = find_first_waiting_by_sender(snapshot, consumer.id, ids)
         own = {job.message.id for job in self.pending if job.retry is not None}
 
-        def is_blocked(job: Job) -> bool:
+        def is_blocked(job: PushJob) -> bool:
             return elsewhere.get(job.message.sender, job.message.id) < job.message.id
 
-        def is_stuck(job: Job) -> bool:
+        def is_stuck(job: PushJob) -> bool:
             first = waiting.get(job.message.sender)
             return first is not None and (job.retry is None or first not in own)
 
         return is_blocked, is_stuck
 
-    def _conclude(self, outcomes: Iterable[Outcome]) -> None:
-        for outcome in outcomes:
-            self.outcomes.append(outcome)
-            if outcome.job.held is not None:
-                outcome.job.held.finish(outcome.job.message.id)
+    def _conclude(self, results: Iterable[PushResult]) -> None:
+        for result in results:
+            self.results.append(result)
+            if result.job.leased is not None:
+                result.job.leased.finish(result.job.message.id)
 
     @property
     def _most(self) -> int:
@@ -243,5 +245,5 @@ class Desk:
         return max(self.lease_seconds - self.destination.target.timeouts.total, self.lease_seconds / 3)
 
 
-def _never(_job: Job) -> bool:
+def _never(_job: PushJob) -> bool:
     return False

@@ -6,16 +6,16 @@ from wsgiref.types import WSGIApplication
 from werkzeug import Response
 from werkzeug.test import create_environ
 
-from webhook_service.web.errors import UNREADABLE
+from webhook_service.web.errors import MALFORMED_REQUEST
 
 
-def answer_unreadable(app: WSGIApplication, status: HTTPStatus, failure: str, client: str) -> bytes:
+def answer_malformed(app: WSGIApplication, status: HTTPStatus, cause: str, client: str) -> bytes:
     """Returns the bytes of the application's answer. The application is shown nothing of the request.
 
-    ``failure`` says what is wrong, for the log; ``client`` is the client's address.
+    ``cause`` says what is wrong, for the log; ``client`` is the client's address.
     """
     environ = create_environ(method="UNREADABLE", environ_overrides={"REMOTE_ADDR": client})
-    environ[UNREADABLE] = status.value, failure
+    environ[MALFORMED_REQUEST] = status.value, cause
     response = Response.from_app(app, environ, buffered=True)
     headers = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
     return f"HTTP/1.1 {response.status}\r\n{headers}Connection: close\r\n\r\n".encode("latin-1") + response.get_data()

@@ -81,7 +81,7 @@ class _Counts:
         return bool(self.activity or self.duplicates)
 
 
-class Counting:
+class ActivityRecorder:
     """Counts deliveries by source, hour and outcome, and duplicates by message, and adds the counts to their tables.
 
     Counts are kept in memory. A thread of its own, which starts with the first delivery, writes them once a second, and

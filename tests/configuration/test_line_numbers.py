@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook_service.configuration.lines import KeyPath, find_lines, line_of
+from webhook_service.configuration.line_numbers import KeyPath, find_lines, line_of
 
 TEXT = '''# A comment with [brackets] and = signs
 [sources.shop]

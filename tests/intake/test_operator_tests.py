@@ -17,12 +17,12 @@ from tests.support.sources import declare
 from webhook_service.domain.consumers import BEGINNING, ConsumerKind, ConsumerOptions, FeedFilter
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.secrets import Secrets
-from webhook_service.intake.commit import Writes, commit
+from webhook_service.intake.commit import DeliveryRows, commit
+from webhook_service.intake.operator_tests import can_be_tested, send_test_message
 from webhook_service.intake.take_in import INTAKE, Intake
-from webhook_service.intake.testing import can_be_tested, send_test_message
 from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.leases import Leases
-from webhook_service.outlet.lookout import AfterMessage, ForConsumer, Lookout, Question
+from webhook_service.outlet.wait_checker import AfterMessage, ForConsumer, WaitChecker, WaitCondition
 from webhook_service.providers.base import Sample
 from webhook_service.providers.declared import Declared
 from webhook_service.providers.native import Native
@@ -63,7 +63,7 @@ def test_a_test_message_is_verified_parsed_and_stored_as_such(provider: str, cli
 
     message_id, verdict = send_test_message(intake, intake.sources[provider])
 
-    assert verdict.accepted
+    assert verdict.is_accepted
     assert verdict.secret is not None
     stored = client.get(f"/messages/{message_id}").get_json()
     assert (stored["provider"], stored["test"]) == (provider, True)
@@ -83,7 +83,7 @@ def test_no_program_is_given_a_test_message(client: FlaskClient) -> None:
 @pytest.mark.parametrize("kind", ConsumerKind)
 def test_no_consumer_and_no_destination_is_given_a_test_message(kind: ConsumerKind, database: Database) -> None:
     Consumers(database, kind).put("crm", ConsumerOptions(FeedFilter(), max_leases=2, max_attempts=5), BEGINNING)
-    commit(database, [Writes.of(Contents(messages=(message("test"),)), is_test=True)])
+    commit(database, [DeliveryRows.encode(Contents(messages=(message("test"),)), is_test=True)])
     with database.snapshot() as snapshot:
         (consumer,) = list_consumers(snapshot, kind)
         lag = read_lag(snapshot, consumer, datetime.now(UTC))
@@ -96,18 +96,18 @@ def test_no_consumer_and_no_destination_is_given_a_test_message(kind: ConsumerKi
 
 
 def test_a_test_message_ends_no_wait(client: FlaskClient, database: Database) -> None:
-    lookout = Lookout(database)
+    wait_checker = WaitChecker(database)
     assert client.put("/consumers/crm").status_code == 201
-    questions: set[Question] = {AfterMessage(0), ForConsumer(ConsumerKind.CONSUMER, "crm")}
+    questions: set[WaitCondition] = {AfterMessage(0), ForConsumer(ConsumerKind.CONSUMER, "crm")}
 
     client.post("/dashboard/setup/native/test", headers=OWN)
 
-    assert lookout.find_answered(questions) == set()
+    assert wait_checker.find_met(questions) == set()
     began = monotonic()
     assert client.get("/feed?wait=1").get_json()["data"] == []
     assert monotonic() - began >= 1
     store(database, "real")
-    assert lookout.find_answered(questions) == questions
+    assert wait_checker.find_met(questions) == questions
 
 
 def test_a_test_message_is_no_first_delivery(client: FlaskClient) -> None:
@@ -150,7 +150,7 @@ def test_a_source_whose_tables_fit_no_sample_is_listed_without_a_test(database_u
 def test_every_preset_that_can_be_signed_here_can_be_tested(database: Database) -> None:
     sources = {name: Source(name, Declared(declaration(name), Secrets(secret(name)))) for name in PRESETS}
     intake = Intake(sources, database, max_body_bytes=MAX_BODY)
-    intake.counting.stop()
+    intake.activity.stop()
 
     testable = {name for name, source in sources.items() if can_be_tested(source)}
     problems = {}

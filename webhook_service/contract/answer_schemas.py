@@ -7,7 +7,7 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from webhook_service.domain.activity import DeliveryOutcome
 from webhook_service.domain.statistics import Interval
-from webhook_service.schemas.fields import Timestamp
+from webhook_service.schemas.fields import TimestampField
 
 _SOURCE = "The configured sender that it came from."
 _EXTRA = "What the provider sent beside the fields that have a name here."
@@ -58,12 +58,14 @@ class MessageSchema(AnswerSchema):
     message_id = fields.String(required=True, metadata={"example": "m1"})
     sender = fields.String(required=True, data_key="from", metadata={"example": "+4915112345678"})
     recipient = fields.String(required=True, data_key="to", metadata={"example": "+4930123456"})
-    ts = Timestamp(required=True, metadata={"description": "The sender's time.", "example": "2026-01-15T10:00:00Z"})
+    ts = TimestampField(
+        required=True, metadata={"description": "The sender's time.", "example": "2026-01-15T10:00:00Z"}
+    )
     text = fields.String(required=True, allow_none=True, metadata={"example": "Hello"})
     source = fields.String(required=True, metadata={"description": _SOURCE, "example": "native"})
     provider = fields.String(required=True, metadata={"example": "native"})
     type = fields.String(required=True, metadata={"example": "text"})
-    received_at = Timestamp(
+    received_at = TimestampField(
         required=True, metadata={"description": "When it arrived.", "example": "2026-01-15T10:00:01.250000Z"}
     )
     extra = fields.Dict(keys=fields.String(), metadata={"description": _EXTRA})
@@ -79,10 +81,12 @@ class ReceiptSchema(AnswerSchema):
     message_id = fields.String(required=True, metadata={"example": "wamid.HBgL"})
     status = fields.String(required=True, metadata={"example": "delivered"})
     recipient = fields.String(required=True, metadata={"example": "+4915112345678"})
-    ts = Timestamp(required=True, metadata={"description": "The provider's time.", "example": "2026-01-15T10:00:00Z"})
+    ts = TimestampField(
+        required=True, metadata={"description": "The provider's time.", "example": "2026-01-15T10:00:00Z"}
+    )
     source = fields.String(required=True, metadata={"description": _SOURCE, "example": "berlin"})
     provider = fields.String(required=True, metadata={"example": "whatsapp"})
-    received_at = Timestamp(required=True, metadata={"example": "2026-01-15T10:00:01.250000Z"})
+    received_at = TimestampField(required=True, metadata={"example": "2026-01-15T10:00:01.250000Z"})
     error = fields.String(metadata={"description": "The provider's own error.", "example": "131026: Undeliverable"})
     extra = fields.Dict(keys=fields.String(), metadata={"description": _EXTRA})
 
@@ -91,7 +95,7 @@ class DuplicatesSchema(AnswerSchema):
     """How often a message came again after it was stored. Workers write that once a second."""
 
     count = fields.Integer(required=True, metadata={"example": 2})
-    last_at = Timestamp(
+    last_at = TimestampField(
         required=True, allow_none=True, metadata={"description": "When it last did.", "example": "2026-01-15T10:05:00Z"}
     )
 
@@ -107,7 +111,7 @@ class MessageWithReceiptsSchema(MessageSchema):
     )
 
 
-class PageSchema(AnswerSchema):
+class PageAnswerSchema(AnswerSchema):
     """A page of a list, with the cursor of the next page."""
 
     next_cursor = fields.String(
@@ -115,7 +119,7 @@ class PageSchema(AnswerSchema):
     )
 
 
-class MessagePageSchema(PageSchema):
+class MessagePageSchema(PageAnswerSchema):
     """A page of messages."""
 
     data = fields.List(fields.Nested(MessageSchema), required=True)
@@ -126,7 +130,7 @@ class MessagePageSchema(PageSchema):
     offset = fields.Integer(required=True)
 
 
-class ReceiptPageSchema(PageSchema):
+class ReceiptPageSchema(PageAnswerSchema):
     """A page of receipts."""
 
     data = fields.List(fields.Nested(ReceiptSchema), required=True)
@@ -171,14 +175,14 @@ class StatsSchema(AgedSchema):
         validate=validate.Length(max=10),
         metadata={"description": "The ten busiest senders."},
     )
-    first_message_ts = Timestamp(required=True, allow_none=True)
-    last_message_ts = Timestamp(required=True, allow_none=True)
+    first_message_ts = TimestampField(required=True, allow_none=True)
+    last_message_ts = TimestampField(required=True, allow_none=True)
 
 
 class IntervalCountSchema(AnswerSchema):
     """The number of messages in an interval."""
 
-    start = Timestamp(required=True)
+    start = TimestampField(required=True)
     count = fields.Integer(required=True)
 
 
@@ -186,8 +190,8 @@ class TimelineSchema(AgedSchema):
     """Counts over time, empty intervals included."""
 
     interval = fields.Enum(Interval, by_value=True, required=True)
-    since = Timestamp(required=True)
-    until = Timestamp(required=True)
+    since = TimestampField(required=True)
+    until = TimestampField(required=True)
     data = fields.List(fields.Nested(IntervalCountSchema), required=True)
 
 
@@ -207,8 +211,8 @@ class QuarantinedSchema(AnswerSchema):
             "example": {"entry[0].changes[0]": ["unknown_field"]},
         },
     )
-    first_at = Timestamp(required=True)
-    last_at = Timestamp(required=True)
+    first_at = TimestampField(required=True)
+    last_at = TimestampField(required=True)
     count = fields.Integer(required=True, metadata={"description": "How often it came."})
     size = fields.Integer(required=True, metadata={"description": "Bytes of the body."})
 
@@ -226,8 +230,8 @@ class SecretSchema(AnswerSchema):
     """A secret of a source, by its label."""
 
     label = fields.String(required=True, metadata={"example": "current"})
-    until = Timestamp(required=True, allow_none=True, metadata={"description": "What it signs later is refused."})
-    last_matched_at = Timestamp(
+    until = TimestampField(required=True, allow_none=True, metadata={"description": "What it signs later is refused."})
+    last_matched_at = TimestampField(
         required=True,
         allow_none=True,
         metadata={"description": "When it last signed, to the minute; null in a source that has no other secret."},
@@ -255,7 +259,7 @@ class SourceSchema(AnswerSchema):
     name = fields.String(required=True, metadata={"example": "native"})
     provider = fields.String(required=True, metadata={"example": "native"})
     address = fields.String(required=True, metadata={"example": "/webhook"})
-    last_delivery_at = Timestamp(required=True, allow_none=True)
+    last_delivery_at = TimestampField(required=True, allow_none=True)
     last_day = fields.Dict(
         keys=fields.String(validate=validate.OneOf([outcome.value for outcome in DeliveryOutcome])),
         values=fields.Integer(),
@@ -275,7 +279,7 @@ class SourcesSchema(AnswerSchema):
     data = fields.List(fields.Nested(SourceSchema), required=True)
 
 
-class QuarantinePageSchema(PageSchema):
+class QuarantinePageSchema(PageAnswerSchema):
     """A page of the quarantine."""
 
     data = fields.List(fields.Nested(QuarantinedSchema), required=True)

@@ -2,9 +2,9 @@
 
 from marshmallow import fields
 
-from webhook_service.contract.answers import AnswerSchema, MessageSchema, PageSchema
+from webhook_service.contract.answer_schemas import AnswerSchema, MessageSchema, PageAnswerSchema
 from webhook_service.schemas.consumers import FilterSchema
-from webhook_service.schemas.fields import Timestamp
+from webhook_service.schemas.fields import TimestampField
 
 
 class LagSchema(AnswerSchema):
@@ -22,7 +22,7 @@ class ConsumerSchema(AnswerSchema):
     filter = fields.Nested(FilterSchema, required=True)
     max_leases = fields.Integer(required=True)
     max_attempts = fields.Integer(required=True)
-    created_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
     place = fields.String(
         required=True,
         metadata={
@@ -45,7 +45,7 @@ class LeaseSchema(AnswerSchema):
     """Messages that are to be acknowledged."""
 
     lease = fields.String(required=True, metadata={"example": "pU0Vn2m6yq1dQvYk2yq1dQ"})
-    expires_at = Timestamp(required=True)
+    expires_at = TimestampField(required=True)
     attempt = fields.Integer(required=True, metadata={"description": "How often they were given, this time included."})
     data = fields.List(fields.Nested(MessageSchema), required=True)
 
@@ -53,7 +53,7 @@ class LeaseSchema(AnswerSchema):
 class ExtendedSchema(AnswerSchema):
     """The time at which an extended lease expires."""
 
-    expires_at = Timestamp(required=True)
+    expires_at = TimestampField(required=True)
 
 
 class DeadLetterSchema(AnswerSchema):
@@ -68,11 +68,11 @@ class DeadLetterSchema(AnswerSchema):
         required=True,
         metadata={"description": "What became of each attempt of a destination."},
     )
-    created_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
     message = fields.Nested(MessageSchema, required=True)
 
 
-class DeadLetterPageSchema(PageSchema):
+class DeadLetterPageSchema(PageAnswerSchema):
     """A page of dead letters."""
 
     data = fields.List(fields.Nested(DeadLetterSchema), required=True)

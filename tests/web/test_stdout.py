@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from webhook_service.web.lines import PATIENCE, Lines
+from webhook_service.web.stdout import PATIENCE, Lines
 
 LINE = b'{"message":"a line"}\n'
 
