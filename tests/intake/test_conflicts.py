@@ -149,7 +149,7 @@ def test_what_was_created_before_conflicts_could_be_settled_is_told_as_created(
             raise failures.pop()
         return _apply_outcomes(*arguments)
 
-    monkeypatch.setattr("webhook_service.intake.commit._settle", settle)
+    monkeypatch.setattr("webhook_service.intake.commit._apply_outcomes", settle)
     outcomes = accept(database, Contents((message("m-1", text="Goodbye"), message("m-2"))))
 
     assert outcomes.messages == (CONFLICT, CREATED)

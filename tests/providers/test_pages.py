@@ -9,7 +9,7 @@ from webhook_service.providers.registry import PROVIDERS
 INDEX = (DOCS / "providers.md").read_text()
 
 
-@pytest.mark.parametrize(("file", "take_text"), pages().items(), ids=lambda value: getattr(value, "stem", ""))
+@pytest.mark.parametrize(("file", "text"), pages().items(), ids=lambda value: getattr(value, "stem", ""))
 def test_the_page_is_what_make_provider_pages_writes(file: object, text: str) -> None:
     assert (DOCS / str(file)).read_text() == text
 

@@ -152,7 +152,7 @@ def test_a_connection_whose_answer_was_begun_before_a_stop_is_not_kept_for_long_
         worker._connections[connection] = None  # as if it had been accepted
         worker.alive = False
 
-        worker._release(connection, keep=True)
+        worker._resume_or_linger(connection, keep=True)
 
         assert connection.deadline <= time.monotonic() + STOP_LINGER
 

@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from webhook_service.storage.writer_lock import WriterLock
 
-with WriterLock(Path(sys.argv[1])).held():
+with WriterLock(Path(sys.argv[1])).acquired():
     print("held", flush=True)
     sys.stdin.read()
 """

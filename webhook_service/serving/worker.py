@@ -111,7 +111,7 @@ class InboxWorker(HoldingWorker):
             self._long_slots += 1
             self._begin_long()
         if conn.held is None or fs.exception() is not None:
-            self._free(conn, keep=fs.exception() is None and bool(fs.result()))
+            self._resume_or_linger(conn, keep=fs.exception() is None and bool(fs.result()))
         else:
             self.hold(conn)
 
@@ -217,9 +217,9 @@ class InboxWorker(HoldingWorker):
 
     def _finish(self, answered: Answered) -> None:
         for connection, can_be_kept in answered:
-            self._free(connection, keep=can_be_kept)
+            self._resume_or_linger(connection, keep=can_be_kept)
 
-    def _free(self, connection: Connection, *, keep: bool) -> None:
+    def _resume_or_linger(self, connection: Connection, *, keep: bool) -> None:
         """Has a served connection wait for its next request or, unless ``keep``, for its client to close it."""
         try:
             if keep:
