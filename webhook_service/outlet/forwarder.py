@@ -168,10 +168,14 @@ class Forwarder:
             if not self._asked_for_record.wait(min(left, NOTICES_STOP)):
                 continue
             self._asked_for_record.clear()
+            began = time.monotonic()
             try:
                 self.record()
             except StorageUnavailable:
                 stop.wait(max(0.0, moment - time.monotonic()))
+            # Deliveries have most of the time: the busier they keep the database, the longer this rests.
+            rest = min(LONGEST_SHARE, SHARE * (time.monotonic() - began))
+            stop.wait(max(0.0, min(rest, moment - time.monotonic())))
 
     def _begin_to_stop(self) -> None:
         longest = max((destination.target.timeouts.total for destination in self.destinations), default=0.0)

@@ -14,7 +14,7 @@ from webhook_service.domain.destinations import Attempt, Failure, PushOrder, Ret
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.outlet.breaker import FAILURES_TO_PAUSE
 
-AT_RISK_LEAST = 10  # pushes to a destination under way or not recorded, even if fewer may be under way
+AT_RISK_LEAST = 20  # pushes to a destination under way or not recorded, even if fewer may be under way
 
 Push = Callable[[StoredMessage], Attempt]
 
