@@ -64,8 +64,13 @@ def test_the_log_says_what_would_have_matched_and_the_caller_is_not_told(server:
     def hints() -> list[dict[str, Any]]:
         return [line for line in server.log_lines() if line["message"] == "refused signature"]
 
-    wait_until(lambda: len(hints()) > 0, "the hint")
-    (last,) = [line for line in server.request_lines() if line["request_id"] == hints()[-1]["request_id"]]
+    def requests() -> list[dict[str, Any]]:
+        """The lines of the requests that got a hint, which two threads write."""
+        hinted = {hint["request_id"] for hint in hints()}
+        return [line for line in server.request_lines() if line["request_id"] in hinted]
+
+    wait_until(lambda: len(requests()) == len(hints()) > 0, "the hint and the line of its request")
+    last = requests()[-1]
     assert refused.stdout.strip() == '401 {"detail":"invalid signature"}'
     assert (last["status"], last["provider"], last["reason"]) == (401, "twilio", "wrong_signature")
     assert (hints()[-1]["provider"], hints()[-1]["hint"]) == ("twilio", "other_scheme")

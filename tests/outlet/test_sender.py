@@ -120,7 +120,7 @@ def test_a_connection_that_was_closed_while_idle_is_no_failure(receiver: Receive
     sender = sender_to(receiver.url)
 
     assert all(sender.push(stored()).is_accepted for _ in range(3))
-    assert len(receiver.received) == 3
+    assert receiver.connections == 3  # a request that meets the end of the one before is sent again on the next
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
