@@ -5,7 +5,9 @@ Hooks: https://gunicorn.org/reference/settings/#server-hooks
 
 import gc
 import resource
+from collections.abc import Callable
 from functools import partial
+from signal import SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGINT, SIGQUIT, SIGTERM, pthread_sigmask
 from threading import Thread
 from typing import Any
 
@@ -19,6 +21,7 @@ from webhook_service.serving.metrics_directory import MetricsDirectory
 from webhook_service.serving.reloading import refuse_to_count, reload
 from webhook_service.settings import Settings, SettingsInvalid
 
+STOPS = {SIGINT, SIGQUIT, SIGTERM}
 MOST_CONNECTIONS = 4096  # of a worker; each may hold up to framing.MAX_WHOLE bytes of an unfinished request
 RESERVED_FILES = 128  # of a worker, for listeners, log, metrics and modules; a thread has up to 4 more for the database
 
@@ -51,6 +54,7 @@ class Server:
     def on_starting(self, arbiter: Any) -> None:
         """Makes SIGHUP read the settings anew, and opens the first listener, before any signal is heeded."""
         arbiter.handle_hup = partial(reload, arbiter)
+        arbiter.spawn_worker = partial(_spawn_worker, arbiter.spawn_worker)
         if self._has_own_listeners:
             arbiter.handle_ttin = arbiter.handle_ttou = partial(refuse_to_count, arbiter)
             listeners.open_first_listener(arbiter)
@@ -82,7 +86,8 @@ class Server:
         gc.freeze()
 
     def post_fork(self, arbiter: Any, worker: Any) -> None:
-        """Leaves the worker only its own listeners."""
+        """Lets the signals through that came since the fork, and leaves the worker only its own listeners."""
+        pthread_sigmask(SIG_UNBLOCK, STOPS)
         if self._has_own_listeners:
             listeners.close_those_of_others(arbiter, worker)
 
@@ -90,6 +95,18 @@ class Server:
         """Has the first worker log the database's warnings. The arbiter can't: a fork must not inherit connections."""
         if self.settings.require_sync_replica and worker.age == 1:
             Thread(target=_warn, args=(worker,), daemon=True).start()
+
+
+def _spawn_worker(spawn: Callable[[], int]) -> int:
+    """Makes a worker that hears of a stop, however soon it comes.
+
+    In a child, Python forgets the signals that came before its first instruction, so they are held back until then.
+    """
+    before = pthread_sigmask(SIG_BLOCK, STOPS)
+    try:
+        return spawn()
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
 
 
 def _warn(worker: Any) -> None:
