@@ -1,4 +1,4 @@
-"""What a destination is owed, what it has taken, and in which order: a model of pushing as simple as can be."""
+"""A model of pushing as simple as can be: the messages that a destination is owed and has taken, in their order."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable

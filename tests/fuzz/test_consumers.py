@@ -1,17 +1,15 @@
 """Two workers of one consumer against a simple model: each message acknowledged or dead, and none skipped."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from sqlalchemy import delete
 
+from tests.fuzz.machines import run
 from tests.support.consumers import Clock, Desk, ids, store
 from tests.support.stored import empty
 from webhook_service.configuration.database_url import parse_url
@@ -19,7 +17,6 @@ from webhook_service.domain.consumers import BEGINNING, NOW, DeadLetterFilter, L
 from webhook_service.storage.database import Database
 from webhook_service.storage.models import MessageRow
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 STEPS = 40
 MAX_ATTEMPTS = 2
 
@@ -237,16 +234,5 @@ class Consumer(RuleBasedStateMachine):
         self.close()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_each_message_is_acknowledged_or_dead_and_none_is_skipped(kind: str, request: pytest.FixtureRequest) -> None:
-    machine = type("Consumer", (Consumer,), {"url": request.getfixturevalue(f"{kind}_url")})
-
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+def test_each_message_is_acknowledged_or_dead_and_none_is_skipped(database_url: str) -> None:
+    run(Consumer, STEPS, url=database_url)

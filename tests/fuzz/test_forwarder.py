@@ -1,12 +1,10 @@
 """Two forwarders of two destinations against a simple model: whatever fails and dies, no message is lost."""
 
-import os
 from collections.abc import Collection
 from contextlib import suppress
 from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,10 +12,10 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from sqlalchemy import delete
 
+from tests.fuzz.machines import run
 from tests.fuzz.pushes import Ledger, Stored, feed_ids
 from tests.support.hands import PUSH_SECONDS, Answer, Clocks, FlakyDatabase, Hands, Push, Trouble, declared
 from tests.support.pushes import store_of
@@ -33,7 +31,6 @@ from webhook_service.outlet.resending import resend
 from webhook_service.storage.models import MessageRow
 from webhook_service.storage.queries.consumers import list_consumers
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 STEPS = 40
 NAMES = ("a", "b")
 SENDERS = ("+491", "+492", "+493")
@@ -110,7 +107,7 @@ class Forwarding(RuleBasedStateMachine):
         *,
         records: bool,
     ) -> None:
-        """Lets a forwarder take a turn, and makes some pushes to each destination, one after another."""
+        """Has a forwarder run a cycle, and makes some pushes to each destination, one after another."""
         self.wait(pause)
         hands = self.forwarders[at]
         if trouble is None:
@@ -274,16 +271,5 @@ class Forwarding(RuleBasedStateMachine):
         raise AssertionError(f"{name} still waits for {self.ledgers[name].owed}")
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_whatever_dies_each_message_is_taken_or_dead_or_still_waits(kind: str, request: pytest.FixtureRequest) -> None:
-    machine = type("Forwarding", (Forwarding,), {"url": request.getfixturevalue(f"{kind}_url")})
-
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+def test_whatever_dies_each_message_is_taken_or_dead_or_still_waits(database_url: str) -> None:
+    run(Forwarding, STEPS, url=database_url)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -10,7 +9,6 @@ from urllib.parse import urlencode
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,9 +16,9 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
+from tests.fuzz.machines import run
 from tests.fuzz.model import Item, Model, native_body, whatsapp_messages
 from tests.support.app import application, deliver
 from tests.support.deliveries import RECIPIENT, SECRET
@@ -33,7 +31,6 @@ from webhook_service.providers.native import Native
 from webhook_service.providers.whatsapp import SIGNATURE_HEADER, WhatsApp, sign
 from webhook_service.storage.queries.deletion import TABLES, in_batches
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 STEPS = 25
 
 MOMENTS = [datetime(2025, 1, 15, 10, tzinfo=UTC) + timedelta(minutes=30 * number) for number in range(4)]
@@ -174,13 +171,4 @@ def test_the_inbox_does_what_a_model_of_it_does(database_url: str) -> None:
     secrets = {Native.name: Secrets(SECRET), WhatsApp.name: Secrets(SECRET)}
     options = {Native.name: {}, WhatsApp.name: {"WHATSAPP_VERIFY_TOKEN": "token"}}
     with application(database_url, provider_secrets=secrets, provider_options=options) as client:
-        machine = type("InboxOnOneDatabase", (Inbox,), {"url": database_url, "client": client})
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=STEPS,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        run(Inbox, STEPS, url=database_url, client=client)
