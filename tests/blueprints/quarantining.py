@@ -45,7 +45,7 @@ def with_quarantine(database_url: str) -> Iterator[FlaskClient]:
 
 
 def quarantined(client: FlaskClient) -> list[dict[str, Any]]:
-    """What ``/quarantine`` lists."""
+    """Returns the deliveries that ``/quarantine`` lists."""
     listed: list[dict[str, Any]] = client.get("/quarantine").get_json()["data"]
     return listed
 

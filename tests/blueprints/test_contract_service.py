@@ -1,4 +1,4 @@
-"""What the service says of itself, of errors and of each request, word by word."""
+"""Health, errors and the line of each request, word by word."""
 
 from pathlib import Path
 

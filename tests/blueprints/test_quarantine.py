@@ -1,4 +1,4 @@
-"""What was authentic and not understood is kept, counted and shown."""
+"""Deliveries that are authentic and not understood are kept, counted and shown."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What is in quarantine is tried again, or dropped."""
+"""Deliveries in quarantine are tried again, or dropped."""
 
 import pytest
 from flask.testing import FlaskClient

@@ -1,4 +1,4 @@
-"""What counts as a failure of ``webhook-service send``."""
+"""``webhook-service send`` fails unless each delivery was accepted."""
 
 from collections import Counter
 

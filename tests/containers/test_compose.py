@@ -1,4 +1,4 @@
-"""What the deployment in containers answers, and what its containers hold."""
+"""The deployment in containers answers, and its containers hold no more than they need."""
 
 import re
 from urllib.parse import quote

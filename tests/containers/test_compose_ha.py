@@ -76,7 +76,7 @@ class Cluster:
         return dict(line.split("=", 1) for line in lines)
 
     def configuration(self) -> str:
-        """What ``docker inspect`` shows of all containers."""
+        """Returns all that ``docker inspect`` shows of the containers."""
         return self._run("docker", "inspect", *self.compose("ps", "--all", "--quiet").split())
 
     def _run(self, *command: str) -> str:

@@ -45,7 +45,7 @@ def on_sqlite(sqlite_url: str) -> Iterator[FlaskClient]:
 
 
 def on_each_database(database_url: str) -> Iterator[FlaskClient]:
-    """The same on each kind of database, for what the database has a part in."""
+    """Gives such a client on each kind of database, for tests in which the database has a part."""
     with pages(database_url) as made:
         yield made
 

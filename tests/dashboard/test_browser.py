@@ -1,4 +1,4 @@
-"""What a person notices of messages and the quarantine, in a browser against a real server."""
+"""Messages and the quarantine as a person meets them, in a browser against a real server."""
 
 from playwright.sync_api import Browser, Page, expect
 

@@ -1,4 +1,4 @@
-"""What a person notices of setting up, the overview and every page, in a browser against a real server."""
+"""Setting up, the overview and every page as a person meets them, in a browser against a real server."""
 
 import shutil
 from collections.abc import Iterator

@@ -47,7 +47,7 @@ def test_the_containers_set_the_same(tmp_path: Path) -> None:
 
 
 def secret_files(folder: Path, **passwords: str) -> dict[str, str]:
-    """What the containers are given as files, by name."""
+    """Returns the files that the containers are given, by name."""
     names = dict.fromkeys(PASSWORDS, "'a/b@c:d#e%f") | passwords
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in names.items()) + "API_TOKEN=t\n")
     subprocess.run([HA / "write-secret-files.sh", folder / ".env", folder / "secrets"], check=True)

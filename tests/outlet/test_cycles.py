@@ -1,4 +1,4 @@
-"""What a forwarder records in its turns, and what another makes of it; each push begins and ends when a test says."""
+"""Cycles of two forwarders, which record and take over; each push begins and ends when a test says so."""
 
 from collections.abc import Iterator
 from contextlib import suppress

@@ -92,7 +92,7 @@ def is_answered(asking: socket.socket) -> bool:
 
 
 def is_open(port: int) -> bool:
-    """Whether the kernel has the server's side of a connection from this port, established or closed by the client."""
+    """Tells whether the server has not closed its side of a connection from this port yet."""
     sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return any(socket[2] == f"0100007F:{port:04X}" and socket[3] in {"01", "08"} for socket in sockets)
 

@@ -1,4 +1,4 @@
-"""What tests do to a primary and its streaming replica."""
+"""A primary and its streaming replica, which tests stop and hold back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

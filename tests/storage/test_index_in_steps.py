@@ -57,7 +57,7 @@ def names(url: str) -> set[str]:
 
 
 def plan_and_entries(url: str) -> tuple[str, list[tuple[str, str, int]]]:
-    """What the index holds, and how SQLite reads that."""
+    """Returns the plan by which SQLite reads the index, and its entries."""
     query = f"SELECT sender, received_at, id FROM messages INDEXED BY {ADDED_INDEX} ORDER BY sender, received_at, id"
     with connected(url) as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchone()[3]
@@ -65,7 +65,7 @@ def plan_and_entries(url: str) -> tuple[str, list[tuple[str, str, int]]]:
 
 
 def rows(url: str) -> list[tuple[str, str, int]]:
-    """What the index should hold."""
+    """Returns the entries that the index should have."""
     with connected(url) as connection:
         return sorted(connection.execute("SELECT sender, received_at, id FROM messages NOT INDEXED").fetchall())
 

@@ -63,7 +63,7 @@ class Clocks:
 
 
 class NoSender:
-    """Stands where a sender would, of which nothing is asked; to make one takes longer than a turn."""
+    """Stands where a sender would, of which nothing is asked; to make one takes longer than a cycle."""
 
     def __init__(self, _target: Target) -> None: ...
 
@@ -73,7 +73,7 @@ class NoSender:
 
 
 class Trouble(StrEnum):
-    """What happens to the commit of a turn, or right after it."""
+    """Trouble with the commit of a cycle, or right after it."""
 
     UNDONE = "undone"
     UNHEARD = "committed, which the forwarder doesn't come to know"
@@ -81,7 +81,7 @@ class Trouble(StrEnum):
 
 
 class FlakyDatabase(Database):
-    """A database that is away in the next turn, at the place that ``trouble`` says."""
+    """A database that is away in the next cycle, at the place that ``trouble`` says."""
 
     trouble: Trouble | None = None
     _is_away = False
@@ -170,7 +170,7 @@ class Hands:
 
 
 class Answer(StrEnum):
-    """What a receiver makes of a push; the last two are of one that takes it, and can't say so in time."""
+    """A receiver's answer to a push; the last two are of one that takes it, and can't say so in time."""
 
     TAKEN = "taken"
     BROKEN = "broken"

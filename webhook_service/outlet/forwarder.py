@@ -122,7 +122,7 @@ class Forwarder:
                 work.sender.close()
 
     def record(self) -> None:
-        """Records what was done since the last turn, which takes less time than a turn."""
+        """Records what was done since the last cycle, which takes less time than a cycle."""
         for work in self._all_work:
             work.collect()
         plans = [Plan(work, takes=False) for work in self._all_work if work.results]

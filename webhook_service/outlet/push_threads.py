@@ -14,7 +14,7 @@ from webhook_service.domain.destinations import Attempt, Failure, PushOrder, Ret
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.outlet.breaker import FAILURES_TO_PAUSE
 
-AT_RISK_LEAST = 20  # pushes to a destination under way or not recorded, even if fewer may be under way
+AT_RISK_LEAST = 20  # pushes to a destination under way or not recorded, even where ``concurrency`` is less
 
 Push = Callable[[StoredMessage], Attempt]
 
@@ -94,7 +94,8 @@ class PushThreads:
     """Threads that push jobs. Where order is by sender, a failure makes that sender's later jobs wait as well.
 
     Pushes that are under way or not recorded are repeated if the process is killed. So there are never more of them
-    than pushes may be under way. ``ask_for_record`` is called in time for the threads to go on meanwhile.
+    than ``concurrency``, or AT_RISK_LEAST if that is less. ``ask_for_record`` is called in time for the threads to go
+    on meanwhile.
     """
 
     def __init__(

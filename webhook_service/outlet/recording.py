@@ -1,4 +1,4 @@
-"""What a forwarder records of one destination, and takes next for it, in a transaction.
+"""Records what was done for one destination, and takes what comes next for it, in a transaction of a forwarder.
 
 Each message of a stretch is either pushed or becomes a row that waits for another attempt, so a stretch is soon
 complete whatever the receiver does.

@@ -13,7 +13,7 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import find_consumer
 from webhook_service.storage.queries.messages import newest_for_programs, newest_place
 
-WAIT_CHECKER = "webhook_service.lookout"
+WAIT_CHECKER = "webhook_service.wait_checker"
 """The key of an application's ``extensions`` under which its checker of waits stands."""
 
 
