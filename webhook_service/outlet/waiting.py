@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TypeVar
 
 from webhook_service.outlet.wait_checker import WaitChecker, WaitCondition
@@ -84,7 +85,7 @@ class Waiting:
         return found
 
     def _has_just_caught_up(self, condition: WaitCondition) -> bool:
-        return time.monotonic() - self._caught_up.get(condition, -PAUSE) < PAUSE
+        return time.monotonic() - self._caught_up.get(condition, -inf) < PAUSE
 
     def _note_caught_up(self, condition: WaitCondition) -> None:
         now = time.monotonic()
