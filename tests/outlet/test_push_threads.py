@@ -1,6 +1,7 @@
 """The threads that push for one destination."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from tests.support.messages import MOMENT
 from tests.support.waiting import wait_until
 from webhook_service.domain.destinations import Attempt, Failure, PushOrder
 from webhook_service.domain.messages import StoredMessage
-from webhook_service.outlet.push_threads import PushJob, PushResult, PushThreads
+from webhook_service.outlet.push_threads import AT_RISK_LEAST, PushJob, PushResult, PushThreads
 
 ACCEPTED = Attempt(datetime(2025, 1, 15, tzinfo=UTC), 0.1, 200)
 BROKEN = "https://shop.example/TOKEN is broken"
@@ -68,3 +69,19 @@ def test_the_log_says_where_a_push_had_a_bug_and_not_what_it_was_about(
     assert "LookupError" in caplog.text
     assert "in push" in caplog.text
     assert BROKEN not in caplog.text
+
+
+def test_no_push_begins_while_too_many_are_not_recorded() -> None:
+    asked = threading.Event()
+    made = PushThreads(lambda _message: ACCEPTED, concurrency=4, order=PushOrder.NONE, ask_for_record=asked.set)
+    made.add([job(f"m{number}", "+491") for number in range(3 * AT_RISK_LEAST)])
+
+    pushed = results(made, AT_RISK_LEAST)
+    assert asked.is_set()
+    assert made.jobs == 2 * AT_RISK_LEAST
+    assert not made.may_go_on()
+
+    made.forget_recorded()
+    pushed += results(made, AT_RISK_LEAST)
+    made.stop()
+    assert len({result.job.message.message_id for result in pushed}) == 2 * AT_RISK_LEAST
