@@ -66,7 +66,6 @@ class DestinationTransaction:
         """Records what was done, wakes the senders ``orphans``, and with ``takes`` takes what comes next."""
         before = self.health
         self.work.extending.clear()
-        self._drop_expired()
         self._record()
         self._renew()
         if before.state is DestinationState.PAUSED and self.health.state is DestinationState.ACTIVE:
@@ -77,13 +76,6 @@ class DestinationTransaction:
         if self.health != before:
             save_health(self.locked.transaction, self.locked.consumer.id, self.health)
         return taken
-
-    def _drop_expired(self) -> None:
-        """Drops stretches whose lease this forwarder let expire, and that another one has taken over."""
-        for leased in list(self.work.leased.values()):
-            is_expired = time.monotonic() >= leased.deadline
-            if is_expired and self._find_lease(leased.token) is None:
-                self.work.drop_lost(leased)
 
     def _record(self) -> None:
         waiting: list[tuple[PushJob, Attempt | None]] = []

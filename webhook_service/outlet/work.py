@@ -196,7 +196,6 @@ class DestinationWork:
         leased.deadline = 0.0
         del self.leased[leased.token]
         self.pending = [job for job in self.pending if job.leased is not leased]
-        self.results = [each for each in self.results if each.job.leased is not leased or each.attempt is not None]
 
     def drop(self) -> None:
         """Drops all work in hand, as the destination no longer has a place in the feed."""
