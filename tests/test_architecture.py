@@ -139,6 +139,12 @@ def test_files_and_functions_are_short(module: str) -> None:
     assert len(MODULES[module].read_text().splitlines()) <= MOST_LINES_OF_A_FILE
 
 
+def test_no_file_of_the_tests_and_benchmarks_is_longer_either() -> None:
+    files = (file for folder in ("tests", "benchmarks", "migrations") for file in (ROOT / folder).rglob("*.py"))
+
+    assert [file for file in files if len(file.read_text().splitlines()) > MOST_LINES_OF_A_FILE] == []
+
+
 def test_each_room_has_a_sentence_that_says_what_it_is_for() -> None:
     rooms = (ROOT / PACKAGE).glob("*/__init__.py")
 

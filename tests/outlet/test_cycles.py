@@ -5,8 +5,9 @@ from contextlib import suppress
 
 import pytest
 
+from tests.support.consumers import names
 from tests.support.hands import AHEAD, LEASE_SECONDS, Answer, Clocks, FlakyDatabase, Hands, Trouble, declared
-from tests.support.pushes import count, names, place, store_of
+from tests.support.pushes import count, place, store_of
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.destinations import On410, PushOrder
 from webhook_service.domain.errors import StorageUnavailable

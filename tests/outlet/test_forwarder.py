@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.consumers import store
+from tests.support.consumers import names, store
 from tests.support.forwarding_destinations import destination, forwarding
-from tests.support.pushes import count, dead, health, names, place, refuse, store_of
+from tests.support.pushes import count, dead, health, place, refuse, store_of
 from tests.support.receivers import Receiver, accept, answer, hang
 from tests.support.waiting import wait_until
 from webhook_service.domain.consumers import NOW, ConsumerKind, FeedFilter

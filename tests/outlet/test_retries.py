@@ -8,8 +8,9 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import delete, select
 
+from tests.support.consumers import names
 from tests.support.forwarding_destinations import destination, forwarding
-from tests.support.pushes import BROKEN, count, health, names, refuse, store_of
+from tests.support.pushes import BROKEN, count, health, refuse, store_of
 from tests.support.receivers import Answer, Received, Receiver, accept, answer
 from tests.support.waiting import wait_until
 from webhook_service.domain.destinations import PushOrder, Retries

@@ -101,3 +101,8 @@ def store(database: Database, *message_ids: str, **fields: Any) -> None:
 def ids(lease: Lease | None) -> list[str]:
     """Returns the IDs of the messages in a lease."""
     return [] if lease is None else [each.message_id for each in lease.messages]
+
+
+def names(first: int, last: int) -> list[str]:
+    """Returns the IDs ``m<first>`` to ``m<last>``."""
+    return [f"m{number}" for number in range(first, last + 1)]

@@ -18,11 +18,6 @@ from webhook_service.storage.queries.destinations import read_all_health
 BROKEN = answer(500, b"broken")
 
 
-def names(first: int, last: int) -> list[str]:
-    """The IDs of messages that are numbered."""
-    return [f"m{number}" for number in range(first, last + 1)]
-
-
 def store_of(database: Database, sender: str, *message_ids: str) -> None:
     """Stores messages of a sender."""
     take_in(database, Contents(messages=tuple(message(each, sender=sender) for each in message_ids)))
