@@ -7,7 +7,16 @@ import pytest
 from webhook_service.domain.consumers import ConsumerKind
 from webhook_service.outlet import waiting as module
 from webhook_service.outlet.wait_checker import ForConsumer, WaitChecker
-from webhook_service.outlet.waiting import PAUSE, HeldBack, Hold, Waiting, let_hold_back
+from webhook_service.outlet.waiting import (
+    LONGEST_REST,
+    PAUSE,
+    REST,
+    SHORTEST_REST,
+    HeldBack,
+    Hold,
+    Waiting,
+    let_hold_back,
+)
 from webhook_service.storage.database import Database
 
 CRM = ForConsumer(ConsumerKind.CONSUMER, "crm")
@@ -74,6 +83,32 @@ def test_who_has_caught_up_waits_for_the_next_look(waiting: Waiting, clock: Cloc
 
 
 @pytest.mark.usefixtures("offered")
+@pytest.mark.parametrize(
+    ("took", "rest"),
+    [(0.0, SHORTEST_REST), (0.01, REST * 0.01), (3.0, LONGEST_REST)],
+    ids=["an answer at once", "one of a busy machine", "one of a machine that can do no more"],
+)
+def test_who_has_caught_up_rests_the_longer_the_longer_its_answer_took(
+    waiting: Waiting, clock: Clock, took: float, rest: float
+) -> None:
+    def read() -> int:
+        clock.sleep(took)
+        return LITTLE
+
+    def take() -> int | None:
+        return waiting.for_some(read, lambda: CRM, 25, leaves_little=lambda _: True)
+
+    take()
+    with pytest.raises(HeldBack) as held:
+        take()
+
+    assert held.value.not_before == pytest.approx(clock.now + rest)
+    assert held.value.until == clock.now + 25
+    clock.now = held.value.not_before
+    assert take() == LITTLE
+
+
+@pytest.mark.usefixtures("offered")
 def test_who_takes_its_time_is_answered_at_once(waiting: Waiting, clock: Clock) -> None:
     assert ask(waiting, LITTLE) == LITTLE
     clock.sleep(2 * PAUSE)
@@ -93,15 +128,20 @@ def test_who_does_not_want_to_wait_never_does(waiting: Waiting, clock: Clock) ->
     assert clock.now == 1000
 
 
-def test_where_the_server_can_not_hold_an_answer_back_a_thread_waits_for_the_next_look(
-    waiting: Waiting, clock: Clock
+@pytest.mark.parametrize("took", [0.0, 0.01])
+def test_where_the_server_can_not_hold_an_answer_back_a_thread_rests(
+    waiting: Waiting, clock: Clock, took: float
 ) -> None:
-    assert ask(waiting, LITTLE) == LITTLE
+    def read() -> int:
+        clock.sleep(took)
+        return LITTLE
+
+    waiting.for_some(read, lambda: CRM, 25, leaves_little=lambda _: True)
     began = clock.now
 
     assert waiting.for_some(lambda: MUCH, lambda: CRM, 25) == MUCH
 
-    assert clock.now - began == pytest.approx(PAUSE)
+    assert clock.now - began == pytest.approx(max(PAUSE, REST * took))
 
 
 def test_where_no_thread_may_wait_the_answer_comes_at_once(database: Database, clock: Clock) -> None:

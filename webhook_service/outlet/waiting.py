@@ -14,6 +14,10 @@ from typing import TypeVar
 from webhook_service.outlet.wait_checker import WaitChecker, WaitCondition
 
 PAUSE = 0.05  # seconds between two looks of a thread that waits
+# After an answer that left little over, the next one to the same consumer comes REST times as long after as that took.
+# So a consumer takes a twentieth of a thread's time, and the busier the machine, the more messages come at a time.
+REST = 20
+SHORTEST_REST, LONGEST_REST = 0.05, 0.5
 
 Found = TypeVar("Found")
 Ask = Callable[[], WaitCondition]
@@ -37,12 +41,16 @@ class Hold:
 
 
 class HeldBack(BaseException):  # not an Exception, so that nothing between the view and the server handles it
-    """Tells the server to call the application again when ``condition`` is met, or at ``until``."""
+    """Tells the server to call the application again when ``condition`` is met, or at ``until``.
 
-    def __init__(self, condition: WaitCondition, until: float) -> None:
+    ``not_before`` is a time of ``monotonic`` before which it need not look whether the condition is met.
+    """
+
+    def __init__(self, condition: WaitCondition, until: float, not_before: float = -inf) -> None:
         super().__init__()
         self.condition = condition
         self.until = until
+        self.not_before = not_before
 
 
 def let_hold_back(hold: Hold | None) -> None:
@@ -59,47 +67,55 @@ class Waiting:
     def __init__(self, wait_checker: WaitChecker, most_threads: int) -> None:
         self._wait_checker = wait_checker
         self._room = threading.BoundedSemaphore(most_threads)
-        self._caught_up: dict[WaitCondition, float] = {}  # when the condition was met and the answer left nothing over
+        self._rests: dict[WaitCondition, float] = {}  # until when those rest whose last answer left little over
 
     def for_some(
         self, read: Callable[[], Found | None], ask: Ask, seconds: float, leaves_little: Callable[[Found], bool] = _no
     ) -> Found | None:
         """Reads until there is something, for at most ``seconds``; None when there is nothing.
 
-        After an answer that left little over (``leaves_little``), a request that asks the same within ``PAUSE`` waits
-        for the next look. So while messages keep coming in, whoever asks again at once gets many at a time.
+        After an answer that left little over (``leaves_little``), a request that asks the same rests before it is
+        answered: for REST times as long as that answer took. So while messages keep coming in, whoever asks again at
+        once gets many at a time.
 
         Raises HeldBack, which the server expects.
         """
         hold: Hold | None = getattr(_this_thread, "hold", None)
-        is_early = bool(seconds) and (hold is None or hold.until is None) and self._has_just_caught_up(ask())
-        found = None if is_early else read()
+        not_before = self._end_of_rest(ask()) if seconds and (hold is None or hold.until is None) else -inf
+        began = time.monotonic()
+        found = None if began < not_before else read()
         if found is None and seconds:
-            until = time.monotonic() + seconds if hold is None or hold.until is None else hold.until
+            until = began + seconds if hold is None or hold.until is None else hold.until
             if hold is not None and time.monotonic() < until:
-                raise HeldBack(ask(), until)
+                raise HeldBack(ask(), until, not_before)
             if hold is None:
-                found = self._wait_here(read, ask, until)
+                found, began = self._wait_here(read, ask, until, not_before)
         if found is not None and leaves_little(found):
-            self._note_caught_up(ask())
+            self._begin_rest(ask(), time.monotonic() - began)
         return found
 
-    def _has_just_caught_up(self, condition: WaitCondition) -> bool:
-        return time.monotonic() - self._caught_up.get(condition, -inf) < PAUSE
+    def _end_of_rest(self, condition: WaitCondition) -> float:
+        return self._rests.get(condition, -inf)
 
-    def _note_caught_up(self, condition: WaitCondition) -> None:
+    def _begin_rest(self, condition: WaitCondition, took: float) -> None:
         now = time.monotonic()
-        self._caught_up = {each: at for each, at in self._caught_up.items() if now - at < PAUSE} | {condition: now}
+        rest = min(max(SHORTEST_REST, REST * took), LONGEST_REST)
+        self._rests = {each: end for each, end in self._rests.items() if now < end} | {condition: now + rest}
 
-    def _wait_here(self, read: Callable[[], Found | None], ask: Ask, until: float) -> Found | None:
+    def _wait_here(
+        self, read: Callable[[], Found | None], ask: Ask, until: float, not_before: float
+    ) -> tuple[Found | None, float]:
+        """Returns what was found, and when the read that found it began."""
+        began = time.monotonic()
         if not self._room.acquire(blocking=False):
-            return read()
+            return read(), began
         try:
             found = None
-            while found is None and (left := until - time.monotonic()) > 0:
-                time.sleep(min(PAUSE, left))
+            while found is None and began < until:
+                time.sleep(min(max(PAUSE, not_before - began), until - began))
+                began = time.monotonic()
                 if self._wait_checker.find_met([ask()]):
                     found = read()
-            return found
+            return found, began
         finally:
             self._room.release()

@@ -28,11 +28,15 @@ RETRY = 0.5  # seconds after which the database is tried again
 
 @dataclass(slots=True)
 class HeldRequest:
-    """A request whose answer depends on a condition; it is answered anyway at ``until``, a time of ``monotonic``."""
+    """A request whose answer depends on a condition, which is not looked at until ``not_before``.
+
+    It is answered anyway at ``until``; both are times of ``monotonic``.
+    """
 
     request: Any
     condition: WaitCondition
     until: float
+    not_before: float
 
 
 class HeldRequests:
@@ -43,7 +47,7 @@ class HeldRequests:
         self._serve_again = serve_again
         self._log = log
         self._held: dict[Connection, HeldRequest] = {}
-        self._is_asked_anew = False
+        self._not_looked_for: list[HeldRequest] = []  # what came for them may have been noticed before they were held
         self._changed = Condition()
         self._thread: Thread | None = None
 
@@ -51,7 +55,7 @@ class HeldRequests:
         """Holds back an answer."""
         with self._changed:
             self._held[connection] = held
-            self._is_asked_anew = True  # a message that was stored just before may have been noticed already
+            self._not_looked_for.append(held)
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="wait checker", daemon=True)
                 self._thread.start()
@@ -92,7 +96,7 @@ class HeldRequests:
         with self._wait_checker.changes() as changes:
             while self._is_needed():
                 is_told = changes.wait(TICK) or is_next_wave
-                is_told |= self._is_asked()
+                is_told |= self._is_first_look()
                 met: set[WaitCondition] = set()
                 if is_told or time.monotonic() >= next_look:
                     met = self._wait_checker.find_met(self._conditions())
@@ -106,15 +110,18 @@ class HeldRequests:
         with self._changed:
             return bool(self._changed.wait_for(lambda: self._held, timeout=IDLE))
 
-    def _is_asked(self) -> bool:
-        """Tells whether another request has begun to wait since the last call."""
+    def _is_first_look(self) -> bool:
+        """Tells whether the next look is the first one for any request."""
+        now = time.monotonic()
         with self._changed:
-            is_asked, self._is_asked_anew = self._is_asked_anew, False
-        return is_asked
+            before = len(self._not_looked_for)
+            self._not_looked_for = [held for held in self._not_looked_for if held.not_before > now]
+            return len(self._not_looked_for) < before
 
     def _conditions(self) -> set[WaitCondition]:
+        now = time.monotonic()
         with self._changed:
-            return {held.condition for held in self._held.values()}
+            return {held.condition for held in self._held.values() if held.not_before <= now}
 
     def _serve_met(self, met: Collection[WaitCondition]) -> int:
         """Serves a wave: those whose condition is met, one for each consumer, and those whose time is up."""
@@ -163,7 +170,7 @@ class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         try:
             return bool(super().handle_request(req, conn))
         except HeldBack as held_back:
-            conn.held = HeldRequest(req, held_back.condition, held_back.until)
+            conn.held = HeldRequest(req, held_back.condition, held_back.until, held_back.not_before)
             return False
         finally:
             let_hold_back(None)
