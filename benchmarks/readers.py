@@ -1,9 +1,12 @@
 """Measures what readers cost ingest: ``python -m benchmarks.readers``.
 
 Rounds alternate, since machines are noisy: without readers; with readers that wait at the feed of a source that sends
-nothing; and with five consumers and three destinations that are given every message. The programs of the last kind run
-at the lowest priority, so that they take only the processor time that ingest leaves: what is measured is what they cost
-beside that, and the processor time of the server, which answers consumers, for each delivery.
+nothing; and with consumers, destinations and both, which are given every message. The programs that read, receive and
+push have a core of their own, the last one, and the service and wrk have the others. So what is measured is what the
+service does for readers, and waits for them, and not that their programs take processor time, too.
+
+A low priority instead of a core would not do: a forwarder that has the turn to write and gets no processor time keeps
+deliveries waiting.
 """
 
 import asyncio
@@ -13,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from multiprocessing import Event, Process
 from multiprocessing.synchronize import Event as Signal
@@ -31,8 +34,8 @@ from benchmarks.servers import BIN, ROOT, Server, free_port, migrate, server, se
 CONNECTIONS = 16
 DELIVERIES = 60_000  # for each round, all of them new
 CONSUMERS, DESTINATIONS = 5, 3
-LOWEST_PRIORITY = 19
-NONE, WAITING, OUTLET = "no readers", "readers that wait", "consumers and destinations"
+_CORES = sorted(os.sched_getaffinity(0))
+NONE = "no readers"
 
 
 @contextmanager
@@ -40,12 +43,10 @@ def waiting(url: str, number: int) -> Iterator[None]:
     """Keeps readers at the feed of a source that sends nothing, in a process of their own."""
     ready = Event()
     process = Process(target=_wait, args=(urlsplit(url).netloc, number, ready), daemon=True)
-    process.start()
-    if not ready.wait(60):
-        raise RuntimeError("the readers don't get to wait")
-    yield
-    process.terminate()
-    process.join()
+    with _running([process]):
+        if not ready.wait(60):
+            raise RuntimeError("the readers don't get to wait")
+        yield
 
 
 def _wait(address: str, number: int, ready: Signal) -> None:
@@ -85,8 +86,24 @@ def _wait(address: str, number: int, ready: Signal) -> None:
 
 
 @contextmanager
-def outlet(url: str, database_url: str, folder: Path) -> Iterator[None]:
-    """Runs consumers and a forwarder for destinations, all of which get each message."""
+def consuming(url: str) -> Iterator[None]:
+    """Runs consumers that get each message."""
+    processes = [Process(target=_consume, args=(url, f"c{at}"), daemon=True) for at in range(CONSUMERS)]
+    with _running(processes):
+        time.sleep(1)  # until they wait
+        yield
+
+
+def _consume(url: str, name: str) -> None:
+    client = Client(url, name)
+    client.call("PUT", "", {"start": {"to": "now"}})
+    while True:
+        client.take(1000, wait=25)
+
+
+@contextmanager
+def pushing(database_url: str, folder: Path) -> Iterator[None]:
+    """Runs a forwarder to destinations that get each message."""
     ports = [free_port() for _ in range(DESTINATIONS)]
     declared = [
         f'[destinations.d{port}]\nurl = "http://127.0.0.1:{port}/"\nsecrets = [{{env="SHOP_SECRET"}}]\n'
@@ -96,32 +113,41 @@ def outlet(url: str, database_url: str, folder: Path) -> Iterator[None]:
     file = folder / "webhook-service.toml"
     file.write_text("".join(declared))
     environ = settings_of(database_url) | {"SHOP_SECRET": SECRET, "CONFIG_FILE": str(file)}
-    processes = [Process(target=answer_requests, args=(port,), daemon=True) for port in ports]
-    processes += [Process(target=_consume, args=(url, f"c{at}"), daemon=True) for at in range(CONSUMERS)]
-    for process in processes:
-        process.start()
-    forwarder = subprocess.Popen(
-        [BIN / "webhook-service", "forward"], env=environ, cwd=ROOT, stderr=subprocess.DEVNULL, preexec_fn=_step_back
-    )
-    time.sleep(2)  # until it pushes
+    command = [str(BIN / "webhook-service"), "forward"]
+    with _running([Process(target=answer_requests, args=(port,), daemon=True) for port in ports]):
+        with _on_core_of_readers():
+            forwarder = subprocess.Popen(command, env=environ, cwd=ROOT, stderr=subprocess.DEVNULL)
+        time.sleep(2)  # until it pushes
+        yield
+        forwarder.terminate()
+        forwarder.wait()
+
+
+@contextmanager
+def consuming_and_pushing(url: str, database_url: str, folder: Path) -> Iterator[None]:
+    """Runs consumers and a forwarder, all of which get each message."""
+    with consuming(url), pushing(database_url, folder):
+        yield
+
+
+@contextmanager
+def _running(processes: Sequence[Process]) -> Iterator[None]:
+    with _on_core_of_readers():
+        for process in processes:
+            process.start()
     yield
-    forwarder.terminate()
-    forwarder.wait()
     for process in processes:
         process.terminate()
         process.join()
 
 
-def _step_back() -> None:
-    os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
-
-
-def _consume(url: str, name: str) -> None:
-    _step_back()
-    client = Client(url, name)
-    client.call("PUT", "", {"start": {"to": "now"}})
-    while True:
-        client.take(1000, wait=25)
+@contextmanager
+def _on_core_of_readers() -> Iterator[None]:
+    """Has processes that are started meanwhile run on the last core."""
+    others = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, _CORES[-1:])
+    yield
+    os.sched_setaffinity(0, others)
 
 
 @click.command()
@@ -132,6 +158,9 @@ def _consume(url: str, name: str) -> None:
 def main(kind: str, number: int, rounds: int, seconds: float) -> None:
     """Print the figures."""
     need_wrk()
+    if len(_CORES) < 2:
+        sys.exit("two cores are needed, one of them for the readers")
+    os.sched_setaffinity(0, _CORES[:-1])
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         url = f"sqlite:///{folder / 'app.db'}"
@@ -144,8 +173,10 @@ def main(kind: str, number: int, rounds: int, seconds: float) -> None:
         served = stack.enter_context(server("wsgi:app", url, token=TOKEN))
         readers: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
             NONE: nullcontext,
-            WAITING: lambda: waiting(served.url, number),
-            OUTLET: lambda: outlet(served.url, url, folder),
+            f"{number} readers that wait": lambda: waiting(served.url, number),
+            f"{CONSUMERS} consumers": lambda: consuming(served.url),
+            f"{DESTINATIONS} destinations": lambda: pushing(url, folder),
+            "consumers and destinations": lambda: consuming_and_pushing(served.url, url, folder),
         }
         _report(_measure(served, folder, readers, rounds, seconds))
 

@@ -217,6 +217,26 @@ def test_a_consumer_that_keeps_up_is_given_what_comes_in_many_at_a_time(narrow: 
     assert len(given) <= 1 / SHORTEST_REST + 2
 
 
+def test_a_reader_of_the_feed_that_keeps_up_is_given_what_comes_in_many_at_a_time(narrow: Server, end: str) -> None:
+    sent, given = [], []
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(narrow.get, f"/feed?wait=25&after={end}")
+        began = time.monotonic()
+        while time.monotonic() - began < 1:
+            sent.append(deliver(narrow))
+            if asking.done():
+                page = asking.result().json()
+                given.append(ids((200, page)))
+                asking = threads.submit(narrow.get, f"/feed?wait=25&after={page['next']}")
+        while sum(map(len, given)) < len(sent):
+            page = asking.result().json()
+            given.append(ids((200, page)))
+            asking = threads.submit(narrow.get, f"/feed?wait=1&after={page['next']}")
+
+    assert [each for page in given for each in page] == sent
+    assert len(given) <= 1 / SHORTEST_REST + 2
+
+
 @pytest.mark.parametrize("reads", ["POST", "GET"], ids=["lease", "feed"])
 def test_a_message_is_given_within_a_tenth_of_a_second(narrow: Server, reads: str) -> None:
     def take(*, waits: bool) -> float:

@@ -29,20 +29,26 @@ def feed_blueprint(database: Database, waiting: Waiting) -> Blueprint:
                 after = find_start(snapshot, query.start)
         reached = after
         age: Age | None = None
+        is_little_left = False
 
         def read() -> list[StoredMessage] | None:
-            nonlocal reached, age
+            nonlocal reached, age, is_little_left
             with database.snapshot() as snapshot:
                 age = database.read_age(snapshot)
                 messages, reached = read_feed_of(snapshot, query.source, after, query.limit)
-                is_at_end = not messages and reached >= newest_for_programs(snapshot)
-            return None if is_at_end else messages
+                left = newest_for_programs(snapshot) - reached
+            is_little_left = left < query.limit
+            return messages if messages or left > 0 else None
 
         # A request that is held back is served anew from its query, and ``since`` would then skip what came meanwhile.
         wait = query.wait if query.start is None else 0
-        messages = waiting.for_some(read, lambda: AfterMessage(reached, source=query.source), wait) or []
+        messages = waiting.for_some(
+            read, lambda: AfterMessage(reached, source=query.source), wait, leaves_little=lambda _: is_little_left
+        )
         place = FEED_CURSORS.write(reached)
-        response = jsonify(data=[present_message(message) for message in messages], next=place, **present_age(age))
+        response = jsonify(
+            data=[present_message(message) for message in messages or ()], next=place, **present_age(age)
+        )
         response.headers["Link"] = next_link("after", place)
         return response
 

@@ -14,8 +14,8 @@ from typing import TypeVar
 from webhook_service.outlet.wait_checker import WaitChecker, WaitCondition
 
 PAUSE = 0.05  # seconds between two looks of a thread that waits
-# After an answer that left little over, the next one to the same consumer comes REST times as long after as that took.
-# So a consumer takes a twentieth of a thread's time, and the busier the machine, the more messages come at a time.
+# After an answer that left little over, the next one to the same reader comes REST times as long after as that took.
+# So a reader takes a twentieth of a thread's time, and the busier the machine, the more messages come at a time.
 REST = 20
 SHORTEST_REST, LONGEST_REST = 0.05, 0.5
 
@@ -90,7 +90,7 @@ class Waiting:
                 raise HeldBack(ask(), until, not_before)
             if hold is None:
                 found, began = self._wait_here(read, ask, until, not_before)
-        if found is not None and leaves_little(found):
+        if found is not None and seconds and leaves_little(found):
             self._begin_rest(ask(), time.monotonic() - began)
         return found
 
