@@ -26,12 +26,11 @@ class Acknowledged(Response):
     """A provider's acknowledgement, which is sent as it is, without Werkzeug's processing of other responses."""
 
     def __init__(self, acknowledgement: Acknowledgement) -> None:
-        super().__init__(acknowledgement.body, acknowledgement.status, content_type=acknowledgement.content_type)
         self._body = acknowledgement.body
-        if acknowledgement.status == NO_CONTENT:  # such a response has no length (RFC 9110, section 8.6)
-            del self.headers["Content-Length"]
-        else:
-            self.headers["Content-Length"] = str(len(acknowledgement.body))
+        headers = {"Content-Type": acknowledgement.content_type}
+        if acknowledgement.status != NO_CONTENT:  # such a response has no length (RFC 9110, section 8.6)
+            headers["Content-Length"] = str(len(self._body))
+        super().__init__((self._body,), acknowledgement.status, headers)
 
     def __call__(self, _environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Sends the status, the headers and the body as they are."""

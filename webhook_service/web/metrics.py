@@ -92,9 +92,8 @@ class Metrics:
         if verdict.reason is not None:
             self._series(self._refusals, *source, verdict.reason).inc()
         for kind, outcomes in zip(_KINDS, (verdict.outcomes.messages, verdict.outcomes.receipts), strict=True):
-            for outcome in Outcome:
-                if outcome in outcomes:
-                    self._series(self._items, *source, kind, outcome).inc(outcomes.count(outcome))
+            for outcome in set(outcomes):
+                self._series(self._items, *source, kind, outcome).inc(outcomes.count(outcome))
 
     @cache  # noqa: B019  # it lives as long as the application, and has one entry for each series
     def _request_series(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Request
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter
 
 from webhook_service.domain.limits import ROW_ID_MAX
@@ -25,11 +26,22 @@ class RowId(IntegerConverter):
         super().__init__(map, max=ROW_ID_MAX)
 
 
+class NoSessions(SessionInterface):
+    """Flask's sessions, which nothing here uses: each request has the same empty one, and can write nothing to it."""
+
+    _empty = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002  # Flask's
+        """Returns the empty session."""
+        return self._empty
+
+
 class WebhookService(Flask):
     """Flask without what this service does not need: docs/decisions/0006 has the figures."""
 
     request_class = ServiceRequest
     json_provider_class = OrjsonProvider
+    session_interface = NoSessions()
 
     def __init__(self, import_name: str, *, max_body_bytes: int) -> None:
         super().__init__(import_name, static_folder=None)
