@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 
 from tests.support.consumers import Desk, ids, names, store
 from webhook_service.domain.consumers import (
     ConsumerKind,
     DeadLetterFilter,
+    FeedFilter,
     LeaseEnded,
     NotInLease,
     Stretch,
@@ -159,6 +160,15 @@ def test_a_clock_that_is_set_back_makes_no_lease_last_for_ever(desk: Desk, datab
     assert ids(desk.lease()) == ["m1"]
 
 
+def test_what_was_refused_before_the_clock_is_set_back_is_given_again_at_once(desk: Desk, database: Database) -> None:
+    store(database, "m1")
+    desk.nack(desk.must_lease())
+
+    desk.clock.step(-3600)
+
+    assert ids(desk.lease()) == ["m1"]
+
+
 def test_a_clock_that_is_set_on_gives_messages_twice_and_loses_none(desk: Desk, database: Database) -> None:
     store(database, "m1")
     lost = desk.must_lease(seconds=30)
@@ -284,6 +294,27 @@ def test_messages_that_are_deleted_while_they_are_given_are_passed_over(desk: De
         transaction.exec_driver_sql("DELETE FROM messages WHERE message_id IN ('m1', 'm2')")
 
     assert ids(desk.lease()) == ["m3"]
+
+
+@pytest.mark.parametrize("wanted", [FeedFilter(), FeedFilter(sender="+4915112345678")], ids=["all", "filtered"])
+def test_a_lease_with_its_acknowledgement_takes_few_statements(
+    wanted: FeedFilter, desk: Desk, database: Database
+) -> None:
+    desk.make(wanted=wanted)
+    store(database, "m1")
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if not statement.startswith("BEGIN"):
+            statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        desk.ack(desk.must_lease())
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+    assert len(statements) == (14 if wanted.conditions() else 11)  # without the clock, which is the test's
 
 
 def test_workers_that_lease_at_once_share_the_messages(desk: Desk, database: Database) -> None:

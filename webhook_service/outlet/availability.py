@@ -5,8 +5,8 @@ from datetime import datetime
 
 from webhook_service.domain.consumers import Consumer
 from webhook_service.storage.queries.consumers import count_up_to
-from webhook_service.storage.queries.messages import end_of_window, newest_for_programs
-from webhook_service.storage.queries.stretches import find_free, list_unavailable
+from webhook_service.storage.queries.messages import end_of_window
+from webhook_service.storage.queries.stretches import read_unavailable_and_free
 from webhook_service.storage.writing import Transaction
 
 WINDOWS = 10  # windows of the feed that are searched for a message that passes a filter
@@ -24,16 +24,18 @@ class Availability:
     skipped_up_to: int | None = None
 
 
-def check_for_messages(snapshot: Transaction, consumer: Consumer, now: datetime) -> Availability:
-    """Checks, by reading alone, whether there may be something to give to a consumer."""
-    unavailable = list_unavailable(snapshot, consumer, now)
+def check_for_messages(snapshot: Transaction, consumer: Consumer, newest: int, now: datetime) -> Availability:
+    """Checks, by reading alone, whether there may be something to give to a consumer.
+
+    ``newest`` is the id of the newest message that a program may be given.
+    """
+    unavailable, free = read_unavailable_and_free(snapshot, consumer, now)
     if any(stretch.given_at > now for stretch in unavailable):  # the clock was set back
         return Availability(is_worth_leasing=True)
     if len(unavailable) >= consumer.options.max_leases:
         return Availability(is_worth_leasing=False)
-    if find_free(snapshot, consumer, now) is not None:
+    if free is not None:
         return Availability(is_worth_leasing=True)
-    newest = newest_for_programs(snapshot)
     if not consumer.options.filter.conditions():
         return Availability(is_worth_leasing=newest > consumer.given_up_to)
     return _look_ahead(snapshot, consumer, newest)

@@ -242,7 +242,7 @@ def _plan_to_take(view: View, work: DestinationWork, consumer: Consumer, looks_c
         return Plan(work, takes=True, orphans=orphans)
     if view.newest <= consumer.given_up_to and not looks_closer:
         return Plan(work, takes=False)
-    availability = check_for_messages(view.snapshot, consumer, view.now)
+    availability = check_for_messages(view.snapshot, consumer, view.newest, view.now)
     latest = view.now + work.destination.retries.waits_at_most
     takes = availability.is_worth_leasing or bool(orphans) or has_due(view.snapshot, consumer.id, view.now, latest)
     is_probe = health.state is DestinationState.PAUSED

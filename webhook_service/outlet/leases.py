@@ -39,11 +39,12 @@ from webhook_service.storage.queries.dead_letters import add_dead_letters
 from webhook_service.storage.queries.messages import end_of_window, newest_for_programs
 from webhook_service.storage.queries.stretches import (
     change_stretch,
+    delete_lease,
     delete_stretch,
     find_free,
     find_lease,
     insert_stretches,
-    list_unavailable,
+    read_unavailable_and_free,
 )
 from webhook_service.storage.writing import Transaction
 
@@ -78,7 +79,8 @@ class Leases:
         for _ in range(LOOKS):
             with self._database.primary_snapshot() as snapshot:
                 consumer = _found(find_consumer(snapshot, self._kind, name))
-                availability = check_for_messages(snapshot, consumer, self._read_now(snapshot))
+                newest = newest_for_programs(snapshot)
+                availability = check_for_messages(snapshot, consumer, newest, self._read_now(snapshot))
             if not availability.is_worth_leasing:
                 return None
             with self._locked(name) as locked:
@@ -86,7 +88,10 @@ class Leases:
                     locked = skip_up_to(locked, availability.skipped_up_to)
                 given = give(locked, limit, timedelta(seconds=seconds))
             if given is not None:
-                return self._read(locked.consumer, given, limit)
+                leaves_little = newest - given.last < limit
+                return Lease(
+                    given.token or "", given.free_at, given.attempt, self._read(locked.consumer, given), leaves_little
+                )
         return None
 
     def ack(self, name: str, token: str, dead: Mapping[str, str] | None = None) -> None:
@@ -96,11 +101,13 @@ class Leases:
 
         Raises ConsumerNotFound, LeaseEnded, and NotInLease, which leaves the lease as it is.
         """
-        with self._locked(name) as locked:
-            stretch = _found_lease(locked, token)
+        with self._database.transaction_without_turn() as transaction:
+            consumer = self._lock(transaction, name)
             if dead:
-                _set_aside(locked, stretch, dead)
-            delete_stretch(locked.transaction, stretch)
+                locked = Locked(transaction, consumer, self._read_now(transaction))
+                _set_aside(locked, _found_lease(locked, token), dead)
+            if not delete_lease(transaction, consumer, token):
+                raise LeaseEnded
 
     def nack(self, name: str, token: str, *, seconds: float = 0, reason: str | None = None) -> None:
         """Ends a lease whose messages could not be taken; they are given again after ``seconds`` at the earliest.
@@ -130,14 +137,15 @@ class Leases:
     @contextmanager
     def _locked(self, name: str) -> Iterator[Locked]:
         with self._database.transaction_without_turn() as transaction:
-            consumer = _found(find_consumer(transaction, self._kind, name, lock=True))
+            consumer = self._lock(transaction, name)
             yield Locked(transaction, consumer, self._read_now(transaction))
 
-    def _read(self, consumer: Consumer, given: Stretch, limit: int) -> Lease:
+    def _lock(self, transaction: Transaction, name: str) -> Consumer:
+        return _found(find_consumer(transaction, self._kind, name, lock=True))
+
+    def _read(self, consumer: Consumer, given: Stretch) -> list[StoredMessage]:
         with self._database.primary_snapshot() as snapshot:
-            messages = read_stretch(snapshot, consumer.options.filter, given.after, given.last)
-            leaves_little = newest_for_programs(snapshot) - given.last < limit
-        return Lease(given.token or "", given.free_at, given.attempt, messages, leaves_little)
+            return read_stretch(snapshot, consumer.options.filter, given.after, given.last)
 
 
 def _found(consumer: Consumer | None) -> Consumer:
@@ -160,22 +168,24 @@ def skip_up_to(locked: Locked, skipped_up_to: int) -> Locked:
 
 def give(locked: Locked, limit: int, duration: timedelta) -> Stretch | None:
     """Gives the oldest free stretch, or else the feed's next; None when there is neither, or all leases are taken."""
-    unavailable = list_unavailable(locked.transaction, locked.consumer, locked.now)
-    _begin_anew_if_clock_was_set_back(locked, unavailable)
+    unavailable, free = read_unavailable_and_free(locked.transaction, locked.consumer, locked.now)
+    if any(stretch.given_at > locked.now for stretch in unavailable):  # the clock was set back
+        _begin_anew(locked, unavailable)
+        free = find_free(locked.transaction, locked.consumer, locked.now)
     if len(unavailable) >= locked.consumer.options.max_leases:
         return None
     lent = Stretch(0, 0, 0, 0, token_urlsafe(16), locked.now, locked.now + duration, None)
     for _ in range(ENDED_AT_ONCE):
-        free = find_free(locked.transaction, locked.consumer, locked.now)
         if free is None:
             return _give_next(locked, limit, lent)
         given = _give_again(locked, free, limit, lent)
         if given is not None:
             return given
+        free = find_free(locked.transaction, locked.consumer, locked.now)
     return None
 
 
-def _begin_anew_if_clock_was_set_back(locked: Locked, unavailable: Sequence[Stretch]) -> None:
+def _begin_anew(locked: Locked, unavailable: Sequence[Stretch]) -> None:
     """Has each lease begin anew that was given in what is now the future, or it would last longer by as much."""
     for stretch in unavailable:
         if stretch.given_at > locked.now:

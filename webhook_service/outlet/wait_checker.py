@@ -80,9 +80,9 @@ class WaitChecker:
         if not asked:
             return met
         with self._database.primary_snapshot() as snapshot:
-            now = read_now(snapshot)
+            now, newest = read_now(snapshot), newest_for_programs(snapshot)
             for condition in asked:
                 consumer = find_consumer(snapshot, condition.kind, condition.name)
-                if consumer is None or check_for_messages(snapshot, consumer, now).is_worth_leasing:
+                if consumer is None or check_for_messages(snapshot, consumer, newest, now).is_worth_leasing:
                     met.add(condition)
         return met

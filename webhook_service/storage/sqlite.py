@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -138,7 +139,9 @@ class SqliteBackend:
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+            # Not by SQLAlchemy, which would take longer than SQLite does.
+            driver: Any = connection.connection.driver_connection
+            driver.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
         event.listen(engine, "connect", partial(refuse_other_schema, PRIMARY))
         event.listen(engine, "checkout", self._refuse_replaced)

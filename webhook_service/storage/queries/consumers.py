@@ -1,7 +1,8 @@
 """The table of consumers, the parts of the feed that pass their filters, and how far they are behind."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
@@ -48,7 +49,27 @@ def _counted(ids: Select[int]) -> Select[int, int | None]:
     return select(func.count(), func.max(counted.c.id))
 
 
-_ids_counted = _counted(_ids)
+@cache
+def _select_counted(names: tuple[str, ...]) -> Select[int, int | None]:
+    return _counted(_ids.where(*_conditions(names)))
+
+
+@cache
+def _select_stretch(names: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
+    return _stretch.where(*_conditions(names))
+
+
+def _conditions(names: Iterable[str]) -> list[ColumnElement[bool]]:
+    """Returns the conditions of a filter on these fields, each on an expression that no index covers.
+
+    The values are parameters with the names of the fields.
+
+    The work stays within a window of ids only if the database reads in their order: a planner that chose the index on
+    senders would sort all messages of a sender to find the next ten.
+    """
+    columns: dict[str, ColumnElement[Any]] = {**MessageRow.__table__.columns}
+    columns["provider"] = func.coalesce(MessageRow.provider, MessageRow.source)  # it goes unwritten where both are one
+    return [columns[name].concat("") == bindparam(name) for name in names]
 
 
 def find_consumer(connection: Connection, kind: ConsumerKind, name: str, *, lock: bool = False) -> Consumer | None:
@@ -139,11 +160,11 @@ def count_up_to(
     Those with an id in ``besides`` are left out. Returns the number, and the id of the last message that was counted:
     ``after`` if there is none.
     """
-    conditions = _conditions(wanted)
+    values = wanted.conditions()
+    counted = _select_counted(tuple(values))
     if besides:
-        conditions.append(MessageRow.id.not_in(besides))
-    counted = _counted(_ids.where(*conditions)) if conditions else _ids_counted
-    number, end = connection.execute(counted, {"after": after, "last": last, "most": most}).one()
+        counted = _counted(_ids.where(*_conditions(values), MessageRow.id.not_in(besides)))
+    number, end = connection.execute(counted, {"after": after, "last": last, "most": most, **values}).one()
     return number, after if end is None else end
 
 
@@ -151,10 +172,11 @@ def find_ids_of(
     connection: Connection, wanted: FeedFilter, after: int, last: int, message_ids: Sequence[str]
 ) -> dict[str, int]:
     """Reads, by ID, the ids of those messages with these IDs that are above ``after`` and up to ``last``."""
+    values = wanted.conditions()
     found = select(MessageRow.message_id, MessageRow.id).where(
-        MessageRow.message_id.in_(message_ids), *_within, *_conditions(wanted)
+        MessageRow.message_id.in_(message_ids), *_within, *_conditions(values)
     )
-    return {row[0]: row[1] for row in connection.execute(found, {"after": after, "last": last})}
+    return {row[0]: row[1] for row in connection.execute(found, {"after": after, "last": last, **values})}
 
 
 def find_id_at(connection: Connection, moment: datetime) -> int | None:
@@ -175,8 +197,9 @@ def find_id_of(connection: Connection, message_id: str) -> int | None:
 
 def read_stretch(connection: Connection, wanted: FeedFilter, after: int, last: int) -> list[StoredMessage]:
     """Reads the messages with an id above ``after`` and up to ``last`` that pass a filter, in stored order."""
-    stretch = _stretch.where(*_conditions(wanted)) if wanted.conditions() else _stretch
-    return to_messages(connection.execute(stretch, {"after": after, "last": last}))
+    values = wanted.conditions()
+    stretch = _select_stretch(tuple(values))
+    return to_messages(connection.execute(stretch, {"after": after, "last": last, **values}))
 
 
 def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
@@ -184,12 +207,13 @@ def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
 
     Counts up to ``LAG_MAX`` messages. For those that pass a filter, it examines at most ``LAG_WINDOW``.
     """
-    is_filtered = bool(consumer.options.filter.conditions())
-    end = end_of_window(connection, consumer.given_up_to, LAG_WINDOW if is_filtered else LAG_MAX + 1)
-    rest = select(MessageRow.id, MessageRow.received_at).where(
-        MessageRow.id > consumer.given_up_to, MessageRow.id <= end, FOR_PROGRAMS, *_conditions(consumer.options.filter)
-    )
-    parts = (_given(consumer), rest)
+    values = consumer.options.filter.conditions()
+    end = end_of_window(connection, consumer.given_up_to, LAG_WINDOW if values else LAG_MAX + 1)
+    rest = select(MessageRow.id, MessageRow.received_at).where(*_within)
+    parts = [
+        part.where(*_conditions(values)).params(after=consumer.given_up_to, last=end, **values)
+        for part in (_given(consumer), rest)
+    ]
     messages = sum(_count(connection, part) for part in parts)
     first = next((row for part in parts if (row := _first(connection, part)) is not None), None)
     seconds = 0.0 if first is None else max(0.0, (now - first).total_seconds())
@@ -197,12 +221,12 @@ def read_lag(connection: Connection, consumer: Consumer, now: datetime) -> Lag:
 
 
 def _given(consumer: Consumer) -> Select[int, datetime]:
-    """Selects the messages that a consumer was given and has not acknowledged."""
+    """Selects the messages that a consumer was given and has not acknowledged, and those that its filter leaves out."""
     is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
     return (
         select(MessageRow.id, MessageRow.received_at)
         .join_from(StretchRow, MessageRow, is_within)
-        .where(StretchRow.consumer_id == consumer.id, FOR_PROGRAMS, *_conditions(consumer.options.filter))
+        .where(StretchRow.consumer_id == consumer.id, FOR_PROGRAMS)
     )
 
 
@@ -213,14 +237,3 @@ def _count(connection: Connection, messages: Select[int, datetime]) -> int:
 def _first(connection: Connection, messages: Select[int, datetime]) -> datetime | None:
     row = connection.execute(messages.order_by(MessageRow.id).limit(1)).one_or_none()
     return None if row is None else row[1]
-
-
-def _conditions(wanted: FeedFilter) -> list[ColumnElement[bool]]:
-    """Returns the conditions of a filter, each on an expression that no index covers.
-
-    The work stays within a window of ids only if the database reads in their order: a planner that chose the index on
-    senders would sort all messages of a sender to find the next ten.
-    """
-    columns: dict[str, ColumnElement[Any]] = {**MessageRow.__table__.columns}
-    columns["provider"] = func.coalesce(MessageRow.provider, MessageRow.source)  # it goes unwritten where both are one
-    return [columns[name].concat("") == value for name, value in wanted.conditions().items()]

@@ -6,7 +6,7 @@ from hashlib import blake2s
 from itertools import starmap
 from typing import Any, cast
 
-from sqlalchemy import Connection, Result, Table, func, select, update
+from sqlalchemy import Connection, Result, Table, bindparam, func, select, update
 
 from webhook_service.domain.limits import MESSAGE_ID_MAX
 from webhook_service.domain.messages import Message, StoredMessage
@@ -39,7 +39,12 @@ MESSAGES_IN_A_STATEMENT = rows_in_a_statement(_COLUMNS)
 SELECT_MESSAGES = select(*read_columns(MessageRow, StoredMessage._fields))
 FOR_PROGRAMS = MessageRow.is_test.is_(None)
 """The condition of every query that gives messages to programs, such as the feed: no test messages."""
-# It is made once: to make it takes SQLAlchemy longer than SQLite takes to execute it.
+# These are made once: to make one takes SQLAlchemy longer than SQLite takes to execute it.
+_newest = select(func.max(MessageRow.id))
+_window = select(MessageRow.id).where(MessageRow.id > bindparam("after")).order_by(MessageRow.id).limit(1)
+_end_of_window = select(
+    func.coalesce(_window.offset(bindparam("before")).scalar_subquery(), _newest.scalar_subquery(), 0)
+)
 _newest_for_programs = select(MessageRow.id).where(FOR_PROGRAMS).order_by(MessageRow.id.desc()).limit(1)
 
 
@@ -140,8 +145,7 @@ def read_feed_of(connection: Connection, source: str | None, after: int, limit: 
 
 def end_of_window(connection: Connection, after: int, size: int = WINDOW) -> int:
     """Reads the id of the last of ``size`` messages after an id, or of the newest message if there are fewer."""
-    last = select(MessageRow.id).where(MessageRow.id > after).order_by(MessageRow.id).limit(1).offset(size - 1)
-    return connection.scalar(last) or max(after, newest_place(connection))
+    return max(after, connection.scalar(_end_of_window, {"after": after, "before": size - 1}) or 0)
 
 
 def mark_as_test(transaction: Transaction, message_ids: Sequence[str]) -> None:
@@ -160,7 +164,7 @@ def read_newest(connection: Connection, after: int, limit: int) -> list[StoredMe
 
 def newest_place(connection: Connection) -> int:
     """Reads the id of the newest message, after which the feed has none yet; 0 if it is empty."""
-    return connection.scalar(select(func.max(MessageRow.id))) or 0
+    return connection.scalar(_newest) or 0
 
 
 def newest_for_programs(connection: Connection) -> int:

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import starmap
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, union_all, update
 
 from webhook_service.domain.consumers import Consumer, Stretch
 from webhook_service.storage.consumer_models import StretchRow
@@ -32,16 +32,26 @@ _free = (
     .order_by(StretchRow.after, StretchRow.id)
     .limit(1)
 )
+_unavailable_and_free = union_all(_unavailable, select(_free.subquery()))
 _leased = _stretches.where(_of_consumer, StretchRow.token == bindparam("token"))
 _insert = insert(StretchRow)
 _change = update(StretchRow).where(StretchRow.id == bindparam("stretch"))
 _delete = delete(StretchRow).where(StretchRow.id == bindparam("stretch"))
+_delete_leased = delete(StretchRow).where(_of_consumer, StretchRow.token == bindparam("token"))
 _delete_all = delete(StretchRow).where(_of_consumer)
 
 
-def list_unavailable(connection: Connection, consumer: Consumer, now: datetime) -> list[Stretch]:
-    """Reads the stretches that may not be given out yet: those of leases, and those to be tried again later."""
-    return list(starmap(_stretch, connection.execute(_unavailable, {"consumer": consumer.id, "now": now})))
+def read_unavailable_and_free(
+    connection: Connection, consumer: Consumer, now: datetime
+) -> tuple[list[Stretch], Stretch | None]:
+    """Reads the stretches that may not be given out yet, and the oldest that may, as ``find_free`` does.
+
+    Those that may not are leased, or are to be tried again later. They are few, since nothing is given to a consumer
+    that has as many of them as it may have leases. The free ones may be many.
+    """
+    found = list(starmap(_stretch, connection.execute(_unavailable_and_free, {"consumer": consumer.id, "now": now})))
+    unavailable = [stretch for stretch in found if stretch.free_at > now]
+    return unavailable, next((stretch for stretch in found if stretch.free_at <= now), None)
 
 
 def find_free(connection: Connection, consumer: Consumer, now: datetime) -> Stretch | None:
@@ -70,6 +80,11 @@ def change_stretch(transaction: Transaction, consumer: Consumer, stretch: Stretc
 def delete_stretch(transaction: Transaction, stretch: Stretch) -> None:
     """Deletes a stretch of which there is nothing left to give."""
     transaction.execute(_delete, {"stretch": stretch.id})
+
+
+def delete_lease(transaction: Transaction, consumer: Consumer, token: str) -> bool:
+    """Deletes the stretch of a lease, even of an expired one; False when it has ended or was given out again."""
+    return transaction.execute(_delete_leased, {"consumer": consumer.id, "token": token}).rowcount > 0
 
 
 def delete_stretches(transaction: Transaction, consumer: Consumer) -> None:
