@@ -44,6 +44,10 @@ class Stored:
             or any(after < feed_id <= last and feed_id not in (done or ()) for after, last, done in self.stretches)
         )
 
+    def is_after(self, place: int) -> bool:
+        """Tells whether the destination is further than a place."""
+        return place < min([self.given_up_to, *(after for after, _, _ in self.stretches)])
+
 
 class Ledger:
     """The messages of one destination. ``owed`` are those that it has not taken since they were to be pushed last.
@@ -118,12 +122,21 @@ class Ledger:
         self.owed |= set(message_ids)
         self.recorded -= set(message_ids)
 
-    def seek(self, ahead: Collection[str], before: Stored) -> None:
-        """Notes that the place was moved, so that exactly the messages ``ahead`` are to come, and what waits."""
-        self.twice.update(each for each in ahead if before.has(self.feed_ids[each]))
-        self.out_of_order |= set(self.stored) - set(ahead)
-        self.owed = set(ahead)
-        self.recorded -= set(ahead)
+    def seek(self, place: int, before: Stored, hands: Iterable[Hands]) -> None:
+        """Notes that the place was moved, so that exactly what comes after it is to come, and what a move back leaves.
+
+        What a forwarder has in hand may come once more.
+        """
+        in_hand: set[str] = set().union(*(each.has(self.name) for each in hands))
+        ahead = {each for each in self.stored if self.feed_ids[each] > place}
+        waiting = (
+            {each for each in self.stored if self.feed_ids[each] in before.waiting} if before.is_after(place) else set()
+        )
+        self.twice.update(ahead & in_hand)
+        self.out_of_order |= set(self.stored) - ahead
+        self.owed = ahead | (self.owed & waiting)
+        self.recorded |= set(self.stored) - in_hand - waiting
+        self.recorded -= ahead
 
     def erase(self, message_ids: Collection[str]) -> None:
         """Notes that messages were deleted."""

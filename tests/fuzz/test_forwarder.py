@@ -198,7 +198,7 @@ class Forwarding(RuleBasedStateMachine):
         middle = {"beginning": 0, "now": len(stored)}.get(start, len(stored) // 2)
         place = {"beginning": BEGINNING, "now": NOW}.get(start, stored[middle] if start == "message" else "")
         Consumers(self.database, ConsumerKind.DESTINATION, self.clocks.read_now).seek(ledger.name, place)
-        ledger.seek(stored[middle:], before)
+        ledger.seek(ledger.read().given_up_to, before, self.forwarders)
 
     def erase(self, gone: list[str]) -> None:
         with self.database.transaction() as transaction:

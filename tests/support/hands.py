@@ -168,6 +168,13 @@ class Hands:
         queued = [*work.threads._ready, *(job for queue in work.threads._queued_by_sender.values() for job in queue)]
         return {job.message.message_id for job in [*work.pending, *queued]}
 
+    def has(self, name: str) -> set[str]:
+        """Returns the IDs of messages that are taken for a destination, or pushed and not recorded yet."""
+        work = self.all_work[name]
+        results = [*work.results, *work.threads._results]
+        under_way = {push.message_id for push in self.under_way if push.work is work}
+        return self.in_hand(name) | under_way | {each.job.message.message_id for each in results}
+
 
 class Answer(StrEnum):
     """A receiver's answer to a push; the last two are of one that takes it, and can't say so in time."""

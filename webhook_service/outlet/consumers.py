@@ -32,6 +32,7 @@ from webhook_service.storage.queries.consumers import (
 )
 from webhook_service.storage.queries.dead_letters import count_dead_letters
 from webhook_service.storage.queries.messages import newest_place
+from webhook_service.storage.queries.retries import delete_retries
 from webhook_service.storage.queries.stretches import count_leases, delete_stretches
 from webhook_service.storage.writing import Transaction
 
@@ -83,10 +84,16 @@ class Consumers:
             delete_consumer(transaction, consumer)
 
     def seek(self, name: str, start: Start) -> None:
-        """Moves the place of a consumer, and ends its leases. Raises ConsumerNotFound and MessageNotFound."""
+        """Moves the place of a consumer, and ends its leases. Raises ConsumerNotFound and MessageNotFound.
+
+        What a destination has after the new place comes again from the feed, so it waits for no other attempt. A move
+        back leaves what waits before the new place; a move forward passes over that, as over the rest.
+        """
         begins_after = self._find_start(start)
         with self._database.transaction_without_turn() as transaction:
             consumer = self._found(find_consumer(transaction, self._kind, name, lock=True))
+            is_back = begins_after < read_place(transaction, consumer)
+            delete_retries(transaction, consumer.id, begins_after if is_back else 0)
             delete_stretches(transaction, consumer)
             set_given_up_to(transaction, consumer, begins_after)
 

@@ -67,11 +67,13 @@ class View:
 class Plan:
     """The plan for a destination: whether to take something, and the id up to which nothing passes its filter.
 
-    ``orphans`` are senders to wake, since the message that theirs wait for is gone.
+    ``given_up_to`` is the id from which that was looked for. ``orphans`` are senders to wake, since the message that
+    theirs wait for is gone.
     """
 
     work: DestinationWork
     takes: bool
+    given_up_to: int = 0
     skipped_up_to: int | None = None
     orphans: Sequence[str] = ()
 
@@ -202,7 +204,8 @@ class Forwarder:
             health = view.health_by_name.get(work.name, DestinationHealth())
             work.follow_health(health, view.now)
             plan = Plan(work, takes=False) if self._ends else _plan_to_take(view, work, consumer, looks_closer)
-            if plan.takes or plan.skipped_up_to or plan.orphans or work.results or _has_to_renew(work):
+            is_checked = looks_closer and bool(work.retrying)
+            if plan.takes or plan.skipped_up_to or plan.orphans or work.results or is_checked or _has_to_renew(work):
                 plans.append(plan)
         return plans
 
@@ -216,7 +219,7 @@ class Forwarder:
                 if consumer is None:
                     continue
                 locked = Locked(transaction, consumer, read_now(transaction))
-                if plan.skipped_up_to is not None and consumer.given_up_to < plan.skipped_up_to:
+                if plan.skipped_up_to is not None and consumer.given_up_to == plan.given_up_to:
                     locked = skip_up_to(locked, plan.skipped_up_to)
                 recording = DestinationTransaction.begin(locked, plan.work)
                 given = recording.record_and_take(takes=plan.takes, orphans=plan.orphans)
@@ -246,7 +249,7 @@ def _plan_to_take(view: View, work: DestinationWork, consumer: Consumer, looks_c
     latest = view.now + work.destination.retries.waits_at_most
     takes = availability.is_worth_leasing or bool(orphans) or has_due(view.snapshot, consumer.id, view.now, latest)
     is_probe = health.state is DestinationState.PAUSED
-    return Plan(work, takes or is_probe, availability.skipped_up_to, orphans)
+    return Plan(work, takes or is_probe, consumer.given_up_to, availability.skipped_up_to, orphans)
 
 
 def _has_to_renew(work: DestinationWork) -> bool:

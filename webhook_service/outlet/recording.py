@@ -32,6 +32,7 @@ from webhook_service.storage.queries.retries import (
     change_retry,
     delete_retry,
     find_first_waiting_by_sender,
+    find_retries,
     free_retry,
     make_all_due,
     make_first_due,
@@ -117,8 +118,8 @@ class DestinationTransaction:
         elif attempt.is_accepted:
             delete_retry(transaction, consumer.id, retry, now)
         elif self._is_final(attempt, retry.first_at or attempt.at):
-            self._bury(retry.feed_id, _with(retry, attempt), attempt)
-            delete_retry(transaction, consumer.id, retry, now)
+            if delete_retry(transaction, consumer.id, retry, now):
+                self._bury(retry.feed_id, _with(retry, attempt), attempt)
         else:
             failed = _with(retry, attempt)
             delay = retry_delay(self.work.destination.retries, len(failed.attempts), attempt.retry_after)
@@ -171,7 +172,12 @@ class DestinationTransaction:
         add_dead_letters(self.locked.transaction, self.locked.consumer, [death], self.locked.now)
 
     def _renew(self) -> None:
-        """Deletes stretches that are complete; cuts off what is done from the others, and extends their leases."""
+        """Deletes stretches that are complete; cuts off what is done from the others, and extends their leases.
+
+        Drops those that were taken over or ended, and retries that are gone: the destination was moved, or the messages
+        were deleted.
+        """
+        self.work.drop_retries(self.work.retrying.keys() - find_retries(self.locked.transaction, self.work.retrying))
         for leased in list(self.work.leased.values()):
             age = time.monotonic() - leased.extended
             if not leased.is_complete and not leased.is_changed and age < self.work.lease_seconds * RENEWED_AFTER:

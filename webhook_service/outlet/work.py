@@ -53,8 +53,8 @@ class DestinationWork:
     ``lease_seconds`` is how long it leases stretches for. ``pending`` are jobs, in stored order, that may have to wait
     for another forwarder's. ``results`` are not recorded yet. ``extending`` are the stretches whose leases are being
     extended, each with the time from which the extension counts. ``flows`` is false while nothing may be pushed.
-    ``retrying`` are the ids of the retries in hand. ``looks_from`` is the sender at which the next look for orphans
-    begins. ``ask_for_record`` is called when many pushes have ended and are not recorded.
+    ``retrying`` are the retries in hand, by the ids of their rows. ``looks_from`` is the sender at which the next look
+    for orphans begins. ``ask_for_record`` is called when many pushes have ended and are not recorded.
     """
 
     destination: Destination
@@ -67,7 +67,7 @@ class DestinationWork:
     results: list[PushResult] = field(default_factory=list)
     extending: list[tuple[LeasedStretch, float]] = field(default_factory=list)
     flows: bool = True
-    retrying: set[int] = field(default_factory=set)
+    retrying: dict[int, PushJob] = field(default_factory=dict)
     looks_from: str = ""
 
     def __post_init__(self) -> None:
@@ -114,7 +114,9 @@ class DestinationWork:
 
     def forget_recorded(self) -> None:
         """Forgets the results, and the stretches of which nothing is left, now that the database has recorded them."""
-        self.retrying -= {result.job.retry.id for result in self.results if result.job.retry}
+        for result in self.results:
+            if result.job.retry is not None:
+                self.retrying.pop(result.job.retry.id, None)
         self.results.clear()
         self.threads.forget_recorded()
         for leased, extended in self.extending:
@@ -148,10 +150,10 @@ class DestinationWork:
         now = time.monotonic()
         deadline = now + self._good_for()
         by_id = {retry.feed_id: retry for retry in taken.retries}
-        self.retrying |= {retry.id for retry in taken.retries}
         retries = [
             PushJob(each, retry=by_id[each.id], until=deadline) for each in read_messages(snapshot, by_id.keys())
         ]
+        self.retrying |= {by_id[job.message.id].id: job for job in retries}
         new: list[PushJob] = []
         if (stretch := taken.stretch) is not None:
             messages = read_stretch(snapshot, consumer.options.filter, stretch.after, stretch.last)
@@ -196,6 +198,14 @@ class DestinationWork:
         leased.deadline = 0.0
         del self.leased[leased.token]
         self.pending = [job for job in self.pending if job.leased is not leased]
+
+    def drop_retries(self, ids: Iterable[int]) -> None:
+        """Stops pushing retries whose rows are gone."""
+        gone = [self.retrying.pop(each) for each in ids]
+        for job in gone:
+            job.until = 0.0
+        if gone:
+            self.pending = [job for job in self.pending if job not in gone]
 
     def drop(self) -> None:
         """Drops all work in hand, as the destination no longer has a place in the feed."""

@@ -72,10 +72,21 @@ def _still_taken(retry: Retry) -> tuple[ColumnElement[bool], ...]:
     return RetryRow.id == retry.id, RetryRow.taken_until == retry.taken_until
 
 
-def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: datetime) -> None:
-    """Deletes a message that was accepted or became a dead letter, and makes the next of its sender due."""
-    transaction.execute(delete(RetryRow).where(RetryRow.id == retry.id))
+def delete_retry(transaction: Transaction, consumer_id: int, retry: Retry, now: datetime) -> bool:
+    """Deletes a message that was accepted or can't be, and makes the next of its sender due; False when it is gone."""
+    is_there = transaction.execute(delete(RetryRow).where(RetryRow.id == retry.id)).rowcount > 0
     make_first_due(transaction, consumer_id, retry.sender, now)
+    return is_there
+
+
+def delete_retries(transaction: Transaction, consumer_id: int, after: int) -> None:
+    """Deletes the messages that wait and come after an id of the feed."""
+    transaction.execute(delete(RetryRow).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id > after))
+
+
+def find_retries(connection: Connection, ids: Collection[int]) -> set[int]:
+    """Reads which of these messages still wait, by the ids of their rows."""
+    return set(connection.scalars(select(RetryRow.id).where(RetryRow.id.in_(ids)))) if ids else set()
 
 
 def make_first_due(transaction: Transaction, consumer_id: int, sender: str, now: datetime) -> None:
