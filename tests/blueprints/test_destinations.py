@@ -13,6 +13,7 @@ from tests.support.waiting import wait_until
 from webhook_service.configuration.loading import Configuration
 from webhook_service.domain.destinations import Destination, DestinationReport, Retries
 from webhook_service.domain.secrets import Secrets
+from webhook_service.outlet import destinations
 from webhook_service.outlet.destinations import Destinations
 from webhook_service.storage.database import Database
 
@@ -74,6 +75,25 @@ def test_a_destination_says_how_it_is_doing(client: FlaskClient, database: Datab
     assert (shown["lag"]["messages"], shown["lag"]["is_exact"]) == (1, True)
     after = client.get(f"/feed?after={shown['place']}").get_json()["data"]
     assert [message["message_id"] for message in after] == ["m2"]
+
+
+def test_what_waits_is_counted_up_to_a_number_and_is_at_least_that_beyond(
+    client: FlaskClient, database: Database, shop: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disable(database, shop)
+
+    def shown() -> tuple[int, bool]:
+        (destination,) = client.get("/destinations").get_json()["data"]
+        return destination["retries"], destination["retries_is_exact"]
+
+    counted = []
+    for most in (1, 0):
+        monkeypatch.setattr(destinations, "RETRIES_COUNTED_MAX", most)
+        counted.append(shown())
+
+    assert counted == [(1, True), (0, False)]
+    assert "0+ waiting" in client.get("/dashboard/destinations").text
+    assert "0 or more" in client.get("/dashboard/destinations/shop").text
 
 
 def test_a_destination_that_is_resumed_is_pushed_to_again(

@@ -15,7 +15,7 @@ from webhook_service.outlet.consumers import Consumers
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.consumers import find_consumer
 from webhook_service.storage.queries.messages import encode_message, insert_messages
-from webhook_service.storage.queries.retries import add_retries, change_retry, free_retry, take_due
+from webhook_service.storage.queries.retries import add_retries, change_retry, count_retries, free_retry, take_due
 from webhook_service.storage.writing import Transaction
 
 NOW = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -114,3 +114,10 @@ def test_a_long_queue_of_a_sender_is_not_sorted_to_find_its_first(transaction: T
 
     assert "TEMP B-TREE" not in plan
     assert "Sort" not in plan
+
+
+def test_what_waits_is_counted_no_further_than_is_asked(transaction: Transaction) -> None:
+    queue(transaction, "+1", 2, 500)
+
+    assert [count_retries(transaction, CONSUMER, most) for most in (1000, 501, 100)] == [501, 501, 100]
+    assert count_retries(transaction, CONSUMER + 1, 100) == 0

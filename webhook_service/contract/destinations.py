@@ -49,6 +49,7 @@ class DestinationSchema(AnswerSchema):
     pushed = fields.Integer(required=True, metadata={"description": "Messages that it took."})
     failed = fields.Integer(required=True, metadata={"description": "Attempts that failed."})
     retries = fields.Integer(required=True, metadata={"description": "Messages that wait for another attempt."})
+    retries_is_exact = fields.Boolean(required=True, metadata={"description": "False where there may be more."})
     dead_letters = fields.Integer(required=True)
     last_pushed_at = TimestampField(required=True, allow_none=True)
     last_failed_at = TimestampField(required=True, allow_none=True)

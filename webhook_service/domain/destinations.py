@@ -208,7 +208,8 @@ class DestinationReport:
     """A destination, with its health and its progress.
 
     ``target`` is None for one that is no longer declared; ``place`` and ``lag`` are None for one that no forwarder
-    knows yet. ``retries`` is the number of messages that wait for another attempt.
+    knows yet. ``retries`` is the number of messages that wait for another attempt, or a lower bound of it if
+    ``retries_is_exact`` is false.
     """
 
     name: str
@@ -217,6 +218,7 @@ class DestinationReport:
     place: int | None = None
     lag: Lag | None = None
     retries: int = 0
+    retries_is_exact: bool = True
     dead_letters: int = 0
 
 

@@ -30,5 +30,6 @@ LEASE_MAX = 1000
 LEASE_SECONDS_DEFAULT = 30
 LEASE_SECONDS_MAX = 12 * 60 * 60
 LAG_MAX = 10_000  # messages up to which a consumer's lag is counted
+RETRIES_COUNTED_MAX = 10_000  # retries of a destination up to which they are counted
 DEAD_REASON_MAX = 1000
 CONCURRENCY_MAX = 256  # pushes of one forwarder to one destination at a time

@@ -12,6 +12,7 @@ from webhook_service.domain.destinations import (
     DestinationReport,
     WaitingMessage,
 )
+from webhook_service.domain.limits import RETRIES_COUNTED_MAX
 from webhook_service.outlet.breaker import resume
 from webhook_service.outlet.leases import Locked
 from webhook_service.storage.clock import read_now
@@ -39,23 +40,20 @@ class Destinations:
         """Reads how each destination is doing, in the order of their names."""
         with self._database.primary_snapshot() as snapshot:
             now = read_now(snapshot)
-            health_by_name, retries, dead = (
-                read_all_health(snapshot),
-                count_retries(snapshot),
-                count_dead_letters(snapshot),
-            )
-            known = {
-                consumer.name: DestinationReport(
-                    consumer.name,
-                    self._declared[consumer.name].target if consumer.name in self._declared else None,
-                    health_by_name.get(consumer.name, DestinationHealth()),
+            health_by_name, dead = read_all_health(snapshot), count_dead_letters(snapshot)
+            known = {}
+            for consumer in list_consumers(snapshot, ConsumerKind.DESTINATION):
+                name, retries = consumer.name, count_retries(snapshot, consumer.id, RETRIES_COUNTED_MAX + 1)
+                known[name] = DestinationReport(
+                    name,
+                    self._declared[name].target if name in self._declared else None,
+                    health_by_name.get(name, DestinationHealth()),
                     read_place(snapshot, consumer),
                     read_lag(snapshot, consumer, now),
-                    retries.get(consumer.id, 0),
+                    min(retries, RETRIES_COUNTED_MAX),
+                    retries <= RETRIES_COUNTED_MAX,
                     dead.get(consumer.id, 0),
                 )
-                for consumer in list_consumers(snapshot, ConsumerKind.DESTINATION)
-            }
         new = {name: DestinationReport(name, each.target) for name, each in self._declared.items()}
         return [report for _, report in sorted({**new, **known}.items())]
 

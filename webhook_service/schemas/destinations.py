@@ -23,6 +23,7 @@ def present_destination(report: DestinationReport) -> dict[str, Any]:
         "pushed": health.pushed,
         "failed": health.failed,
         "retries": report.retries,
+        "retries_is_exact": report.retries_is_exact,
         "dead_letters": report.dead_letters,
         "last_pushed_at": health.last_pushed_at,
         "last_failed_at": health.last_failed_at,

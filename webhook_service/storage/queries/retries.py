@@ -231,10 +231,10 @@ def has_due(connection: Connection, consumer_id: int, now: datetime, latest: dat
     return connection.scalar(due) is not None or connection.scalar(too_late) is not None
 
 
-def count_retries(connection: Connection) -> dict[int, int]:
-    """Counts the waiting messages, by the id of the destination's consumer."""
-    counted = select(RetryRow.consumer_id, func.count()).group_by(RetryRow.consumer_id)
-    return {row[0]: row[1] for row in connection.execute(counted)}
+def count_retries(connection: Connection, consumer_id: int, most: int) -> int:
+    """Counts the waiting messages of a destination, up to ``most`` of them."""
+    waiting = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id).limit(most)
+    return connection.scalars(select(func.count()).select_from(waiting.subquery())).one()
 
 
 def list_retries(connection: Connection, consumer_id: int, limit: int) -> list[WaitingMessage]:
