@@ -16,6 +16,7 @@ from tests.support.stored import accept, opened
 from tests.support.whatsapp import a_message, a_value, of_values, post
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import ConnectionLost, StorageBusy, StorageUnavailable
+from webhook_service.domain.limits import PROBLEMS_MAX
 from webhook_service.domain.messages import Message
 from webhook_service.domain.results import Outcome
 from webhook_service.domain.secrets import Secrets
@@ -305,3 +306,23 @@ def test_a_replay_after_the_first_message_is_gone_stores_the_other(client: Flask
 
     assert answer.status_code == 200
     assert client.get("/messages/m-1").get_json()["text"] == "Goodbye"
+
+
+def test_a_conflict_that_is_not_named_any_more_is_found_by_what_the_delivery_holds(
+    client: FlaskClient, database: Database
+) -> None:
+    ids = [f"wamid.{number:03}" for number in range(PROBLEMS_MAX + 2)]
+    for message_id in [*ids, "wamid.other"]:
+        deliver(client, payload(message_id=message_id))
+
+    post(client, of_values(a_value(messages=[a_message(each) for each in ids])))
+
+    (entry,) = quarantined(client)
+    assert ids[-1] not in entry["problems"]
+    assert entry["problems"]["…"] == ["2 more"]
+    with database.snapshot() as snapshot:
+        found = [len(find_conflicts(snapshot, each, 10)) for each in (ids[0], ids[-1], "wamid.other")]
+    assert found == [1, 1, 0]
+    hint = "It has more conflicts than are named, and this ID is in it."
+    pages = [client.get(f"/dashboard/messages?message={each}").text for each in (ids[0], ids[-1])]
+    assert [hint in page for page in pages] == [False, True]

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+MORE_PROBLEMS = "…"
+"""The key under which the problems of a delivery say how many more there are than are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:

@@ -11,7 +11,7 @@ from webhook_service.domain.acknowledgement import Acknowledgement
 from webhook_service.domain.deliveries import Contents, Delivery
 from webhook_service.domain.errors import PayloadInvalid, RowRefused, SignatureInvalid, StorageUnavailable
 from webhook_service.domain.limits import PROBLEMS_MAX
-from webhook_service.domain.quarantine import Quarantined
+from webhook_service.domain.quarantine import MORE_PROBLEMS, Quarantined
 from webhook_service.domain.results import Outcome, Reason, Result
 from webhook_service.domain.verdicts import Outcomes, Verdict
 from webhook_service.intake.activity import ActivityRecorder
@@ -194,7 +194,7 @@ def _parse(source: Source, delivery: Delivery, secret: str | None) -> _Authentic
 def _first(problems: Iterable[tuple[str, list[str]]], number: int) -> dict[str, list[str]]:
     """Returns the first PROBLEMS_MAX problems, and how many more there are: a body may have a million of them."""
     named = dict(islice(problems, PROBLEMS_MAX))
-    return named if number <= PROBLEMS_MAX else {**named, "…": [f"{number - PROBLEMS_MAX:,} more"]}
+    return named if number <= PROBLEMS_MAX else {**named, MORE_PROBLEMS: [f"{number - PROBLEMS_MAX:,} more"]}
 
 
 def _amplified() -> PayloadInvalid:

@@ -1,13 +1,21 @@
 """The table of quarantined deliveries."""
 
 import hashlib
+import json
+from collections.abc import Sequence
 from itertools import starmap
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from webhook_service.domain.limits import QUARANTINE_MAX_BYTES
 from webhook_service.domain.paging import Page
-from webhook_service.domain.quarantine import Quarantined, QuarantineEntry, QuarantineSize, QuarantineSummary
+from webhook_service.domain.quarantine import (
+    MORE_PROBLEMS,
+    Quarantined,
+    QuarantineEntry,
+    QuarantineSize,
+    QuarantineSummary,
+)
 from webhook_service.domain.results import Reason
 from webhook_service.storage.models import QuarantineRow, QuarantineSizeRow
 
@@ -122,11 +130,24 @@ def _conditions(after: int, reason: str | None, source: str | None) -> list[Colu
 def find_conflicts(connection: Connection, message_id: str, among: int) -> list[QuarantineSummary]:
     """Finds the deliveries that are kept since they hold another message with this ID; newest first.
 
-    Only the ``among`` newest deliveries that are kept for a conflict are examined.
+    Only the ``among`` newest deliveries that are kept for a conflict are examined. Where one has more conflicts than
+    are named, it is among them if its body holds the ID: it may be that of such a message.
     """
     newest = _SUMMARIES.where(QuarantineRow.reason == Reason.ID_CONFLICT.value).order_by(QuarantineRow.id.desc())
-    kept = starmap(QuarantineSummary, connection.execute(newest.limit(among)))
-    return [each for each in kept if Reason.ID_CONFLICT.value in each.problems.get(message_id, ())]
+    kept = list(starmap(QuarantineSummary, connection.execute(newest.limit(among))))
+    named = {each.id for each in kept if Reason.ID_CONFLICT.value in each.problems.get(message_id, ())}
+    cut = [each.id for each in kept if MORE_PROBLEMS in each.problems and each.id not in named]
+    found = named | (_find_holding(connection, message_id, cut) if cut else set())
+    return [each for each in kept if each.id in found]
+
+
+def _find_holding(connection: Connection, message_id: str, among: Sequence[int]) -> set[int]:
+    """Finds the deliveries whose body holds an ID, as it is or as JSON may write it."""
+    find = func.pg_catalog.position if connection.dialect.name == "postgresql" else func.instr
+    written = {message_id.encode(), json.dumps(message_id)[1:-1].encode()}
+    holds = or_(*(find(QuarantineRow.raw, each) > 0 for each in written))
+    holding = select(QuarantineRow.id).where(QuarantineRow.id.in_(among), holds)
+    return set(connection.scalars(holding))
 
 
 def delete_quarantined(connection: Connection, entry_id: int) -> bool:
