@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.deliveries import SECRET, payload, signed, to_bytes
 from tests.support.load import Arrivals, Load
-from tests.support.server import Server
+from tests.support.server import FreshServer
 from tests.support.waiting import wait_until
 
 SECONDS = float(os.environ.get("ATTACK_SECONDS", "1"))
@@ -20,14 +20,14 @@ SOON = 5.0  # seconds
 COMMANDS = {"gunicorn": ("gunicorn", "wsgi:app"), "serve": ("webhook-service", "serve")}
 
 
-def reload(server: Server) -> None:
+def reload(server: FreshServer) -> None:
     """Reloads, and returns when only new workers are left."""
     before = set(server.worker_pids())
     server.process.send_signal(signal.SIGHUP)
     wait_until(lambda: not before & set(server.worker_pids()), "the old workers to be gone")
 
 
-def status_by(secret: str, server: Server) -> int:
+def status_by(secret: str, server: FreshServer) -> int:
     """The answer to a delivery that is signed with a secret."""
     raw = to_bytes(payload())
     return server.post("/webhook", raw, signed(raw, secret)).status
@@ -43,7 +43,7 @@ def test_reloads_under_load_take_a_new_secret_and_lose_no_request(
     files = {"WEBHOOK_SECRET_FILE": str(current), "WEBHOOK_SECRET_PREVIOUS_FILE": str(previous)}
     begun, reloads = monotonic(), 0
 
-    with Server(sqlite_url, command, WEBHOOK_SECRET="", **files) as server, ExitStack() as stack:
+    with FreshServer(sqlite_url, command, WEBHOOK_SECRET="", **files) as server, ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(server.connect())  # and says nothing
         with Load(server) as load, Arrivals(server, RATE) as arrivals:
@@ -63,7 +63,7 @@ def test_a_reload_with_settings_that_are_wrong_is_refused_and_changes_nothing(sq
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
 
-    with Server(sqlite_url, WEBHOOK_SECRET="", WEBHOOK_SECRET_FILE=str(secret)) as server, Load(server) as load:
+    with FreshServer(sqlite_url, WEBHOOK_SECRET="", WEBHOOK_SECRET_FILE=str(secret)) as server, Load(server) as load:
         workers = server.worker_pids()
         secret.write_text("")
         server.process.send_signal(signal.SIGHUP)
@@ -109,7 +109,7 @@ def test_a_reload_starts_as_many_workers_as_are_set_now_and_every_client_is_answ
 
 
 def test_a_worker_that_is_killed_resets_no_client_that_it_had_not_accepted(sqlite_url: str) -> None:
-    with Server(sqlite_url, WEB_CONCURRENCY="1") as server, ExitStack() as stack:
+    with FreshServer(sqlite_url, WEB_CONCURRENCY="1") as server, ExitStack() as stack:
         (worker,) = server.worker_pids()
         os.kill(worker, signal.SIGSTOP)
         waiting = [stack.enter_context(server.connect()) for _ in range(5)]
@@ -121,7 +121,7 @@ def test_a_worker_that_is_killed_resets_no_client_that_it_had_not_accepted(sqlit
 
 
 def test_a_stop_amid_a_reload_ends_soon(sqlite_url: str) -> None:
-    with Server(sqlite_url) as server, server.connect(), Load(server) as load:
+    with FreshServer(sqlite_url) as server, server.connect(), Load(server) as load:
         load.wait_for(8, 200)
         server.process.send_signal(signal.SIGHUP)
         asked = monotonic()
@@ -133,7 +133,7 @@ def test_a_stop_amid_a_reload_ends_soon(sqlite_url: str) -> None:
 
 
 def test_a_terminal_that_closes_ends_no_worker(sqlite_url: str) -> None:
-    with Server(sqlite_url) as server, Load(server) as load:
+    with FreshServer(sqlite_url) as server, Load(server) as load:
         before = set(server.worker_pids())
         for pid in (*before, server.process.pid):
             os.kill(pid, signal.SIGHUP)
@@ -144,7 +144,7 @@ def test_a_terminal_that_closes_ends_no_worker(sqlite_url: str) -> None:
 
 
 def test_the_number_of_workers_is_changed_by_a_reload_alone(sqlite_url: str) -> None:
-    with Server(sqlite_url) as server:
+    with FreshServer(sqlite_url) as server:
         workers = server.worker_pids()
 
         server.process.send_signal(signal.SIGTTOU)
@@ -153,9 +153,9 @@ def test_the_number_of_workers_is_changed_by_a_reload_alone(sqlite_url: str) -> 
         assert server.worker_pids() == workers
 
 
-def _server_with_file(database_url: str, file: Path, *names: str) -> Server:
+def _server_with_file(database_url: str, file: Path, *names: str) -> FreshServer:
     """A server that reads settings of these names from a file, which has one worker now."""
-    server = Server(database_url, ENV_FILE=str(file))
+    server = FreshServer(database_url, ENV_FILE=str(file))
     file.write_text(f"BIND={server.environ['BIND']}\nWEB_CONCURRENCY=1\n")
     for name in names:
         del server.environ[name]

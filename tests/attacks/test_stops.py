@@ -11,7 +11,7 @@ import pytest
 from tests.support.deliveries import payload
 from tests.support.load import Load
 from tests.support.processes import is_running
-from tests.support.server import Server
+from tests.support.server import FreshServer
 from tests.support.waiting import wait_until
 
 SECONDS = float(os.environ.get("ATTACK_SECONDS", "1"))
@@ -19,30 +19,32 @@ SILENT = 20
 SOON = 5.0  # seconds; without the defences such stops took 30
 
 
-def interrupt_all(server: Server) -> None:
+def interrupt_all(server: FreshServer) -> None:
     """Does what a terminal does on Ctrl-C."""
     for pid in (server.process.pid, *server.worker_pids()):
         os.kill(pid, signal.SIGINT)
 
 
-def interrupt_again_and_again(server: Server) -> None:
+def interrupt_again_and_again(server: FreshServer) -> None:
     """Does the same for someone who has no patience."""
     for _ in range(3):
         interrupt_all(server)
 
 
-STOPS: dict[str, Callable[[Server], None]] = {
-    "SIGTERM": Server.terminate,
+STOPS: dict[str, Callable[[FreshServer], None]] = {
+    "SIGTERM": FreshServer.terminate,
     "Ctrl-C": interrupt_all,
     "Ctrl-C three times": interrupt_again_and_again,
 }
 
 
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
-def test_a_stop_under_load_and_with_silent_clients_ends_soon(stop: Callable[[Server], None], sqlite_url: str) -> None:
+def test_a_stop_under_load_and_with_silent_clients_ends_soon(
+    stop: Callable[[FreshServer], None], sqlite_url: str
+) -> None:
     begun = monotonic()
     while True:
-        with Server(sqlite_url) as server, ExitStack() as stack:
+        with FreshServer(sqlite_url) as server, ExitStack() as stack:
             for _ in range(SILENT):
                 stack.enter_context(server.connect()).sendall(b"G")
             with Load(server) as load:
@@ -61,7 +63,7 @@ def test_a_stop_under_load_and_with_silent_clients_ends_soon(stop: Callable[[Ser
 
 
 def test_workers_whose_arbiter_was_killed_end_and_free_the_address(sqlite_url: str) -> None:
-    with Server(sqlite_url) as server, server.connect():
+    with FreshServer(sqlite_url) as server, server.connect():
         workers = server.worker_pids()
 
         server.process.kill()

@@ -10,7 +10,7 @@ import urllib3
 
 from tests.support.deliveries import payload
 from tests.support.processes import BIN, ROOT, environment
-from tests.support.server import Server
+from tests.support.server import FreshServer
 from tests.support.waiting import wait_until
 from webhook_service.domain.messages import MessageFilter, MessageQuery
 from webhook_service.storage.database import Database
@@ -34,7 +34,7 @@ def test_a_graceful_stop_under_load_drops_no_delivery(database_url: str, databas
     answers: list[tuple[str, int]] = []
     gone = Event()
 
-    def send_until_gone(server: Server) -> None:
+    def send_until_gone(server: FreshServer) -> None:
         while not gone.is_set():
             content = payload()
             try:
@@ -44,7 +44,7 @@ def test_a_graceful_stop_under_load_drops_no_delivery(database_url: str, databas
             else:
                 answers.append((content["message_id"], status))
 
-    with Server(database_url) as server, ThreadPoolExecutor(SENDERS) as threads:
+    with FreshServer(database_url) as server, ThreadPoolExecutor(SENDERS) as threads:
         senders = [threads.submit(send_until_gone, server) for _ in range(SENDERS)]
         wait_until(lambda: len(answers) > 100, "some load")
         server.terminate()
@@ -61,7 +61,7 @@ def test_a_graceful_stop_under_load_drops_no_delivery(database_url: str, databas
 
 
 def test_connections_are_spread_over_the_workers(sqlite_url: str) -> None:
-    with Server(sqlite_url) as server, ExitStack() as stack:
+    with FreshServer(sqlite_url) as server, ExitStack() as stack:
         before = {pid: sockets(pid) for pid in server.worker_pids()}
         connections = [stack.enter_context(server.connect()) for _ in range(60)]
         for connection in connections:
@@ -74,7 +74,7 @@ def test_connections_are_spread_over_the_workers(sqlite_url: str) -> None:
 
 
 def test_a_second_server_on_the_same_address_does_not_start(sqlite_url: str) -> None:
-    with Server(sqlite_url) as server:
+    with FreshServer(sqlite_url) as server:
         second = subprocess.run(
             [BIN / "gunicorn", "wsgi:app"], cwd=ROOT, env=server.environ, capture_output=True, check=False, timeout=60
         )
@@ -86,7 +86,7 @@ def test_a_second_server_on_the_same_address_does_not_start(sqlite_url: str) -> 
 
 
 def test_without_a_secret_it_starts_and_says_what_is_missing(sqlite_url: str) -> None:
-    with Server(sqlite_url, WEBHOOK_SECRET="") as server:
+    with FreshServer(sqlite_url, WEBHOOK_SECRET="") as server:
         answers = [server.get("/health/live"), server.get("/health/ready"), server.deliver(payload())]
 
     assert [answer.status for answer in answers] == [200, 503, 503]

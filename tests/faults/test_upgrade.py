@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tests.support.load import Load
 from tests.support.migrating import engine
 from tests.support.processes import BIN, ROOT, run_cli
-from tests.support.server import Server
+from tests.support.server import FreshServer
 from tests.support.stored import is_intact, stored_ids
 from webhook_service.storage.schema_version import SCHEMA_VERSION
 
@@ -43,7 +43,7 @@ def schema(url: str) -> str:
 
 
 def test_an_upgrade_loses_nothing_and_has_the_gap_that_its_page_says(empty_database_url: str, earlier: Path) -> None:
-    server = Server(empty_database_url)
+    server = FreshServer(empty_database_url)
     newer, older = server.environ, {**server.environ, "PYTHONPATH": str(earlier)}
     server.environ, server.checkout = older, earlier
     subprocess.run([BIN / "python", "-m", "webhook_service", "migrate"], cwd=earlier, env=older, check=True)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fuzz.requests import Requests
 from tests.support.deliveries import SECRET, payload
-from tests.support.server import Server
+from tests.support.server import FreshServer
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
 CLIENTS = 8
@@ -26,13 +26,13 @@ SEED = 1
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2}) ")
 
 
-def resident(server: Server) -> int:
+def resident(server: FreshServer) -> int:
     """The memory of the worker that has most, in kB."""
     statuses = [Path(f"/proc/{pid}/status").read_text() for pid in server.worker_pids()]
     return max(int(status.partition("VmRSS:")[2].split()[0]) for status in statuses)
 
 
-def send(server: Server, sent: bytes) -> bytes:
+def send(server: FreshServer, sent: bytes) -> bytes:
     """Sends bytes and the end of them; returns all that comes back."""
     received = b""
     with server.connect() as connection, suppress(ConnectionResetError, BrokenPipeError):
@@ -43,7 +43,7 @@ def send(server: Server, sent: bytes) -> bytes:
     return received
 
 
-def client(server: Server, requests: Requests, number: int) -> tuple[Counter[int], list[bytes]]:
+def client(server: FreshServer, requests: Requests, number: int) -> tuple[Counter[int], list[bytes]]:
     """Sends that many requests; returns how many answers had which status, and what got one that is a fault."""
     statuses: Counter[int] = Counter()
     faults = []
@@ -56,7 +56,7 @@ def client(server: Server, requests: Requests, number: int) -> tuple[Counter[int
     return statuses, faults
 
 
-def send_all(server: Server, requests: list[Requests], number: int) -> tuple[Counter[int], list[bytes]]:
+def send_all(server: FreshServer, requests: list[Requests], number: int) -> tuple[Counter[int], list[bytes]]:
     """The same by several clients at once."""
     statuses: Counter[int] = Counter()
     faults: list[bytes] = []
@@ -76,7 +76,7 @@ def complaints(log: Path) -> Iterator[str]:
 @pytest.mark.timeout(0)
 def test_no_request_does_a_server_any_harm(sqlite_url: str) -> None:
     settings = {"API_TOKEN": "token", "WHATSAPP_APP_SECRET": SECRET, "WHATSAPP_VERIFY_TOKEN": "token"}
-    with Server(sqlite_url, **settings) as server:
+    with FreshServer(sqlite_url, **settings) as server:
         workers = server.worker_pids()
         contract = server.get("/openapi.json", {"Authorization": "Bearer token"}).json()
         requests = [Requests(contract, "token", SEED + number) for number in range(CLIENTS)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import Server
+from tests.support.server import FreshServer
 from tests.support.waiting import wait_until
 from webhook_service.serving.metrics_directory import MARK, PREFIX, MetricsDirectory
 
@@ -29,7 +29,7 @@ def left_by_a_killed_server(parent: Path) -> Path:
 def test_a_directory_that_is_given_keeps_all_that_it_holds(sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / "counter_1.db").write_text("of somebody else")
 
-    with Server(sqlite_url, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as server:
+    with FreshServer(sqlite_url, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as server:
         assert len(directories(tmp_path)) == 1
         assert b"http_requests_total" in server.get("/metrics").data
         server.terminate()
@@ -86,7 +86,7 @@ def test_no_link_is_followed(name: str, tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_not_there_is_one_clear_line(sqlite_url: str, tmp_path: Path) -> None:
-    server = Server(sqlite_url, PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "missing"))
+    server = FreshServer(sqlite_url, PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "missing"))
     server.start()
 
     wait_until(lambda: server.process.poll() is not None, "the server to give up")

@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import urllib3
 
 from tests.support.deliveries import signed, to_bytes
+from tests.support.forked import CAN_FORK, ForkedGunicorn
 from tests.support.processes import BIN, ROOT, children, environment, is_running
 from tests.support.waiting import wait_until
+
+Process = subprocess.Popen[bytes] | ForkedGunicorn
 
 STOP_PATIENCE = 45.0  # seconds: longer than gunicorn's graceful_timeout
 
@@ -41,7 +44,7 @@ class Server:
         self._directory = Path(tempfile.mkdtemp(prefix="webhook_service-server-"))
         self._stdout, self._stderr = self._directory / "stdout", self._directory / "stderr"
         self._client = urllib3.PoolManager(maxsize=64, retries=False, timeout=60)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -69,13 +72,7 @@ class Server:
     def start(self) -> None:
         """Starts the process without waiting for it to serve."""
         with self._stdout.open("ab") as stdout, self._stderr.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                [BIN / self._command[0], *self._command[1:]],
-                cwd=self.checkout,
-                env=self.environ,
-                stdout=stdout,
-                stderr=stderr,
-            )
+            self._process = self._spawn(stdout, stderr)
 
     def wait_until_it_answers(self) -> None:
         """Waits until all workers are there and the server answers."""
@@ -96,7 +93,7 @@ class Server:
         return self._stdout
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> Process:
         """The process of gunicorn's arbiter."""
         assert self._process is not None, "not started"
         return self._process
@@ -153,6 +150,18 @@ class Server:
         """Opens a bare connection, for requests that no client library would send."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
+    def _spawn(self, stdout: BinaryIO, stderr: BinaryIO) -> Process:
+        program, *arguments = self._command
+        if CAN_FORK and program == "gunicorn" and self.checkout == ROOT:
+            return ForkedGunicorn(arguments, ROOT, self.environ, stdout, stderr)
+        return self._spawn_afresh(stdout, stderr)
+
+    def _spawn_afresh(self, stdout: BinaryIO, stderr: BinaryIO) -> Process:
+        program, *arguments = self._command
+        return subprocess.Popen(
+            [BIN / program, *arguments], cwd=self.checkout, env=self.environ, stdout=stdout, stderr=stderr
+        )
+
     def _answers(self) -> bool:
         if self.process.poll() is not None:
             raise RuntimeError(f"the server ended with {self.process.returncode}\n{self.output()}")
@@ -162,6 +171,13 @@ class Server:
             return self.get("/health/live").status == 200
         except urllib3.exceptions.HTTPError:
             return False
+
+
+class FreshServer(Server):
+    """A server that is an interpreter of its own, for tests of how one starts, reloads and stops, and of its memory."""
+
+    def _spawn(self, stdout: BinaryIO, stderr: BinaryIO) -> Process:
+        return self._spawn_afresh(stdout, stderr)
 
 
 def free_port() -> int:

@@ -1,0 +1,77 @@
+"""A process that has imported what servers need, and forks one for each request; ``forked`` makes the requests.
+
+Nothing here reads the environment, makes an application or starts a thread, so a server that begins by a fork is as one
+that begins by an interpreter. ``prometheus_client`` is not imported, as it looks at the environment when it is.
+"""
+
+import gc
+import json
+import os
+import select
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.app.wsgiapp import run  # type: ignore[import-untyped]  # gunicorn has no types
+
+import webhook_service.dashboard.wiring
+import webhook_service.serving.worker  # noqa: F401  # imported for the servers
+
+REQUEST_BYTES = 1 << 16
+
+
+def serve(requests: socket.socket) -> bool:
+    """Serves until nobody can ask any more. Returns False then; in each process that is forked, it returns True."""
+    running: dict[int, tuple[int, int]] = {}
+    poll = select.poll()
+    poll.register(requests, select.POLLIN)
+    while True:
+        for ready, _ in poll.poll():
+            if ready in running:
+                poll.unregister(ready)
+                _report_end(ready, *running.pop(ready))
+                continue
+            message, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 3)
+            if not message:
+                return False
+            pid = os.fork()
+            if not pid:
+                requests.detach()
+                _begin(json.loads(message), *files[:2])
+                return True
+            stdout, stderr, report = files
+            os.close(stdout)
+            os.close(stderr)
+            os.write(report, str(pid).encode())
+            process = os.pidfd_open(pid)
+            running[process] = pid, report
+            poll.register(process, select.POLLIN)
+
+
+def _report_end(process: int, pid: int, report: int) -> None:
+    _, status = os.waitpid(pid, 0)
+    with suppress(BrokenPipeError):  # nobody waits for it
+        os.write(report, str(os.waitstatus_to_exitcode(status)).encode())
+    os.close(report)
+    os.close(process)
+
+
+def _begin(program: dict[str, Any], stdout: int, stderr: int) -> None:
+    """Makes this process one that has just begun, with the three standard streams as its only files."""
+    os.dup2(stdout, sys.stdout.fileno())
+    os.dup2(stderr, sys.stderr.fileno())
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.environ.clear()
+    os.environ.update(program["env"])
+    os.chdir(program["cwd"])
+    sys.argv[:] = program["command"]
+    sys.path[0] = os.path.dirname(sys.argv[0])  # noqa: PTH120  # as the interpreter does
+
+
+if __name__ == "__main__":
+    gc.collect()
+    gc.freeze()
+    with suppress(KeyboardInterrupt):
+        if serve(socket.socket(fileno=int(sys.argv[1]))):
+            sys.exit(run())

@@ -1,0 +1,84 @@
+"""gunicorn as a process that is forked, which spares each server the second that its imports take."""
+
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from tests.support.processes import BIN, ROOT
+
+CAN_FORK = sys.platform == "linux"  # elsewhere there are no descriptors of processes
+
+
+class ForkedGunicorn:
+    """A process of gunicorn, with what the tests use of ``subprocess.Popen``."""
+
+    def __init__(
+        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO
+    ) -> None:
+        self.args = [str(BIN / "gunicorn"), *arguments]
+        self.returncode: int | None = None
+        self._report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        request = json.dumps({"command": self.args, "cwd": str(cwd), "env": dict(env)})
+        with theirs:
+            files = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
+            socket.send_fds(_fork_server(), [request.encode()], files)
+        self.pid = int(self._report.recv(16))
+
+    def poll(self) -> int | None:
+        """Returns the exit status; None while the process runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the end, and returns the exit status."""
+        if self.returncode is None:
+            self._report.settimeout(timeout)
+            try:
+                self.returncode = int(self._report.recv(16))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
+            self._report.close()
+        return self.returncode
+
+    def send_signal(self, sent: signal.Signals) -> None:
+        """Sends a signal, unless the process has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sent)
+
+    def kill(self) -> None:
+        """Kills the process."""
+        self.send_signal(signal.SIGKILL)
+
+
+@cache
+def _fork_server() -> socket.socket:
+    """Starts the process that forks, in the environment that all servers of the tests share."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.fork_server", str(theirs.fileno())],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+        )
+    atexit.register(_stop, process, ours)
+    return ours
+
+
+def _stop(process: subprocess.Popen[bytes], requests: socket.socket) -> None:
+    requests.shutdown(socket.SHUT_RDWR)
+    requests.close()
+    process.wait()
