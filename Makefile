@@ -46,7 +46,7 @@ run: install ## Serve on 127.0.0.1:8000 from SQLite in data/
 	@exec $(BIN)/webhook-service serve --migrate
 
 test: install-dev ## The whole suite but what needs containers or a cluster
-	@$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal -m 'not containers and not ha'
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal -m 'not containers and not ha'
 
 newcomer: ## The blocks of README and tour from a clean clone, and how long each takes (port 8000 has to be free)
 	@$(PYTHON) -m tests.newcomer
