@@ -1,7 +1,7 @@
-"""A process that has imported what servers need, and forks one for each request; ``forked`` makes the requests.
+"""A process that has imported what programs need, and forks one for each request; ``forked`` makes the requests.
 
-Nothing here reads the environment, makes an application or starts a thread, so a server that begins by a fork is as one
-that begins by an interpreter. ``prometheus_client`` is not imported, as it looks at the environment when it is.
+Nothing here reads the environment, makes an application or starts a thread, so a program that begins by a fork is as
+one that begins by an interpreter. ``prometheus_client`` is not imported, as it looks at the environment when it is.
 """
 
 import gc
@@ -10,14 +10,19 @@ import os
 import select
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.wsgiapp import run  # type: ignore[import-untyped]  # gunicorn has no types
 
+import webhook_service.commands.forward
 import webhook_service.dashboard.wiring
-import webhook_service.serving.worker  # noqa: F401  # imported for the servers
+import webhook_service.serving.worker  # noqa: F401  # imported for the programs
+from webhook_service.cli import main
 
+PROGRAMS: dict[str, Callable[[], Any]] = {"gunicorn": run, "webhook-service": main}
 REQUEST_BYTES = 1 << 16
 
 
@@ -66,7 +71,7 @@ def _begin(program: dict[str, Any], stdout: int, stderr: int) -> None:
     os.environ.update(program["env"])
     os.chdir(program["cwd"])
     sys.argv[:] = program["command"]
-    sys.path[0] = os.path.dirname(sys.argv[0])  # noqa: PTH120  # as the interpreter does
+    sys.path[0] = str(Path(sys.argv[0]).parent)
 
 
 if __name__ == "__main__":
@@ -74,4 +79,4 @@ if __name__ == "__main__":
     gc.freeze()
     with suppress(KeyboardInterrupt):
         if serve(socket.socket(fileno=int(sys.argv[1]))):
-            sys.exit(run())
+            sys.exit(PROGRAMS[Path(sys.argv[0]).name]())

@@ -1,4 +1,4 @@
-"""gunicorn as a process that is forked, which spares each server the second that its imports take."""
+"""The service's programs as processes that are forked, which spares each the second that its imports take."""
 
 import atexit
 import json
@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import BinaryIO
 
 from tests.support.processes import BIN, ROOT
@@ -18,16 +17,15 @@ from tests.support.processes import BIN, ROOT
 CAN_FORK = sys.platform == "linux"  # elsewhere there are no descriptors of processes
 
 
-class ForkedGunicorn:
-    """A process of gunicorn, with what the tests use of ``subprocess.Popen``."""
+class Forked:
+    """A process of ``gunicorn`` or ``webhook-service``, with what the tests use of ``subprocess.Popen``."""
 
-    def __init__(
-        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO
-    ) -> None:
-        self.args = [str(BIN / "gunicorn"), *arguments]
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO) -> None:
+        program, *arguments = command
+        self.args = [str(BIN / program), *arguments]
         self.returncode: int | None = None
         self._report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = json.dumps({"command": self.args, "cwd": str(cwd), "env": dict(env)})
+        request = json.dumps({"command": self.args, "cwd": str(ROOT), "env": dict(env)})
         with theirs:
             files = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
             socket.send_fds(_fork_server(), [request.encode()], files)
@@ -56,14 +54,28 @@ class ForkedGunicorn:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, sent)
 
+    def terminate(self) -> None:
+        """Asks the process to end."""
+        self.send_signal(signal.SIGTERM)
+
     def kill(self) -> None:
         """Kills the process."""
         self.send_signal(signal.SIGKILL)
 
 
+Process = subprocess.Popen[bytes] | Forked
+
+
+def spawn(command: Sequence[str], env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO) -> Process:
+    """Starts one of the programs in the repository's root, by a fork where there can be one."""
+    if CAN_FORK:
+        return Forked(command, env, stdout, stderr)
+    return subprocess.Popen([BIN / command[0], *command[1:]], cwd=ROOT, env=env, stdout=stdout, stderr=stderr)
+
+
 @cache
 def _fork_server() -> socket.socket:
-    """Starts the process that forks, in the environment that all servers of the tests share."""
+    """Starts the process that forks, in the environment that all programs of the tests share."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(

@@ -2,13 +2,13 @@
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.forked import Process, spawn
 from tests.support.forwarding_destinations import SECRET
-from tests.support.processes import BIN, ROOT, environment
+from tests.support.processes import environment
 from tests.support.waiting import wait_until
 
 STOP_PATIENCE = 60.0  # seconds to wait for it to stop
@@ -32,7 +32,7 @@ retry = {{first = 0.1, longest = 0.1, total = 600}}
         )
         self.environ = environment(database_url, CONFIG_FILE=str(config), SHOP_SECRET=SECRET)
         self._log = folder / f"forwarder-{id(self)}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._said_before = 0
 
     def __enter__(self) -> Self:
@@ -45,16 +45,16 @@ retry = {{first = 0.1, longest = 0.1, total = 600}}
         self.stop()
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> Process:
         assert self._process is not None, "not started"
         return self._process
 
     def start(self) -> None:
         """Starts the forwarder, without waiting for a push."""
-        command: list[str | Path] = [BIN / "webhook-service", "forward", "--lease-seconds", "5"]
+        command = ("webhook-service", "forward", "--lease-seconds", "5")
         with self._log.open("ab") as log:
             self._said_before = log.tell()
-            self._process = subprocess.Popen(command, cwd=ROOT, env=self.environ, stderr=log)
+            self._process = spawn(command, self.environ, log, log)
 
     def wait_until_ready(self) -> None:
         """Waits until the forwarder pushes, or would if there were something to push."""

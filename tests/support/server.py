@@ -16,11 +16,9 @@ from typing import Any, BinaryIO, Self
 import urllib3
 
 from tests.support.deliveries import signed, to_bytes
-from tests.support.forked import CAN_FORK, ForkedGunicorn
+from tests.support.forked import Process, spawn
 from tests.support.processes import BIN, ROOT, children, environment, is_running
 from tests.support.waiting import wait_until
-
-Process = subprocess.Popen[bytes] | ForkedGunicorn
 
 STOP_PATIENCE = 45.0  # seconds: longer than gunicorn's graceful_timeout
 
@@ -151,9 +149,8 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def _spawn(self, stdout: BinaryIO, stderr: BinaryIO) -> Process:
-        program, *arguments = self._command
-        if CAN_FORK and program == "gunicorn" and self.checkout == ROOT:
-            return ForkedGunicorn(arguments, ROOT, self.environ, stdout, stderr)
+        if self._command[0] == "gunicorn" and self.checkout == ROOT:
+            return spawn(self._command, self.environ, stdout, stderr)
         return self._spawn_afresh(stdout, stderr)
 
     def _spawn_afresh(self, stdout: BinaryIO, stderr: BinaryIO) -> Process:
