@@ -14,9 +14,9 @@ TIMEOUT = 60_000  # milliseconds: only ever spent when something is broken
 expect.set_options(timeout=TIMEOUT)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium."""
+    """The system's Chromium; no test beyond this folder may find Playwright's event loop running."""
     path = find_chromium()
     if path is None:
         pytest.skip(HOW_TO_ENABLE)
