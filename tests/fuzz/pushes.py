@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, literal, null, select, type_coerce, union_all
 
 from tests.support.hands import Hands, Push
 from webhook_service.domain.destinations import Destination, PushOrder
@@ -13,6 +14,23 @@ from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
 from webhook_service.storage.models import MessageRow
 from webhook_service.storage.writing import Transaction
+
+
+def _part(kind: str, of_consumer: Any, first: Any, last: Any = None, done: Any = None) -> Select[Any]:
+    """Selects a kind of rows of a destination."""
+    last, done = (null() if each is None else each for each in (last, done))
+    return select(literal(kind), first, last, type_coerce(done, StretchRow.done.type)).where(
+        of_consumer == bindparam("consumer")
+    )
+
+
+# It is one statement, and made once: the model reads all that is stored after each step.
+_stored = union_all(
+    _part("stretch", StretchRow.consumer_id, StretchRow.after, StretchRow.last, StretchRow.done),
+    _part("place", ConsumerRow.id, ConsumerRow.handed),
+    _part("dead", DeadLetterRow.consumer_id, DeadLetterRow.feed_id),
+    _part("waiting", RetryRow.consumer_id, RetryRow.feed_id),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +45,19 @@ class Stored:
     @classmethod
     def read(cls, snapshot: Transaction, consumer_id: int) -> "Stored":
         """Reads it."""
-        given_up_to = snapshot.scalars(select(ConsumerRow.handed).where(ConsumerRow.id == consumer_id)).one()
-        dead, waiting = (
-            set(snapshot.scalars(select(row.feed_id).where(row.consumer_id == consumer_id)))
-            for row in (DeadLetterRow, RetryRow)
-        )
-        stretches = select(StretchRow.after, StretchRow.last, StretchRow.done)
-        found = snapshot.execute(stretches.where(StretchRow.consumer_id == consumer_id))
-        return cls(given_up_to, dead, waiting, [(after, last, done) for after, last, done in found])
+        given_up_to = 0
+        dead, waiting, stretches = set(), set(), []
+        for kind, first, last, done in snapshot.execute(_stored, {"consumer": consumer_id}):
+            match kind:
+                case "place":
+                    given_up_to = first
+                case "dead":
+                    dead.add(first)
+                case "waiting":
+                    waiting.add(first)
+                case _:
+                    stretches.append((first, last, done))
+        return cls(given_up_to, dead, waiting, stretches)
 
     def has(self, feed_id: int) -> bool:
         """Tells whether a message is still to be pushed."""
