@@ -38,21 +38,29 @@ STOPS: dict[str, Callable[[FreshServer], None]] = {
 }
 
 
+def time_of(stop: Callable[[FreshServer], None], server: FreshServer) -> tuple[int, float]:
+    """Stops a server, and returns its exit status and the seconds that it took."""
+    asked = monotonic()
+    stop(server)
+    return server.wait(), monotonic() - asked
+
+
+@pytest.mark.parametrize("is_idle", [False, True], ids=["under load", "idle"])
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
-def test_a_stop_under_load_and_with_silent_clients_ends_soon(
-    stop: Callable[[FreshServer], None], sqlite_url: str
+def test_a_stop_with_silent_clients_ends_soon(
+    stop: Callable[[FreshServer], None], is_idle: bool, sqlite_url: str
 ) -> None:
     begun = monotonic()
     while True:
         with FreshServer(sqlite_url) as server, ExitStack() as stack:
             for _ in range(SILENT):
                 stack.enter_context(server.connect()).sendall(b"G")
-            with Load(server) as load:
-                load.wait_for(8, 200)
-                asked = monotonic()
-                stop(server)
-                status = server.wait()
-                took = monotonic() - asked
+            if is_idle:
+                status, took = time_of(stop, server)
+            else:
+                with Load(server) as load:
+                    load.wait_for(8, 200)
+                    status, took = time_of(stop, server)
             output = server.output()
 
         assert (status, took < SOON) == (0, True), output
