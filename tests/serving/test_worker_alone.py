@@ -17,9 +17,9 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from tests.support.waiting import wait_until
 from webhook_service.intake.take_in import Intake
-from webhook_service.serving.connection import Connection
+from webhook_service.serving.connection import STOP_LINGER, STOP_LONG, Connection
 from webhook_service.serving.rounds import BufferedResponse, Rounds
-from webhook_service.serving.worker import STOP_LINGER, InboxWorker
+from webhook_service.serving.worker import InboxWorker
 from webhook_service.storage.database import Database
 
 
@@ -150,11 +150,35 @@ def test_a_connection_whose_answer_was_begun_before_a_stop_is_not_kept_for_long_
     with _worker_that_answers(b"") as worker, _connection_with(worker, b"") as connection:
         worker.poller = selectors.DefaultSelector()
         worker._connections[connection] = None  # as if it had been accepted
-        worker.alive = False
+        connection.end()
 
         worker._resume_or_linger(connection, keep=True)
 
         assert connection.deadline <= time.monotonic() + STOP_LINGER
+
+
+def test_a_request_that_begins_during_a_stop_does_not_keep_the_worker_for_long() -> None:
+    with _worker_that_answers(b"") as worker, _connection_with(worker, b"G") as connection:
+        connection.end()
+
+        connection.receive()
+
+        assert connection.deadline <= time.monotonic() + STOP_LINGER
+
+
+@pytest.mark.parametrize(
+    "head", [b"POST / HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", b"GET /export HTTP/1.1\r\n\r\n"]
+)
+def test_a_long_request_that_begins_during_a_stop_does_not_keep_the_worker_for_long(head: bytes) -> None:
+    with _worker_that_answers(b"") as worker, _connection_with(worker, head) as connection:
+        connection.end()
+        connection.receive()
+
+        connection.queue()
+        waits_until = connection.deadline
+        connection.begin_long(10_000_000)
+
+        assert max(waits_until, connection.deadline) <= time.monotonic() + STOP_LONG
 
 
 @contextmanager

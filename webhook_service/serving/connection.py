@@ -16,6 +16,8 @@ MAX_TRANSFER = 60.0  # seconds in which a request has to arrive, if it is small 
 MAX_QUEUED = 10.0  # seconds that a longer request may wait for a thread
 MAX_DELAY = 10.0  # seconds that a longer request may take on top of those that LEAST_RATE gives it
 LEAST_RATE = 64 * 1024  # bytes a second
+STOP_LINGER = 1.0  # seconds that a stopping worker waits for a request, and for the rest of one that has begun
+STOP_LONG = 5.0  # seconds that it waits for the rest of a long request
 LINGER = 2.0  # seconds that a client has to read its last answer before the connection is closed for good
 # Bytes that are read and discarded meanwhile: many clients look at their answer only once they have sent everything.
 MAX_DRAINED = 8 * 2**20
@@ -45,6 +47,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.state = State.READING
         self.is_watched = False
         self.has_been_used = False
+        self._is_ending = False
         self._keepalive = cfg.keepalive
         self.waits_since = monotonic()
         self.deadline = self.waits_since + self._keepalive
@@ -62,7 +65,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             self._drained += len(data)
             return bool(data) and self._drained < MAX_DRAINED
         if not self.buffer:
-            self.deadline = monotonic() + MAX_TRANSFER
+            self.deadline = monotonic() + (STOP_LINGER if self._is_ending else MAX_TRANSFER)
         self.buffer.add(data)
         return bool(data)
 
@@ -80,12 +83,14 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
     def queue(self) -> None:
         """Has a long request wait for a thread."""
         self.state = State.QUEUED
-        self.deadline = monotonic() + MAX_QUEUED
+        self.deadline = monotonic() + (STOP_LONG if self._is_ending else MAX_QUEUED)
 
     def begin_long(self, most: int) -> None:
         """Does what ``begin`` does for a long request; where its length is unknown, ``most`` bytes are allowed for."""
         seconds = MAX_DELAY + min(self.buffer.length() or most, most) / LEAST_RATE
         self.deadline = inf if self.buffer.kind() is Kind.EXPORT else monotonic() + seconds
+        if self._is_ending:
+            self.deadline = min(self.deadline, monotonic() + STOP_LONG)
         self.begin()
         self.state = State.LONG
 
@@ -117,10 +122,22 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         """Makes the connection ready for its next request, part of which the parser may have read already."""
         self.state = State.READING
         self.waits_since = monotonic()
-        self.deadline = self.waits_since + self._keepalive
+        self.deadline = self.waits_since + (STOP_LINGER if self._is_ending else self._keepalive)
         read_ahead = self.parser.unreader.take_buffered()
         if read_ahead:
             self.buffer.add(read_ahead)
+
+    def end(self) -> None:
+        """Gives the client little time for what it sends from now on, since the worker stops."""
+        self._is_ending = True
+        now = monotonic()
+        if self.state is State.READING:
+            # A client that has just come, or was just answered, may be sending a request already.
+            is_known = self.has_been_used or self.buffer
+            linger = STOP_LONG if self.buffer.length() else STOP_LINGER
+            self.deadline = linger + (now if is_known else self.waits_since)
+        elif self.state in {State.LONG, State.QUEUED}:
+            self.deadline = min(self.deadline, now + STOP_LONG)
 
     def linger(self) -> None:
         """Closes the sending side, so that the client sees the answer's end (RFC 9112, section 9.6). Raises OSError."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from webhook_service.intake.take_in import INTAKE
 from webhook_service.outlet.wait_checker import WAIT_CHECKER
-from webhook_service.serving.connection import Connection, State
+from webhook_service.serving.connection import STOP_LINGER, Connection, State
 from webhook_service.serving.framing import Kind
 from webhook_service.serving.refusals import status_of
 from webhook_service.serving.rounds import Answered, Rounds
@@ -32,9 +32,7 @@ from webhook_service.web.malformed_requests import answer_malformed
 # Seconds that a thread of the pool waits for a client to send or to receive something; nginx has the same limit.
 MAX_STANDSTILL = 60.0
 INSPECTION = 1.0  # seconds between two looks for connections whose time is up, and between two heartbeats
-STOP_LINGER = 1.0  # seconds in which a stopping worker answers what kept-alive clients may have sent already
 TIME_TO_SPEAK = 1.0  # seconds for which a new connection is not closed to make room for another
-STOP_LONG = 5.0  # seconds in which a stopping worker still reads the rest of long requests
 ACCEPTED_AT_ONCE = 64  # connections that are accepted before those that are open get their turn
 CLOSED_AT_ONCE = 16  # connections, when files run out: serving a request may need some files, too
 WARNING_PAUSE = 60.0  # seconds between two log lines that say that no more connections can be opened
@@ -226,8 +224,6 @@ class InboxWorker(HoldingWorker):
                 self._connections.pop(connection, None)
                 connection.resume()
                 self._connections[connection] = None
-                if not self.alive:  # the worker began to stop only after this answer, so the connection stayed open
-                    connection.deadline = monotonic() + STOP_LINGER
             else:
                 connection.linger()
         except OSError:
@@ -311,16 +307,10 @@ class InboxWorker(HoldingWorker):
             listener.close()  # otherwise the kernel goes on accepting what nobody will serve
         if self.held_requests:
             self.serve_again(self.held_requests.take_all())
-        now = monotonic()
-        for connection in tuple(self._connections):
-            if connection.state is State.READING:
-                # A client that has just come, or was just answered, may be sending a request already.
-                is_known = connection.has_been_used or connection.buffer
-                linger = STOP_LONG if connection.buffer.length() else STOP_LINGER
-                connection.deadline = linger + (now if is_known else connection.waits_since)
-            elif connection.state in {State.LONG, State.QUEUED}:
-                connection.deadline = min(connection.deadline, now + STOP_LONG)
-        while self._connections and monotonic() < now + self._patience():
+        for connection in self._connections:
+            connection.end()
+        ends_at = monotonic() + self._patience()
+        while self._connections and monotonic() < ends_at:
             self._next_inspection = 0
             self._serve_what_arrives(timeout=0.1)
         self.wsgi.extensions[INTAKE].activity.stop()
