@@ -1,5 +1,6 @@
 """Databases and servers for every test that needs one."""
 
+import gc
 import os
 import shutil
 import signal
@@ -37,6 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the longest tests first, so that no process is left with them when the others have nothing to do."""
     items.sort(key=lambda item: item.path.parent.name not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector the modules and tests, which are there to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
