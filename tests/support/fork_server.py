@@ -1,33 +1,45 @@
 """A process that has imported what programs need, and forks one for each request; ``forked`` makes the requests.
 
 Nothing here reads the environment, makes an application or starts a thread, so a program that begins by a fork is as
-one that begins by an interpreter. ``prometheus_client`` is not imported, as it looks at the environment when it is.
+one that begins by an interpreter. What looks around when it is imported is left to the programs: ``LOOK_AROUND``.
 """
 
 import gc
 import json
 import os
 import select
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from gunicorn.app.wsgiapp import run  # type: ignore[import-untyped]  # gunicorn has no types
 
-import webhook_service.commands.forward
-import webhook_service.dashboard.wiring
-import webhook_service.serving.worker  # noqa: F401  # imported for the programs
 from webhook_service.cli import main
 
 PROGRAMS: dict[str, Callable[[], Any]] = {"gunicorn": run, "webhook-service": main}
+IMPORTED = (
+    "flask",
+    "gunicorn.workers.gthread",
+    "webhook_service.contract.document",
+    "webhook_service.intake.take_in",
+    "webhook_service.outlet.consumers",
+    "webhook_service.outlet.forwarder",
+    "webhook_service.settings",
+)
+LOOK_AROUND = {"prometheus_client", "webhook_service.web.stdout"}  # at the environment, and at standard output
 REQUEST_BYTES = 1 << 16
 
 
 def serve(requests: socket.socket) -> bool:
-    """Serves until nobody can ask any more. Returns False then; in each process that is forked, it returns True."""
+    """Serves until nobody can ask any more. Then it ends what still runs, and returns False.
+
+    In each process that is forked, it returns True.
+    """
     running: dict[int, tuple[int, int]] = {}
     poll = select.poll()
     poll.register(requests, select.POLLIN)
@@ -39,6 +51,8 @@ def serve(requests: socket.socket) -> bool:
                 continue
             message, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 3)
             if not message:
+                for pid, _ in running.values():
+                    os.kill(pid, signal.SIGTERM)
                 return False
             pid = os.fork()
             if not pid:
@@ -75,6 +89,9 @@ def _begin(program: dict[str, Any], stdout: int, stderr: int) -> None:
 
 
 if __name__ == "__main__":
+    for name in IMPORTED:
+        import_module(name)
+    assert not LOOK_AROUND & sys.modules.keys()
     gc.collect()
     gc.freeze()
     with suppress(KeyboardInterrupt):
