@@ -39,10 +39,11 @@ def stored_ids(url: str) -> list[str]:
         return list(snapshot.scalars(select(MessageRow.message_id).order_by(MessageRow.id)))
 
 
-def stored_receipt_ids(url: str) -> list[str]:
-    """Returns the message IDs of all receipts, in stored order."""
+def stored_ids_and_receipt_ids(url: str) -> tuple[list[str], list[str]]:
+    """Returns the IDs of all messages and the message IDs of all receipts, as they stand at one moment."""
     with opened(url) as database, database.snapshot() as snapshot:
-        return list(snapshot.scalars(select(ReceiptRow.message_id).order_by(ReceiptRow.id)))
+        messages = snapshot.scalars(select(MessageRow.message_id)).all()
+        return list(messages), list(snapshot.scalars(select(ReceiptRow.message_id)))
 
 
 def is_intact(url: str) -> bool:
