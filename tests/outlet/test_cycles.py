@@ -16,13 +16,6 @@ from webhook_service.storage.destination_models import RetryRow
 
 
 @pytest.fixture
-def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
-    made = Clocks()
-    made.rule(monkeypatch)
-    return made
-
-
-@pytest.fixture
 def flaky(database_url: str) -> Iterator[FlakyDatabase]:
     database = FlakyDatabase(parse_url(database_url), pool_size=2)
     yield database

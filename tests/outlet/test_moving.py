@@ -1,6 +1,5 @@
 """Destinations that are moved to another place in the feed while messages of theirs wait for another attempt."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from tests.support.consumers import EVERYTHING, names
 from tests.support.hands import LEASE_SECONDS, Answer, Clocks, Hands, declared
 from tests.support.pushes import count, dead, store_of
-from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.consumers import BEGINNING, NOW, ConsumerKind, FeedFilter, Start
 from webhook_service.domain.destinations import On410, PushOrder
 from webhook_service.outlet import availability, recording
@@ -22,19 +20,9 @@ LATER = 25  # seconds until another attempt
 IDLE = 3  # cycles after which a forwarder that has begun no push has nothing to push
 
 
-@pytest.fixture
-def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
-    made = Clocks()
-    made.rule(monkeypatch)
+@pytest.fixture(autouse=True)
+def attempts_that_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "retry_delay", lambda *_: LATER)
-    return made
-
-
-@pytest.fixture
-def roomy(database_url: str) -> Iterator[Database]:
-    database = Database(parse_url(database_url), pool_size=2)
-    yield database
-    database.close()
 
 
 def forwarder(database: Database, clocks: Clocks, wanted: FeedFilter = EVERYTHING) -> Hands:
@@ -69,68 +57,70 @@ def waiting(database: Database) -> list[str]:
         return [each.message_id for each in list_retries(snapshot, 1, 100)]
 
 
-def test_what_waits_after_the_new_place_is_pushed_once_and_in_order(roomy: Database, clocks: Clocks) -> None:
-    hands = forwarder(roomy, clocks)
-    store_of(roomy, "+491", *names(1, 4))
+def test_what_waits_after_the_new_place_is_pushed_once_and_in_order(database: Database, clocks: Clocks) -> None:
+    hands = forwarder(database, clocks)
+    store_of(database, "+491", *names(1, 4))
     assert push(hands, "m2") == ["m1", "m2"]
-    assert waiting(roomy) == ["m2", "m3", "m4"]
+    assert waiting(database) == ["m2", "m3", "m4"]
 
-    seek(roomy, BEGINNING)
+    seek(database, BEGINNING)
     clocks.sleep(LATER)
 
     assert push(hands) == names(1, 4)
-    assert count(roomy, RetryRow) == 0
+    assert count(database, RetryRow) == 0
 
 
-def test_a_move_back_leaves_what_waits_before_the_new_place(roomy: Database, clocks: Clocks) -> None:
-    hands = forwarder(roomy, clocks)
-    store_of(roomy, "+491", *names(1, 5))
+def test_a_move_back_leaves_what_waits_before_the_new_place(database: Database, clocks: Clocks) -> None:
+    hands = forwarder(database, clocks)
+    store_of(database, "+491", *names(1, 5))
     assert push(hands, "m2") == ["m1", "m2"]
 
-    seek(roomy, "m4")
+    seek(database, "m4")
 
-    assert waiting(roomy) == ["m2", "m3"]
+    assert waiting(database) == ["m2", "m3"]
     assert push(hands) == []
-    assert waiting(roomy) == names(2, 5)
+    assert waiting(database) == names(2, 5)
     clocks.sleep(LATER)
     assert push(hands) == names(2, 5)
 
 
-def test_a_move_forward_passes_over_what_waits(roomy: Database, clocks: Clocks) -> None:
-    hands = forwarder(roomy, clocks)
-    store_of(roomy, "+491", *names(1, 3))
+def test_a_move_forward_passes_over_what_waits(database: Database, clocks: Clocks) -> None:
+    hands = forwarder(database, clocks)
+    store_of(database, "+491", *names(1, 3))
     assert push(hands, "m2") == ["m1", "m2"]
 
-    seek(roomy, NOW)
-    store_of(roomy, "+491", "m4")
+    seek(database, NOW)
+    store_of(database, "+491", "m4")
     clocks.sleep(LATER)
 
     assert push(hands) == ["m4"]
-    assert (count(roomy, RetryRow), dead(roomy)) == (0, [])
+    assert (count(database, RetryRow), dead(database)) == (0, [])
 
 
 @pytest.mark.parametrize("start", [BEGINNING, NOW], ids=["back", "forward"])
 def test_a_forwarder_stops_pushing_what_it_had_taken_for_another_attempt(
-    start: Start, roomy: Database, clocks: Clocks
+    start: Start, database: Database, clocks: Clocks
 ) -> None:
-    hands = forwarder(roomy, clocks)
-    store_of(roomy, "+491", *names(1, 4))
+    hands = forwarder(database, clocks)
+    store_of(database, "+491", *names(1, 4))
     assert push(hands, "m1") == ["m1"]
     clocks.sleep(LATER)
     hands.forwarder.cycle()  # it has all four in hand
 
-    seek(roomy, start)
+    seek(database, start)
     clocks.sleep(1)
     hands.forwarder.cycle()
 
     assert push(hands) == (names(1, 4) if start is BEGINNING else [])
-    assert count(roomy, RetryRow) == 0
+    assert count(database, RetryRow) == 0
 
 
 @pytest.mark.parametrize("answer", [Answer.TAKEN, Answer.BROKEN, Answer.GONE])
-def test_an_attempt_that_was_under_way_leaves_nothing_behind(answer: Answer, roomy: Database, clocks: Clocks) -> None:
-    hands = forwarder(roomy, clocks)
-    store_of(roomy, "+491", "m1", "m2")
+def test_an_attempt_that_was_under_way_leaves_nothing_behind(
+    answer: Answer, database: Database, clocks: Clocks
+) -> None:
+    hands = forwarder(database, clocks)
+    store_of(database, "+491", "m1", "m2")
     assert push(hands, "m1") == ["m1"]
     clocks.sleep(LATER)
     hands.forwarder.cycle()
@@ -138,27 +128,27 @@ def test_an_attempt_that_was_under_way_leaves_nothing_behind(answer: Answer, roo
     assert under_way is not None
     clocks.sleep(60)  # its last attempt, as far as its time goes
 
-    seek(roomy, NOW)
+    seek(database, NOW)
     hands.finish(under_way, answer.attempt(clocks.now))
     hands.forwarder.cycle()
 
-    assert (count(roomy, RetryRow), dead(roomy)) == (0, [])
+    assert (count(database, RetryRow), dead(database)) == (0, [])
     clocks.sleep(LEASE_SECONDS)
     assert push(hands) == []
 
 
 def test_a_move_back_while_a_forwarder_looks_ahead_loses_nothing(
-    roomy: Database, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+    database: Database, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(availability, "WORTH_NOTING", 1)
-    hands = forwarder(roomy, clocks, FeedFilter(sender="+491"))
-    store_of(roomy, "+491", "m1")
+    hands = forwarder(database, clocks, FeedFilter(sender="+491"))
+    store_of(database, "+491", "m1")
     assert push(hands) == ["m1"]
-    store_of(roomy, "+492", *names(2, 4))
+    store_of(database, "+492", *names(2, 4))
     write = hands.forwarder._write
 
     def seek_and_write(plans: object) -> object:
-        seek(roomy, BEGINNING)
+        seek(database, BEGINNING)
         return write(plans)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:

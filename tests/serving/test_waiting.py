@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -197,43 +198,46 @@ def test_a_lease_waits_for_a_refused_one(narrow: Server, crm: str) -> None:
     assert answer(asking)[1]["attempt"] == 2
 
 
-def test_a_consumer_that_keeps_up_is_given_what_comes_in_many_at_a_time(narrow: Server, crm: str) -> None:
+def lease(server: Server, consumer: str, wait: int) -> list[str]:
+    """Takes messages and acknowledges them; returns their IDs."""
+    given = server.post(f"{consumer}/lease?wait={wait}")
+    if given.status == 204:
+        return []
+    server.post(f"{consumer}/ack", json.dumps({"lease": given.json()["lease"]}).encode())
+    return ids((given.status, given.json()))
+
+
+class FeedReader:
+    """A reader of the feed that keeps its place."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._place = find_end(server)
+
+    def read(self, wait: int) -> list[str]:
+        """Reads the next messages; returns their IDs."""
+        page = self._server.get(f"/feed?wait={wait}&after={self._place}").json()
+        self._place = page["next"]
+        return ids((200, page))
+
+
+@pytest.mark.parametrize("reads", ["lease", "feed"])
+def test_who_keeps_up_is_given_what_comes_in_many_at_a_time(narrow: Server, crm: str, reads: str) -> None:
+    read = partial(lease, narrow, crm) if reads == "lease" else FeedReader(narrow).read
     sent, given = [], []
     with ThreadPoolExecutor(1) as threads:
-        asking = threads.submit(narrow.post, f"{crm}/lease?wait=25")
+        asking = threads.submit(read, 25)
         began = time.monotonic()
         while time.monotonic() - began < 1:
             sent.append(deliver(narrow))
             if asking.done():
-                lease = asking.result().json()
-                narrow.post(f"{crm}/ack", json.dumps({"lease": lease["lease"]}).encode())
-                given.append(ids((200, lease)))
-                asking = threads.submit(narrow.post, f"{crm}/lease?wait=25")
+                given.append(asking.result())
+                asking = threads.submit(read, 25)
         while sum(map(len, given)) < len(sent):
-            given.append(ids((200, asking.result().json())))
-            asking = threads.submit(narrow.post, f"{crm}/lease?wait=1")
+            given.append(asking.result())
+            asking = threads.submit(read, 1)
 
-    assert [each for lease in given for each in lease] == sent
-    assert len(given) <= 1 / SHORTEST_REST + 2
-
-
-def test_a_reader_of_the_feed_that_keeps_up_is_given_what_comes_in_many_at_a_time(narrow: Server, end: str) -> None:
-    sent, given = [], []
-    with ThreadPoolExecutor(1) as threads:
-        asking = threads.submit(narrow.get, f"/feed?wait=25&after={end}")
-        began = time.monotonic()
-        while time.monotonic() - began < 1:
-            sent.append(deliver(narrow))
-            if asking.done():
-                page = asking.result().json()
-                given.append(ids((200, page)))
-                asking = threads.submit(narrow.get, f"/feed?wait=25&after={page['next']}")
-        while sum(map(len, given)) < len(sent):
-            page = asking.result().json()
-            given.append(ids((200, page)))
-            asking = threads.submit(narrow.get, f"/feed?wait=1&after={page['next']}")
-
-    assert [each for page in given for each in page] == sent
+    assert [each for answered in given for each in answered] == sent
     assert len(given) <= 1 / SHORTEST_REST + 2
 
 

@@ -17,7 +17,7 @@ PAUSE = 0.05  # seconds between two looks of a thread that waits
 # After an answer that left little over, the next one to the same reader comes REST times as long after as that took.
 # So a reader takes a twentieth of a thread's time, and the busier the machine, the more messages come at a time.
 REST = 20
-SHORTEST_REST, LONGEST_REST = 0.05, 0.5
+SHORTEST_REST, LONGEST_REST = 0.05, 0.5  # seconds
 
 Found = TypeVar("Found")
 Ask = Callable[[], WaitCondition]

@@ -18,13 +18,13 @@ pytestmark = pytest.mark.skipif(not CAN_FORK, reason="servers are forked on Linu
 
 
 def status_of(pid: int, *names: str) -> dict[str, str]:
-    """What the kernel says of a process."""
+    """Reads what the kernel says of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value for name, _, value in (line.partition(":") for line in lines) if name in names}
 
 
 def state_of(pid: int) -> dict[str, object]:
-    """What a process has of its start: signals, limits, folder, threads and open files."""
+    """Reads what a process has had since its start: signals, limits, folder, threads and open files."""
     process = Path(f"/proc/{pid}")
     files = [str(file.readlink()) for file in (process / "fd").iterdir()]
     return {
