@@ -54,6 +54,22 @@ def test_the_feed_is_in_stored_order(client: FlaskClient, database: Database) ->
     assert ids(ask(client)) == ["c", "a", "b"]
 
 
+@pytest.mark.parametrize(("stored", "rests"), [(2, False), (1, True)], ids=["who is behind", "who keeps up"])
+def test_who_keeps_up_and_waits_rests(
+    client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch, stored: int, rests: bool
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("webhook_service.outlet.waiting.time.sleep", slept.append)
+    store(database, *(message(f"early-{at}") for at in range(stored)))
+
+    first = ask(client, limit=1, wait=5)
+    store(database, message("late"))
+    second = ask(client, limit=1, wait=5, after=first["next"])
+
+    assert ids(first) + ids(second) == ["early-0", "late" if stored == 1 else "early-1"]
+    assert bool(slept) == rests
+
+
 def test_the_feed_goes_on_where_it_stopped(client: FlaskClient, database: Database) -> None:
     store(database, *(message(str(at)) for at in range(5)))
 

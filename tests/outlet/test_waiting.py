@@ -123,8 +123,9 @@ def test_a_consumer_that_has_caught_up_keeps_no_other_waiting(waiting: Waiting, 
 
 
 @pytest.mark.usefixtures("offered")
-def test_who_does_not_want_to_wait_never_does(waiting: Waiting, clock: Clock) -> None:
+def test_who_does_not_want_to_wait_never_does_and_has_nobody_else_wait(waiting: Waiting, clock: Clock) -> None:
     assert [ask(waiting, LITTLE, seconds=0) for _ in range(3)] == [LITTLE] * 3
+    assert ask(waiting, LITTLE) == LITTLE
     assert clock.now == 1000
 
 
