@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.consumers import names, store
 from tests.support.forwarding_destinations import destination, forwarding
-from tests.support.pushes import count, dead, health, place, refuse, store_of
+from tests.support.pushes import count, dead, expire_leases, health, place, refuse, store_of
 from tests.support.receivers import Receiver, accept, answer, hang
 from tests.support.waiting import wait_until
 from webhook_service.domain.consumers import NOW, ConsumerKind, FeedFilter
@@ -251,14 +251,15 @@ def test_a_forwarder_takes_over_from_one_that_died_and_keeps_the_order(database:
     store_of(database, "+491", *names(1, 20))
     receiver.answer = hang
     target = destination(receiver, timeouts=Timeouts(connect=0.3, total=0.3))
-    dying = Forwarder(database, [target], lease_seconds=0.5)
+    dying = Forwarder(database, [target])
     dying.register()
     dying.cycle()  # it takes a stretch, and is never heard of again
     store_of(database, "+491", *names(21, 40))
     wait_until(lambda: bool(receiver.received), "the first push")
     receiver.answer = accept
     before = len(receiver.received)
-    with forwarding(database, target, lease_seconds=0.5):
+    expire_leases(database)
+    with forwarding(database, target):
         wait_until(lambda: set(names(1, 40)) <= set(receiver.ids()), "all messages")
         wait_until(lambda: place(database) == 40, "the place")
 
@@ -292,14 +293,16 @@ def test_what_a_dead_forwarder_left_is_taken_even_by_those_whose_hands_are_full(
     database: Database, receiver: Receiver
 ) -> None:
     target = destination(receiver)
-    dying = Forwarder(database, [target], lease_seconds=1)
+    dying = Forwarder(database, [target])
     dying.register()
     store_of(database, "+491", *names(1, 20))
     receiver.answer = hang
     dying.cycle()  # it takes a stretch, and is never heard of again
     store_of(database, "+491", *names(21, 500))
     receiver.answer = accept
-    with forwarding(database, target, lease_seconds=1), forwarding(database, target, lease_seconds=1):
+    with forwarding(database, target), forwarding(database, target):
+        wait_until(lambda: count(database, StretchRow) == 3, "the hands of both to be full")
+        expire_leases(database)
         wait_until(lambda: set(names(1, 500)) <= set(receiver.ids()), "all messages")
 
     came = list(dict.fromkeys(receiver.ids()))

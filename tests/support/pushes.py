@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from tests.support.messages import message
 from tests.support.receivers import Answer, accept, answer
@@ -11,6 +11,8 @@ from webhook_service.domain.consumers import ConsumerKind, DeadLetterFilter
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.destinations import DestinationHealth
 from webhook_service.outlet.consumers import Consumers
+from webhook_service.storage.clock import read_now
+from webhook_service.storage.consumer_models import StretchRow
 from webhook_service.storage.database import Database
 from webhook_service.storage.queries.dead_letters import list_dead_letters
 from webhook_service.storage.queries.destinations import read_all_health
@@ -44,6 +46,12 @@ def dead(database: Database) -> list[Any]:
     """The dead letters."""
     with database.primary_snapshot() as snapshot:
         return list(list_dead_letters(snapshot, DeadLetterFilter(), after=0, limit=100).items)
+
+
+def expire_leases(database: Database) -> None:
+    """Lets the lease of every stretch expire now, as it does some time after a forwarder has died."""
+    with database.transaction() as transaction:
+        transaction.execute(update(StretchRow).values(free_at=read_now(transaction)))
 
 
 def refuse(*message_ids: str, with_: Answer = BROKEN) -> Answer:
