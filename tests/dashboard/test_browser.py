@@ -192,7 +192,8 @@ def test_a_reader_is_told_in_place_that_a_change_takes_the_admin_token(sqlite_ur
         page = context.new_page()
         page.goto("/dashboard/quarantine/1")
         page.get_by_label("Token").fill("readers")
-        page.get_by_role("button", name="Sign in").click()
+        with page.expect_navigation():  # until its scripts have run
+            page.get_by_role("button", name="Sign in").click()
 
         page.get_by_role("button", name="Replay").click()
         expect(page.locator("#result")).to_have_text("ADMIN_TOKEN needed: sign out, then sign in with it.")
