@@ -126,6 +126,8 @@ def test_an_accepted_message_is_there_once_it_is_replayed_and_the_answers_say_ho
 ) -> None:
     sent = payload()
     path = f"/messages/{sent['message_id']}"
+    deliver(client, payload())
+    catch_up(primary, replica)  # one that has replayed nothing yet knows no age
 
     with paused(replica):
         delivered = deliver(client, sent)

@@ -16,6 +16,7 @@ from tests.support.deliveries import payload
 from tests.support.metrics import samples, value
 from tests.support.server import Server
 from tests.support.waiting import wait_until
+from webhook_service.configuration.database_url import parse_url
 
 MEBIBYTE = 2**20
 
@@ -29,8 +30,9 @@ def test_what_has_not_happened_yet_is_zero(client: FlaskClient) -> None:
 
 def test_the_database_and_its_disk_are_measured(server: Server) -> None:
     assert value(server, "storage_bytes") > 0
-    if "sqlite" in server.environ["DATABASE_URL"]:
-        free = os.statvfs("/tmp")
+    url = parse_url(server.environ["DATABASE_URL"])
+    if url.database and url.get_backend_name() == "sqlite":
+        free = os.statvfs(Path(url.database).parent)
         assert value(server, "storage_free_bytes") == pytest.approx(free.f_bavail * free.f_frsize, rel=0.2)
     else:
         assert samples(server, "storage_free_bytes") == {}
