@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from tests.support.app import application
 from tests.support.consumers import store
 from tests.support.forwarding_destinations import destination, forwarding
-from tests.support.receivers import Receiver, answer
+from tests.support.receivers import Receiver, accept, answer
 from tests.support.waiting import wait_until
 from webhook_service.configuration.loading import Configuration
 from webhook_service.domain.destinations import Destination, DestinationReport, Retries
@@ -109,6 +109,51 @@ def test_a_destination_that_is_resumed_is_pushed_to_again(
     assert status(database).retries == 0
 
 
+@pytest.mark.parametrize(
+    ("start", "pushed"),
+    [
+        ({"to": "beginning"}, ["m1", "m2", "m3"]),
+        ({"message_id": "m2"}, ["m2", "m3"]),
+        ({"since": "2020-01-01T00:00:00Z"}, ["m1", "m2", "m3"]),
+        ({"to": "now"}, []),
+    ],
+)
+def test_a_destination_that_is_moved_is_pushed_to_from_there_on(
+    client: FlaskClient,
+    database: Database,
+    shop: Destination,
+    failing: Receiver,
+    start: dict[str, str],
+    pushed: list[str],
+) -> None:
+    failing.answer = accept
+    store(database, "m1", "m2", "m3")
+    with forwarding(database, shop):
+        wait_until(lambda: status(database).health.pushed == 3, "all messages")
+    failing.received.clear()
+    moved = client.post("/destinations/shop/seek", json=start)
+    store(database, "m4")
+    with forwarding(database, shop):
+        wait_until(lambda: "m4" in failing.ids(), "the message that came later")
+
+    assert (moved.status_code, moved.get_json()["lag"]["messages"]) == (200, len(pushed))
+    assert failing.ids() == [*pushed, "m4"]
+
+
+@pytest.mark.parametrize("start", [{}, {"to": "the end"}, {"to": "now", "message_id": "m1"}, {"message_id": "none"}])
+def test_a_destination_is_moved_to_no_place_that_is_not_there(
+    client: FlaskClient, database: Database, shop: Destination, failing: Receiver, start: dict[str, str]
+) -> None:
+    failing.answer = accept
+    store(database, "m1")
+    with forwarding(database, shop):
+        wait_until(lambda: status(database).health.pushed == 1, "the message")
+    before = status(database)
+
+    assert client.post("/destinations/shop/seek", json=start).status_code == 422
+    assert status(database).place == before.place
+
+
 def test_only_one_that_is_declared_no_more_can_be_forgotten(
     client: FlaskClient, database: Database, database_url: str, shop: Destination
 ) -> None:
@@ -122,16 +167,17 @@ def test_only_one_that_is_declared_no_more_can_be_forgotten(
         assert without.get("/destinations").get_json() == {"data": []}
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/destinations/none/resume"), ("DELETE", "/destinations/none")])
+@pytest.mark.parametrize(("method", "path"), [("POST", "none/resume"), ("POST", "none/seek"), ("DELETE", "none")])
 def test_a_destination_that_is_not_there_is_404(client: FlaskClient, method: str, path: str) -> None:
-    assert client.open(path, method=method).status_code == 404
+    assert client.open(f"/destinations/{path}", method=method, json={"to": "now"}).status_code == 404
 
 
-def test_resuming_and_forgetting_are_for_admins(database_url: str) -> None:
+def test_resuming_moving_and_forgetting_are_for_admins(database_url: str) -> None:
     reader = {"Authorization": "Bearer reads"}
     with application(database_url, api_token=Secrets("reads"), admin_token=Secrets("administers")) as client:
         assert client.get("/destinations", headers=reader).status_code == 200
         assert client.post("/destinations/shop/resume", headers=reader).status_code == 403
+        assert client.post("/destinations/shop/seek", json={"to": "now"}, headers=reader).status_code == 403
         assert client.delete("/destinations/shop", headers=reader).status_code == 403
 
 

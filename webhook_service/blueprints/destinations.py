@@ -1,20 +1,23 @@
-"""Destinations: how each is doing, resuming one, and forgetting one."""
+"""Destinations: how each is doing, resuming one, moving one in the feed, and forgetting one."""
 
 from flask import Blueprint, Response, jsonify, request
 
 from webhook_service.outlet.destinations import Destinations
+from webhook_service.schemas.consumers import load_start
 from webhook_service.schemas.destinations import present_destination
 from webhook_service.schemas.query import refuse_parameters
 from webhook_service.web.access import Guard, GuardedBlueprint
 
+ADMINISTRATIVE = {"resume": Guard.ADMIN_CALLS, "seek": Guard.ADMIN_CALLS, "forget": Guard.ADMIN_CALLS}
+
 
 def destinations_blueprint(destinations: Destinations) -> Blueprint:
-    """Makes the routes that show, resume and forget destinations."""
+    """Makes the routes that show, resume, move and forget destinations."""
     blueprint = GuardedBlueprint(
         "destinations",
         __name__,
         guard=Guard.API,
-        guards={"resume": Guard.ADMIN_CALLS, "forget": Guard.ADMIN_CALLS},
+        guards=ADMINISTRATIVE,
         url_prefix="/destinations",
     )
 
@@ -27,6 +30,11 @@ def destinations_blueprint(destinations: Destinations) -> Blueprint:
     def resume(name: str) -> Response:
         refuse_parameters(request.query_string)
         destinations.resume(name)
+        return jsonify(present_destination(destinations.read(name)))
+
+    @blueprint.post("/<name>/seek")
+    def seek(name: str) -> Response:
+        destinations.seek(name, load_start(request.get_data()))
         return jsonify(present_destination(destinations.read(name)))
 
     @blueprint.delete("/<name>")

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from marshmallow import Schema
-
 from webhook_service.contract import consumer_schemas as answers
-from webhook_service.contract.descriptions import CHANGE, READ, Answers, json
+from webhook_service.contract.descriptions import CHANGE, READ, Answers, json, json_body
 from webhook_service.contract.operation import Operation
 from webhook_service.contract.parameters import CONSUMER_NAME, DEAD_LETTER_ID
 from webhook_service.schemas.consumers import (
@@ -22,10 +20,6 @@ _TAG = "Consumers"
 _NAMED = (CONSUMER_NAME,)
 _LEASE = {"lease": "pU0Vn2m6yq1dQvYk2yq1dQ"}
 _OF_A_LEASE: Answers = {**CHANGE, "404": "NotFound", "409": "LeaseEnded", "422": "InvalidBody"}
-
-
-def _body(schema: type[Schema], example: dict[str, Any], *, is_required: bool = True) -> dict[str, Any]:
-    return {"required": is_required, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
 def _done(description: str) -> dict[str, Any]:
@@ -64,7 +58,7 @@ _MAKING = [
             "422": "InvalidBody",
         },
         parameters=_NAMED,
-        body=_body(ConsumerBodySchema, {"max_leases": 4, "start": {"to": "now"}}, is_required=False),
+        body=json_body(ConsumerBodySchema, {"max_leases": 4, "start": {"to": "now"}}, is_required=False),
     ),
     Operation(
         "delete",
@@ -83,7 +77,7 @@ _MAKING = [
         "Move the place of a consumer, and end its leases",
         {"200": json(answers.ConsumerSchema, "The consumer."), **CHANGE, "404": "NotFound", "422": "InvalidBody"},
         parameters=_NAMED,
-        body=_body(StartSchema, {"since": "2026-01-15T10:00:00Z"}),
+        body=json_body(StartSchema, {"since": "2026-01-15T10:00:00Z"}),
     ),
 ]
 
@@ -112,7 +106,7 @@ _TAKING = [
         "Acknowledge the messages of a lease",
         {"204": _done("They won't be given again."), **_OF_A_LEASE},
         parameters=_NAMED,
-        body=_body(AckSchema, _LEASE),
+        body=json_body(AckSchema, _LEASE),
     ),
     Operation(
         "post",
@@ -122,7 +116,7 @@ _TAKING = [
         "Have the messages of a lease given again",
         {"204": _done("They will be given again."), **_OF_A_LEASE},
         parameters=_NAMED,
-        body=_body(NackSchema, _LEASE),
+        body=json_body(NackSchema, _LEASE),
     ),
     Operation(
         "post",
@@ -132,7 +126,7 @@ _TAKING = [
         "Keep a lease for longer",
         {"200": json(answers.ExtendedSchema, "It lasts longer."), **_OF_A_LEASE},
         parameters=_NAMED,
-        body=_body(ExtendSchema, _LEASE),
+        body=json_body(ExtendSchema, _LEASE),
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""Descriptions of the answers of an operation: on success, and the errors that it shares with others."""
+"""Descriptions of the bodies of an operation: what is sent, what is answered, and the errors that it shares."""
 
 from typing import Any
 
@@ -16,6 +16,11 @@ def json(schema: type[Schema], description: str, *headers: str) -> dict[str, Any
         "headers": {name: name for name in ("X-Request-ID", *headers)},
         "content": {"application/json": {"schema": schema}},
     }
+
+
+def json_body(schema: type[Schema], example: dict[str, Any], *, is_required: bool = True) -> dict[str, Any]:
+    """Describes a body of a request in JSON."""
+    return {"required": is_required, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
 def text(content_type: str, description: str, example: str | None = None) -> dict[str, Any]:

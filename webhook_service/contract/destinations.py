@@ -4,10 +4,11 @@ from marshmallow import fields, validate
 
 from webhook_service.contract.answer_schemas import AnswerSchema
 from webhook_service.contract.consumer_schemas import LagSchema
-from webhook_service.contract.descriptions import CHANGE, READ, json
+from webhook_service.contract.descriptions import CHANGE, READ, json, json_body
 from webhook_service.contract.operation import Operation
 from webhook_service.contract.parameters import DESTINATION_NAME
 from webhook_service.domain.destinations import DestinationState, Failure
+from webhook_service.schemas.consumers import StartSchema
 from webhook_service.schemas.destinations import NEW
 from webhook_service.schemas.fields import TimestampField
 
@@ -89,6 +90,21 @@ DESTINATIONS = [
             "404": "NotFound",
         },
         parameters=(DESTINATION_NAME,),
+    ),
+    Operation(
+        "post",
+        "/destinations/{name}/seek",
+        "move_destination",
+        _TAG,
+        "Move the place of a destination",
+        {
+            "200": json(DestinationSchema, "It is pushed to from there on."),
+            **CHANGE,
+            "404": "NotFound",
+            "422": "InvalidBody",
+        },
+        parameters=(DESTINATION_NAME,),
+        body=json_body(StartSchema, {"since": "2026-01-15T10:00:00Z"}),
     ),
     Operation(
         "delete",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from webhook_service.domain.consumers import ConsumerKind
+from webhook_service.domain.consumers import ConsumerKind, ConsumerNotFound, Start
 from webhook_service.domain.destinations import (
     Destination,
     DestinationDeclared,
@@ -14,6 +14,7 @@ from webhook_service.domain.destinations import (
 )
 from webhook_service.domain.limits import RETRIES_COUNTED_MAX
 from webhook_service.outlet.breaker import resume
+from webhook_service.outlet.consumers import Consumers
 from webhook_service.outlet.leases import Locked
 from webhook_service.storage.clock import read_now
 from webhook_service.storage.database import Database
@@ -78,6 +79,13 @@ class Destinations:
             transaction, consumer = locked.transaction, locked.consumer
             save_health(transaction, consumer.id, resume(read_health(transaction, consumer.id)))
             make_all_due(transaction, consumer.id, locked.now)
+
+    def seek(self, name: str, start: Start) -> None:
+        """Moves a destination in the feed, as ``Consumers.seek`` does. Raises DestinationNotFound and StartNotFound."""
+        try:
+            Consumers(self._database, ConsumerKind.DESTINATION).seek(name, start)
+        except ConsumerNotFound as not_found:
+            raise DestinationNotFound from not_found
 
     def forget(self, name: str) -> None:
         """Deletes the place, the retries and the dead letters of a destination that is no longer declared.
