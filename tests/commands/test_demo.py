@@ -1,9 +1,9 @@
 """An invented inbox, to try the dashboard."""
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from signal import SIGINT
+from tempfile import TemporaryFile
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from tests.support.app import application, deliver
 from tests.support.commands import call_cli
 from tests.support.deliveries import SECRET, payload
-from tests.support.processes import BIN, ROOT, environment, run_cli
+from tests.support.forked import run_cli, spawn
+from tests.support.processes import environment
 from tests.support.waiting import wait_until
 from tests.support.whatsapp import post
 from webhook_service.commands.inventing import QUARANTINED
@@ -77,8 +78,8 @@ def test_a_trickle_goes_on_until_it_is_interrupted_and_can_be_taken_up_again(
 
 def trickle_until(number: int, url: str, client: FlaskClient) -> int:
     """Has messages trickle in until there are more than a number; returns how many there are."""
-    command = [str(BIN / "webhook-service"), "demo", "--count", "20", "--trickle"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(url)) as trickle:
+    with TemporaryFile() as output:
+        trickle = spawn(("webhook-service", "demo", "--count", "20", "--trickle"), environment(url), output, output)
         try:
             wait_until(lambda: client.get("/stats").get_json()["total_messages"] > number, "a message")
             trickle.send_signal(SIGINT)

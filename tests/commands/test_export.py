@@ -11,8 +11,9 @@ from flask.testing import FlaskClient
 
 from tests.support.commands import call_cli
 from tests.support.exports import ODD, SECOND, store, store_many
+from tests.support.forked import run_cli
 from tests.support.messages import MOMENT, as_sent, message
-from tests.support.processes import environment, run_cli
+from tests.support.processes import environment
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.messages import Message, MessageFilter, MessageQuery, Order, Position
 from webhook_service.schemas.messages import message_cursors

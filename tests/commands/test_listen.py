@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from standardwebhooks import Webhook
 
 from tests.support.commands import call_cli
 from tests.support.deliveries import payload
-from tests.support.processes import BIN, ROOT, run_cli
+from tests.support.forked import Process, run_cli, spawn
 from tests.support.receivers import Receiver, answer, closed_port
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -33,7 +32,7 @@ def receiver() -> Iterator[Receiver]:
 class Listening:
     """A running ``listen``, and what it has said."""
 
-    def __init__(self, process: subprocess.Popen[bytes], said: IO[bytes], told: IO[bytes]) -> None:
+    def __init__(self, process: Process, said: IO[bytes], told: IO[bytes]) -> None:
         self.process = process
         self._said, self._told = said, told
         self._final: tuple[str, str] | None = None
@@ -63,8 +62,7 @@ class Listening:
 @contextmanager
 def listening(*arguments: str) -> Iterator[Listening]:
     with tempfile.NamedTemporaryFile() as said, tempfile.NamedTemporaryFile() as told:
-        command: list[str | Path] = [BIN / "webhook-service", "listen", *arguments]
-        line = Listening(subprocess.Popen(command, cwd=ROOT, env=ENVIRON, stdout=said, stderr=told), said, told)
+        line = Listening(spawn(("webhook-service", "listen", *arguments), ENVIRON, said, told), said, told)
         try:
             yield line
         finally:

@@ -14,9 +14,10 @@ from sqlalchemy import insert, select
 
 from tests.support.commands import call_cli
 from tests.support.consumers import Desk
+from tests.support.forked import run_cli
 from tests.support.forwarding_destinations import destination, forwarding
 from tests.support.messages import message
-from tests.support.processes import environment, run_cli
+from tests.support.processes import environment
 from tests.support.pushes import count, place, refuse
 from tests.support.receivers import Receiver
 from tests.support.stored import accept

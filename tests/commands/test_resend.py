@@ -7,9 +7,10 @@ import pytest
 
 from tests.support.commands import call_cli
 from tests.support.consumers import Desk, ids, store
+from tests.support.forked import run_cli
 from tests.support.forwarding_destinations import destination, forwarding
 from tests.support.messages import message
-from tests.support.processes import environment, run_cli
+from tests.support.processes import environment
 from tests.support.receivers import Receiver
 from tests.support.waiting import wait_until
 from webhook_service.domain.deliveries import Contents

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import BIN, environment, run_cli
+from tests.support.forked import run_cli
+from tests.support.processes import BIN, environment
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import call_cli
+from tests.support.forked import run_cli
 from tests.support.postgresql import fresh_database
 from tests.support.preset_keys import public_text
-from tests.support.processes import BIN, ROOT, environment, run_cli
+from tests.support.processes import BIN, ROOT, environment
 from tests.support.server import Server
 from tests.support.stored import stored_ids
 
@@ -22,22 +23,17 @@ LONG_ID = "x" * 300
 LINE = '{{"message_id":"{}","from":"+1","to":"+2","ts":"2025-01-15T10:00:00Z"}}\n'
 
 
-def run_with_input(*arguments: str, given: bytes, url: str) -> subprocess.CompletedProcess[bytes]:
-    command: list[str | Path] = [BIN / "webhook-service", *arguments]
-    return subprocess.run(command, input=given, capture_output=True, cwd=ROOT, env=environment(url), check=False)
-
-
 def test_an_export_goes_to_standard_output_and_comes_from_standard_input(
     sqlite_url: str, empty_database_url: str
 ) -> None:
     call_cli("migrate", environ=environment(empty_database_url))
-    run_with_input("import", "-", given=(LINE.format("a") + LINE.format("b")).encode(), url=sqlite_url)
+    run_cli("import", "-", given=(LINE.format("a") + LINE.format("b")).encode(), environ=environment(sqlite_url))
 
-    exported = run_with_input("export", "-", given=b"", url=sqlite_url)
-    imported = run_with_input("import", "-", given=exported.stdout, url=empty_database_url)
+    exported = run_cli("export", "-", environ=environment(sqlite_url))
+    imported = run_cli("import", "-", given=exported.stdout.encode(), environ=environment(empty_database_url))
 
     assert [json.loads(line)["message_id"] for line in exported.stdout.splitlines()] == ["a", "b"]
-    assert (exported.stderr, imported.returncode) == (b"", 0)
+    assert (exported.stderr, imported.returncode) == ("", 0)
     assert stored_ids(empty_database_url) == ["a", "b"]
 
 
@@ -69,10 +65,12 @@ def test_a_command_names_the_database_that_is_missing_and_does_not_make_it(comma
 
 
 def test_an_import_without_a_database_leaves_nothing_behind(tmp_path: Path) -> None:
-    failed = run_with_input("import", "-", given=LINE.format("a").encode(), url=f"sqlite:///{tmp_path / 'none.db'}")
+    failed = run_cli(
+        "import", "-", given=LINE.format("a").encode(), environ=environment(f"sqlite:///{tmp_path / 'none.db'}")
+    )
 
     assert failed.returncode == 1
-    assert b"none.db: the database file is missing" in failed.stderr
+    assert "none.db: the database file is missing" in failed.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.dashboard.chromium import find_chromium
 from tests.support.deliveries import payload
-from tests.support.processes import ROOT, run_cli
+from tests.support.forked import run_cli
+from tests.support.processes import ROOT
 from tests.support.server import Server
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.providers.twilio import Twilio

@@ -9,8 +9,9 @@ from pathlib import Path
 from time import monotonic
 
 from tests.support.deliveries import payload
+from tests.support.forked import run_cli
 from tests.support.load import Load
-from tests.support.processes import BIN, ROOT, run_cli
+from tests.support.processes import BIN, ROOT
 from tests.support.server import Server
 from tests.support.stored import stored_ids
 from tests.support.waiting import wait_until

@@ -10,7 +10,8 @@ from pathlib import Path
 import urllib3
 
 from tests.support.deliveries import payload, signed, to_bytes
-from tests.support.processes import ROOT, environment, run_cli
+from tests.support.forked import run_cli
+from tests.support.processes import ROOT, environment
 from tests.support.server import Server, free_port
 from tests.support.waiting import wait_until
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import run_cli
+from tests.support.forked import run_cli
 from tests.support.server import Server
 
 SECRET = "the secret that Acme shows once"  # a test's own

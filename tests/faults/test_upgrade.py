@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from tests.support.forked import run_cli
 from tests.support.load import Load
 from tests.support.migrating import engine
-from tests.support.processes import BIN, ROOT, run_cli
+from tests.support.processes import BIN, ROOT
 from tests.support.server import FreshServer
 from tests.support.stored import is_intact, stored_ids
 from webhook_service.storage.schema_version import SCHEMA_VERSION

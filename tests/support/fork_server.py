@@ -49,7 +49,7 @@ def serve(requests: socket.socket) -> bool:
                 poll.unregister(ready)
                 _report_end(ready, *running.pop(ready))
                 continue
-            message, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 3)
+            message, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 4)
             if not message:
                 for pid, _ in running.values():
                     os.kill(pid, signal.SIGTERM)
@@ -57,11 +57,11 @@ def serve(requests: socket.socket) -> bool:
             pid = os.fork()
             if not pid:
                 requests.detach()
-                _begin(json.loads(message), *files[:2])
+                _begin(json.loads(message), *files[:3])
                 return True
-            stdout, stderr, report = files
-            os.close(stdout)
-            os.close(stderr)
+            *streams, report = files
+            for stream in streams:
+                os.close(stream)
             os.write(report, str(pid).encode())
             process = os.pidfd_open(pid)
             running[process] = pid, report
@@ -76,10 +76,10 @@ def _report_end(process: int, pid: int, report: int) -> None:
     os.close(process)
 
 
-def _begin(program: dict[str, Any], stdout: int, stderr: int) -> None:
+def _begin(program: dict[str, Any], *streams: int) -> None:
     """Makes this process one that has just begun, with the three standard streams as its only files."""
-    os.dup2(stdout, sys.stdout.fileno())
-    os.dup2(stderr, sys.stderr.fileno())
+    for standard, given in enumerate(streams):
+        os.dup2(given, standard)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
     os.environ.update(program["env"])

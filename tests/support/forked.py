@@ -10,7 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import BinaryIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from tests.support.processes import BIN, ROOT
 
@@ -20,14 +22,14 @@ CAN_FORK = sys.platform == "linux"  # elsewhere there are no descriptors of proc
 class Forked:
     """A process of ``gunicorn`` or ``webhook-service``, with what the tests use of ``subprocess.Popen``."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO) -> None:
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], *streams: IO[bytes]) -> None:
         program, *arguments = command
         self.args = [str(BIN / program), *arguments]
         self.returncode: int | None = None
         self._report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         request = json.dumps({"command": self.args, "cwd": str(ROOT), "env": dict(env)})
         with theirs:
-            files = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
+            files = [*(stream.fileno() for stream in streams), theirs.fileno()]
             socket.send_fds(_fork_server(), [request.encode()], files)
         self.pid = int(self._report.recv(16))
 
@@ -66,11 +68,34 @@ class Forked:
 Process = subprocess.Popen[bytes] | Forked
 
 
-def spawn(command: Sequence[str], env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO) -> Process:
+def spawn(
+    command: Sequence[str], env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes], stdin: IO[bytes] | None = None
+) -> Process:
     """Starts one of the programs in the repository's root, by a fork where there can be one."""
-    if CAN_FORK:
-        return Forked(command, env, stdout, stderr)
-    return subprocess.Popen([BIN / command[0], *command[1:]], cwd=ROOT, env=env, stdout=stdout, stderr=stderr)
+    with Path(os.devnull).open("rb") as nothing:
+        streams = (stdin or nothing, stdout, stderr)
+        if CAN_FORK:
+            return Forked(command, env, *streams)
+        return subprocess.Popen([BIN / command[0], *command[1:]], 0, None, *streams, cwd=ROOT, env=env)
+
+
+def run_cli(*arguments: str, environ: Mapping[str, str], given: bytes = b"") -> subprocess.CompletedProcess[str]:
+    """Runs ``webhook-service`` to its end, with what it reads from its standard input."""
+    with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr:
+        stdin.write(given)
+        stdin.seek(0)
+        process = spawn(("webhook-service", *arguments), environ, stdout, stderr, stdin)
+        try:
+            status = process.wait(60)
+        finally:
+            process.kill()
+        said, told = (_read(written) for written in (stdout, stderr))
+    return subprocess.CompletedProcess(process.args, status, said, told)
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 @cache

@@ -1,7 +1,6 @@
 """The service's programs as processes of their own, in an environment that does not depend on the machine."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -41,19 +40,6 @@ def environment(database_url: str, **settings: str) -> dict[str, str]:
         "WEBHOOK_SECRET": SECRET,
         **settings,
     }
-
-
-def run_cli(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs ``webhook-service`` to its end, from the repository's root."""
-    return subprocess.run(
-        [BIN / "webhook-service", *arguments],
-        cwd=ROOT,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def is_running(pid: int) -> bool:
