@@ -18,6 +18,7 @@ much is deleted as is stored.
 import argparse
 import json
 import random
+import select
 import selectors
 import socket
 import subprocess
@@ -96,13 +97,22 @@ class OpenLoad:
         return minute
 
     def _send(self, due: float) -> None:
-        if self._idle:
-            connection = self._idle.pop()
-        else:
+        connection = self._take_idle()
+        if connection is None:
             connection = socket.create_connection(self._address)
             self._connections += 1
         connection.sendall(self._request())
         self._selector.register(connection, selectors.EVENT_READ, Exchange(due))
+
+    def _take_idle(self) -> socket.socket | None:
+        """Returns a connection that the server has not closed yet, as a client has to look before it sends."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not select.select([connection], [], [], 0)[0]:
+                return connection
+            connection.close()
+            self._connections -= 1
+        return None
 
     def _receive(self, key: selectors.SelectorKey, minute: Minute) -> None:
         connection: Any = key.fileobj
