@@ -38,6 +38,8 @@ _consumers = select(
 _named = _consumers.where(ConsumerRow.kind == bindparam("kind"), ConsumerRow.name == bindparam("name"))
 # SQLite has no such lock, and needs none since its writers take turns; SQLAlchemy leaves it out there.
 _to_change = _named.with_for_update()
+_of_kind = _consumers.where(ConsumerRow.kind == bindparam("kind")).order_by(ConsumerRow.name)
+_all = _consumers.order_by(ConsumerRow.kind, ConsumerRow.name)
 _move = update(ConsumerRow).where(ConsumerRow.id == bindparam("consumer"))
 _within = (MessageRow.id > bindparam("after"), MessageRow.id <= bindparam("last"), FOR_PROGRAMS)
 _ids = select(MessageRow.id).where(*_within).order_by(MessageRow.id).limit(bindparam("most"))
@@ -82,8 +84,7 @@ def find_consumer(connection: Connection, kind: ConsumerKind, name: str, *, lock
 
 def list_consumers(connection: Connection, kind: ConsumerKind | None = None) -> list[Consumer]:
     """Reads all consumers, or those of a kind, by name."""
-    of_kind = [] if kind is None else [ConsumerRow.kind == kind.value]
-    rows = connection.execute(_consumers.where(*of_kind).order_by(ConsumerRow.kind, ConsumerRow.name))
+    rows = connection.execute(_all) if kind is None else connection.execute(_of_kind, {"kind": kind.value})
     return [_consumer(*row) for row in rows]
 
 

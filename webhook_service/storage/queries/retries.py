@@ -11,6 +11,7 @@ from itertools import starmap
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Select,
@@ -36,7 +37,73 @@ from webhook_service.storage.writing import Transaction
 ORPHANS_LOOK = 200  # senders that one statement looks at
 SENDERS_AT_ONCE = 20  # whose messages behind those that are due are taken with them; each is a statement
 
+Moment = datetime | BindParameter[datetime]
+
 _retries: Select[Any] = select(RetryRow.id, RetryRow.feed_id, RetryRow.sender, RetryRow.attempts, RetryRow.first_at)
+_of_destination = RetryRow.consumer_id == bindparam("consumer")
+_feed_ids: BindParameter[Any] = bindparam("feed_ids", expanding=True)
+
+
+def _free(now: Moment, held_most: Moment) -> ColumnElement[bool]:
+    is_over = or_(RetryRow.taken_until <= now, RetryRow.taken_until > held_most)
+    return or_(RetryRow.taken_until.is_(None), is_over)
+
+
+def _select_firsts() -> Select[Any]:
+    """Selects senders from ``begin`` on, in order, and when the first message of each that waits is tried.
+
+    It goes from sender to sender along the index, however many messages of each wait.
+    """
+    begin = select(func.min(RetryRow.sender).label("sender")).where(
+        _of_destination, RetryRow.sender >= bindparam("begin")
+    )
+    senders = begin.cte("senders", recursive=True)
+    following = select(func.min(RetryRow.sender)).where(_of_destination, RetryRow.sender > senders.c.sender)
+    senders = senders.union_all(select(following.scalar_subquery()).where(senders.c.sender.is_not(None)))
+    of_sender = select(RetryRow.next_at).where(_of_destination, RetryRow.sender == senders.c.sender)
+    next_at = of_sender.order_by(RetryRow.feed_id).limit(1).scalar_subquery()
+    return select(senders.c.sender, next_at).where(senders.c.sender.is_not(None)).limit(ORPHANS_LOOK)
+
+
+def _select_first_elsewhere() -> Select[str, int]:
+    is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
+    of_others = StretchRow.token.not_in(bindparam("own", expanding=True))
+    others = or_(of_others, StretchRow.token.is_(None) & (StretchRow.attempt > 0))
+    waits = select(RetryRow.id).where(_of_destination, RetryRow.feed_id == MessageRow.id)
+    return (
+        select(MessageRow.sender, func.min(MessageRow.id))
+        .join_from(StretchRow, MessageRow, is_within)
+        .where(StretchRow.consumer_id == bindparam("consumer"), StretchRow.after < bindparam("before"))
+        .where(others, FOR_PROGRAMS, MessageRow.sender.in_(bindparam("senders", expanding=True)), ~waits.exists())
+        .group_by(MessageRow.sender)
+    )
+
+
+def _select_has_due() -> Select[bool]:
+    is_due = RetryRow.next_at <= bindparam("now")
+    due = select(RetryRow.id).where(_of_destination, is_due, _free(bindparam("now"), bindparam("held_most")))
+    too_late = select(RetryRow.id).where(_of_destination, RetryRow.next_at > bindparam("latest"))
+    return select(or_(due.exists(), too_late.exists()))
+
+
+# These statements are made once: SQLAlchemy takes longer to make one than SQLite takes to execute it.
+_waiting_ids = select(RetryRow.feed_id).where(_of_destination, RetryRow.feed_id.in_(_feed_ids))
+_first_of_sender = select(func.min(RetryRow.feed_id)).where(_of_destination, RetryRow.sender == MessageRow.sender)
+_first_waiting = select(MessageRow.sender, _first_of_sender.scalar_subquery()).where(MessageRow.id.in_(_feed_ids))
+_first_elsewhere = _select_first_elsewhere()
+_firsts = _select_firsts()
+_has_due = _select_has_due()
+_free_ones = _retries.where(
+    _of_destination,
+    _free(bindparam("now"), bindparam("held_most")),
+    RetryRow.id.not_in(bindparam("besides", expanding=True)),
+).limit(bindparam("most"))
+_any_free = _free_ones.where(RetryRow.next_at.is_not(None)).order_by(RetryRow.next_at, RetryRow.id)
+_due = _any_free.where(RetryRow.next_at <= bindparam("now"))
+_behind = _free_ones.where(RetryRow.sender == bindparam("sender"), RetryRow.next_at.is_(None)).order_by(
+    RetryRow.feed_id
+)
+_bring_forward = update(RetryRow).where(_of_destination, RetryRow.next_at > bindparam("latest"))
 
 
 def add_retries(transaction: Transaction, consumer_id: int, rows: Sequence[dict[str, Any]]) -> None:
@@ -106,26 +173,6 @@ def queue_behind(transaction: Transaction, consumer_id: int, feed_ids: Collectio
     transaction.execute(update(RetryRow).where(*behind).values(next_at=None))
 
 
-def _select_firsts() -> Select[Any]:
-    """Selects senders from ``begin`` on, in order, and when the first message of each that waits is tried.
-
-    It goes from sender to sender along the index, however many messages of each wait.
-    """
-    of_destination = RetryRow.consumer_id == bindparam("consumer")
-    begin = select(func.min(RetryRow.sender).label("sender")).where(
-        of_destination, RetryRow.sender >= bindparam("begin")
-    )
-    senders = begin.cte("senders", recursive=True)
-    following = select(func.min(RetryRow.sender)).where(of_destination, RetryRow.sender > senders.c.sender)
-    senders = senders.union_all(select(following.scalar_subquery()).where(senders.c.sender.is_not(None)))
-    of_sender = select(RetryRow.next_at).where(of_destination, RetryRow.sender == senders.c.sender)
-    next_at = of_sender.order_by(RetryRow.feed_id).limit(1).scalar_subquery()
-    return select(senders.c.sender, next_at).where(senders.c.sender.is_not(None)).limit(ORPHANS_LOOK)
-
-
-_firsts = _select_firsts()
-
-
 def find_orphans(connection: Connection, consumer_id: int, begin: str) -> tuple[list[str], str]:
     """Finds senders, from one on, whose messages all wait for an earlier one that was deleted.
 
@@ -151,19 +198,13 @@ def take_due(
     Those behind are of the same senders, of a few of them at a time. With ``early``, messages that are not due yet are
     taken, too. None is taken whose id is in ``besides``.
     """
-    free = _free(now) & RetryRow.id.not_in(besides)
-    due = _retries.where(RetryRow.consumer_id == consumer_id, RetryRow.next_at.is_not(None), free)
-    if not early:
-        due = due.where(RetryRow.next_at <= now)
-    rows = list(transaction.execute(due.order_by(RetryRow.next_at, RetryRow.id).limit(limit)))
+    values = {"consumer": consumer_id, "now": now, "held_most": now + HELD_MOST, "besides": list(besides)}
+    rows = list(transaction.execute(_any_free if early else _due, {**values, "most": limit}))
     senders = list(dict.fromkeys(row.sender for row in rows))[: min(SENDERS_AT_ONCE, limit - len(rows))]
     for left, sender in zip(range(len(senders), 0, -1), senders, strict=True):
         # Each sender by itself, so that the index gives its first messages, however many of it wait.
-        behind = _retries.where(
-            RetryRow.consumer_id == consumer_id, RetryRow.sender == sender, RetryRow.next_at.is_(None), free
-        )
         share = -(-(limit - len(rows)) // left)
-        rows += transaction.execute(behind.order_by(RetryRow.feed_id).limit(share))
+        rows += transaction.execute(_behind, {**values, "sender": sender, "most": share})
     taken = [replace(Retry(*row), taken_until=until) for row in rows]
     if taken:
         ids = [retry.id for retry in taken]
@@ -171,15 +212,9 @@ def take_due(
     return taken
 
 
-def _free(now: datetime) -> ColumnElement[bool]:
-    is_over = or_(RetryRow.taken_until <= now, RetryRow.taken_until > now + HELD_MOST)
-    return or_(RetryRow.taken_until.is_(None), is_over)
-
-
 def bring_forward(transaction: Transaction, consumer_id: int, now: datetime, latest: datetime) -> None:
     """Makes messages due that would wait longer than any may, since the clock was ahead and has been set back."""
-    too_late = RetryRow.consumer_id == consumer_id, RetryRow.next_at > latest
-    transaction.execute(update(RetryRow).where(*too_late).values(next_at=now))
+    transaction.execute(_bring_forward, {"consumer": consumer_id, "latest": latest, "next_at": now})
 
 
 def make_all_due(transaction: Transaction, consumer_id: int, now: datetime) -> None:
@@ -190,15 +225,12 @@ def make_all_due(transaction: Transaction, consumer_id: int, now: datetime) -> N
 
 def find_waiting_ids(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> set[int]:
     """Reads which of these messages wait."""
-    waiting = select(RetryRow.feed_id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id.in_(feed_ids))
-    return set(connection.scalars(waiting))
+    return set(connection.scalars(_waiting_ids, {"consumer": consumer_id, "feed_ids": list(feed_ids)}))
 
 
 def find_first_waiting_by_sender(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> dict[str, int]:
     """Reads the first waiting message of each sender of these messages; senders without one are left out."""
-    of_sender = RetryRow.consumer_id == consumer_id, RetryRow.sender == MessageRow.sender
-    first = select(func.min(RetryRow.feed_id)).where(*of_sender).scalar_subquery()
-    found = connection.execute(select(MessageRow.sender, first).where(MessageRow.id.in_(feed_ids)))
+    found = connection.execute(_first_waiting, {"consumer": consumer_id, "feed_ids": list(feed_ids)})
     return {sender: feed_id for sender, feed_id in found if feed_id is not None}
 
 
@@ -210,25 +242,14 @@ def find_first_elsewhere_by_sender(
     Messages that wait for another attempt are left out. So are stretches that were asked for again and never given
     since: they have no place in the order, and there may be many.
     """
-    is_within = (MessageRow.id > StretchRow.after) & (MessageRow.id <= StretchRow.last)
-    others = or_(StretchRow.token.not_in(list(own)), StretchRow.token.is_(None) & (StretchRow.attempt > 0))
-    waits = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id, RetryRow.feed_id == MessageRow.id)
-    found = (
-        select(MessageRow.sender, func.min(MessageRow.id))
-        .join_from(StretchRow, MessageRow, is_within)
-        .where(StretchRow.consumer_id == consumer_id, StretchRow.after < before, others, FOR_PROGRAMS)
-        .where(MessageRow.sender.in_(senders), ~waits.exists())
-        .group_by(MessageRow.sender)
-    )
-    return {row[0]: row[1] for row in connection.execute(found)}
+    values = {"consumer": consumer_id, "before": before, "own": list(own), "senders": list(senders)}
+    return {row[0]: row[1] for row in connection.execute(_first_elsewhere, values)}
 
 
 def has_due(connection: Connection, consumer_id: int, now: datetime, latest: datetime) -> bool:
     """Tells whether any message of a destination is due, or would wait until after the ``latest`` time that one may."""
-    of_destination = select(RetryRow.id).where(RetryRow.consumer_id == consumer_id)
-    due = of_destination.where(RetryRow.next_at <= now, _free(now)).limit(1)
-    too_late = of_destination.where(RetryRow.next_at > latest).limit(1)
-    return connection.scalar(due) is not None or connection.scalar(too_late) is not None
+    values = {"consumer": consumer_id, "now": now, "held_most": now + HELD_MOST, "latest": latest}
+    return connection.scalars(_has_due, values).one()
 
 
 def count_retries(connection: Connection, consumer_id: int, most: int) -> int:
