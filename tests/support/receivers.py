@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -75,9 +76,14 @@ def reset(_received: Received, connection: socket.socket) -> None:
 
 @dataclass
 class Receiver:
-    """A receiver on a free port of 127.0.0.1; as a context, it listens during the block. ``answer`` may be replaced."""
+    """A receiver on a free port of 127.0.0.1; as a context, it listens during the block. ``answer`` may be replaced.
+
+    With ``before_reading`` it does something else before it reads what a new connection sends.
+    """
 
     answer: Answer = accept
+    tls: ssl.SSLContext | None = None
+    before_reading: Callable[[], object] = lambda: None
     received: list[Received] = field(default_factory=list)
     connections: int = 0
 
@@ -104,7 +110,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/hook"
 
     def ids(self) -> list[str]:
         """Returns the IDs of the messages that came, in order."""
@@ -119,11 +125,15 @@ class Receiver:
                 threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        with suppress(OSError, ValueError), connection:
+        with suppress(OSError, ValueError), self._secured(connection) as connection:
+            self.before_reading()
             for received in _requests(connection, number):
                 self.received.append(received)
                 self.answer(received, connection)
         self._open.discard(connection)
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        return self.tls.wrap_socket(connection, server_side=True) if self.tls else connection
 
 
 def _requests(connection: socket.socket, number: int) -> Iterator[Received]:

@@ -14,6 +14,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from webhook_service.domain.destinations import Network, Timeouts
 from webhook_service.outlet.ip_addresses import Resolved, resolve
 
+_WOULD_WAIT = (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError)
 _LEAST_SHARE = 0.001  # seconds; a timeout of 0 would not wait at all
 
 
@@ -35,19 +36,26 @@ class TimedSocket(socket.socket):
 
     def recv_into(self, *arguments: Any) -> int:
         """Receives what has arrived, or waits for it until the deadline."""
-        self._limit()
+        self.settimeout(self._time_left())
         return super().recv_into(*arguments)
 
-    def sendall(self, *arguments: Any) -> None:
+    def sendall(self, data: Any, flags: int = 0) -> None:
         """Sends all bytes before the deadline."""
-        self._limit()
-        super().sendall(*arguments)
+        self._time_left()
+        self.settimeout(0)  # nearly always the kernel takes all of them at once, and nothing has to wait
+        try:
+            sent = self.send(data, flags)
+        except _WOULD_WAIT:
+            sent = 0
+        if sent < len(data):
+            self.settimeout(self._time_left())
+            super().sendall(memoryview(data)[sent:], flags)
 
-    def _limit(self) -> None:
+    def _time_left(self) -> float:
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time for a push is up")
-        self.settimeout(left)
+        return left
 
 
 class TimedTlsSocket(TimedSocket, ssl.SSLSocket):
@@ -59,6 +67,15 @@ class CheckedConnection(HTTPConnection):
 
     limits = Timeouts()
     allowed: Sequence[Network] = ()
+    _head = b""
+
+    def send(self, data: Any) -> None:
+        """Sends a request in one piece: its head is held back until its body is there, which a push always has."""
+        if not self._head:
+            self._head = data
+            return
+        head, self._head = self._head, b""
+        super().send(head + data)
 
     def _new_conn(self) -> socket.socket:
         return _connect(self.host, self.port or self.default_port, self.allowed, self.limits)
