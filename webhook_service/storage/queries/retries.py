@@ -37,16 +37,14 @@ from webhook_service.storage.writing import Transaction
 ORPHANS_LOOK = 200  # senders that one statement looks at
 SENDERS_AT_ONCE = 20  # whose messages behind those that are due are taken with them; each is a statement
 
-Moment = datetime | BindParameter[datetime]
-
 _retries: Select[Any] = select(RetryRow.id, RetryRow.feed_id, RetryRow.sender, RetryRow.attempts, RetryRow.first_at)
 _of_destination = RetryRow.consumer_id == bindparam("consumer")
 _feed_ids: BindParameter[Any] = bindparam("feed_ids", expanding=True)
-
-
-def _free(now: Moment, held_most: Moment) -> ColumnElement[bool]:
-    is_over = or_(RetryRow.taken_until <= now, RetryRow.taken_until > held_most)
-    return or_(RetryRow.taken_until.is_(None), is_over)
+_is_free = or_(
+    RetryRow.taken_until.is_(None),
+    RetryRow.taken_until <= bindparam("now"),
+    RetryRow.taken_until > bindparam("held_most"),
+)
 
 
 def _select_firsts() -> Select[Any]:
@@ -81,7 +79,7 @@ def _select_first_elsewhere() -> Select[str, int]:
 
 def _select_has_due() -> Select[bool]:
     is_due = RetryRow.next_at <= bindparam("now")
-    due = select(RetryRow.id).where(_of_destination, is_due, _free(bindparam("now"), bindparam("held_most")))
+    due = select(RetryRow.id).where(_of_destination, is_due, _is_free)
     too_late = select(RetryRow.id).where(_of_destination, RetryRow.next_at > bindparam("latest"))
     return select(or_(due.exists(), too_late.exists()))
 
@@ -93,11 +91,8 @@ _first_waiting = select(MessageRow.sender, _first_of_sender.scalar_subquery()).w
 _first_elsewhere = _select_first_elsewhere()
 _firsts = _select_firsts()
 _has_due = _select_has_due()
-_free_ones = _retries.where(
-    _of_destination,
-    _free(bindparam("now"), bindparam("held_most")),
-    RetryRow.id.not_in(bindparam("besides", expanding=True)),
-).limit(bindparam("most"))
+_besides = RetryRow.id.not_in(bindparam("besides", expanding=True))
+_free_ones = _retries.where(_of_destination, _is_free, _besides).limit(bindparam("most"))
 _any_free = _free_ones.where(RetryRow.next_at.is_not(None)).order_by(RetryRow.next_at, RetryRow.id)
 _due = _any_free.where(RetryRow.next_at <= bindparam("now"))
 _behind = _free_ones.where(RetryRow.sender == bindparam("sender"), RetryRow.next_at.is_(None)).order_by(
