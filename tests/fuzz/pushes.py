@@ -119,16 +119,22 @@ class Ledger:
         self.last_first[sender] = feed_id
 
     def begin_to_record(self, hands: Hands) -> None:
-        """Notes what a forwarder is about to record as taken."""
+        """Notes what a forwarder is about to record as taken: nothing of a stretch that another one has taken over."""
         work = hands.all_work[self.name]
         work.collect()
+        accepted = [each.job for each in work.results if each.attempt and each.attempt.is_accepted]
+        tokens = self._tokens() if accepted else set()
         self.recording = {
-            each.job.message.message_id
-            for each in work.results
-            if each.attempt
-            and each.attempt.is_accepted
-            and (each.job.retry or (each.job.leased and work.leased.get(each.job.leased.token) is each.job.leased))
+            job.message.message_id
+            for job in accepted
+            if job.retry
+            or (job.leased and job.leased.token in tokens and work.leased.get(job.leased.token) is job.leased)
         }
+
+    def _tokens(self) -> set[str | None]:
+        with self.database.primary_snapshot() as snapshot:
+            of_consumer = StretchRow.consumer_id == self.consumer_id
+            return set(snapshot.scalars(select(StretchRow.token).where(of_consumer)))
 
     def end_recording(self, hands: Iterable[Hands]) -> None:
         """Notes what is recorded now, but for what is in hand a second time."""

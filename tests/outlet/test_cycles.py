@@ -11,6 +11,7 @@ from tests.support.pushes import count, place, store_of
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.destinations import On410, PushOrder
 from webhook_service.domain.errors import StorageUnavailable
+from webhook_service.outlet.destinations import Destinations
 from webhook_service.storage.consumer_models import StretchRow
 from webhook_service.storage.destination_models import RetryRow
 
@@ -90,3 +91,31 @@ def test_a_forwarder_that_was_held_up_gives_back_nothing_that_another_has_taken_
     assert push(held_up, Answer.TAKEN) == []  # its time is over
     held_up.forwarder.cycle()
     assert count(flaky, RetryRow) == 0
+
+
+def test_what_had_to_wait_comes_after_an_earlier_message_that_a_dead_forwarder_left_behind(
+    flaky: FlakyDatabase, clocks: Clocks
+) -> None:
+    in_order = [declared("shop", PushOrder.SENDER, On410.DISABLE)]
+    dying, other, last = (Hands(flaky, clocks, in_order) for _ in range(3))
+    dying.forwarder.register()
+    store_of(flaky, "+491", *names(1, AHEAD))
+    dying.forwarder.cycle()  # it takes a stretch, and is never heard of again
+    store_of(flaky, "+491", "late")
+    store_of(flaky, "+492", "unwanted")
+    other.forwarder.cycle()
+    assert push(other, Answer.GONE) == ["unwanted"]
+    other.forwarder.cycle()  # now the destination is disabled, so what comes late has to wait
+    other.forwarder.cycle()
+    assert count(flaky, RetryRow) == 2
+    clocks.sleep(LEASE_SECONDS + 1)
+
+    Destinations(flaky, {}).resume("shop")
+    pushed = [each for _ in range(AHEAD) for each in cycle_and_push(last)]
+
+    assert [each for each in pushed if each != "unwanted"] == [*names(1, AHEAD), "late"]
+
+
+def cycle_and_push(hands: Hands) -> list[str]:
+    hands.forwarder.cycle()
+    return push(hands, Answer.TAKEN)

@@ -235,7 +235,7 @@ class DestinationWork:
 
         def is_stuck(job: PushJob) -> bool:
             first = waiting.get(job.message.sender)
-            return first is not None and (job.retry is None or first not in own)
+            return first is not None and first < job.message.id and (job.retry is None or first not in own)
 
         return is_blocked, is_stuck
 
