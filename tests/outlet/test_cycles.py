@@ -116,6 +116,32 @@ def test_what_had_to_wait_comes_after_an_earlier_message_that_a_dead_forwarder_l
     assert [each for each in pushed if each != "unwanted"] == [*names(1, AHEAD), "late"]
 
 
+def test_what_waits_does_not_overtake_a_message_of_its_sender_that_begins_to_wait(
+    flaky: FlakyDatabase, clocks: Clocks
+) -> None:
+    in_order = [declared("shop", PushOrder.SENDER, On410.DISABLE)]
+    first, dying, other, last = (Hands(flaky, clocks, in_order) for _ in range(4))
+    first.forwarder.register()
+    store_of(flaky, "+491", "m1")
+    first.forwarder.cycle()
+    assert push(first, Answer.BROKEN) == ["m1"]
+    first.forwarder.cycle()
+    store_of(flaky, "+491", "m2")
+    dying.forwarder.cycle()  # it takes a stretch, and is never heard of again
+    store_of(flaky, "+491", "m3")
+    store_of(flaky, "+492", "unwanted")
+    other.forwarder.cycle()
+    assert push(other, Answer.GONE) == ["unwanted"]
+    other.forwarder.cycle()  # now the destination is disabled, so m3 has to wait behind m1
+    other.forwarder.cycle()
+    clocks.sleep(LEASE_SECONDS + 1)
+
+    Destinations(flaky, {}).resume("shop")
+    pushed = [each for _ in range(AHEAD) for each in cycle_and_push(last)]
+
+    assert [each for each in pushed if each != "unwanted"] == ["m1", "m2", "m3"]
+
+
 def cycle_and_push(hands: Hands) -> list[str]:
     hands.forwarder.cycle()
     return push(hands, Answer.TAKEN)

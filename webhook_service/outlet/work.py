@@ -220,22 +220,21 @@ class DestinationWork:
     def _look_at_senders(self, snapshot: Transaction, consumer: Consumer) -> tuple[Judge, Judge]:
         """Returns tests for jobs with an earlier message of their sender in another's stretch, or among the retries.
 
-        Retries that were taken together don't wait for each other here: the threads keep their order.
+        Nothing waits here for a retry that this forwarder has in hand: the threads keep the order.
         """
         if self.destination.order is not PushOrder.SENDER or not self.pending:
             return _never, _never
         ids = [job.message.id for job in self.pending]
         senders = {job.message.sender for job in self.pending}
         elsewhere = find_first_elsewhere_by_sender(snapshot, consumer.id, max(ids), self.leased, senders)
-        waiting = find_first_waiting_by_sender(snapshot, consumer.id, ids)
-        own = {job.message.id for job in self.pending if job.retry is not None}
+        in_hand = [job.message.id for job in self.retrying.values()]
+        waiting = find_first_waiting_by_sender(snapshot, consumer.id, ids, besides=in_hand)
 
         def is_blocked(job: PushJob) -> bool:
             return elsewhere.get(job.message.sender, job.message.id) < job.message.id
 
         def is_stuck(job: PushJob) -> bool:
-            first = waiting.get(job.message.sender)
-            return first is not None and first < job.message.id and (job.retry is None or first not in own)
+            return waiting.get(job.message.sender, job.message.id) < job.message.id
 
         return is_blocked, is_stuck
 

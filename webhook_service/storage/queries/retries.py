@@ -86,7 +86,11 @@ def _select_has_due() -> Select[bool]:
 
 # These statements are made once: SQLAlchemy takes longer to make one than SQLite takes to execute it.
 _waiting_ids = select(RetryRow.feed_id).where(_of_destination, RetryRow.feed_id.in_(_feed_ids))
-_first_of_sender = select(func.min(RetryRow.feed_id)).where(_of_destination, RetryRow.sender == MessageRow.sender)
+_first_of_sender = (
+    select(func.min(RetryRow.feed_id))
+    .where(_of_destination, RetryRow.sender == MessageRow.sender)
+    .where(RetryRow.feed_id.not_in(bindparam("besides", expanding=True)))
+)
 _first_waiting = select(MessageRow.sender, _first_of_sender.scalar_subquery()).where(MessageRow.id.in_(_feed_ids))
 _first_elsewhere = _select_first_elsewhere()
 _firsts = _select_firsts()
@@ -223,9 +227,15 @@ def find_waiting_ids(connection: Connection, consumer_id: int, feed_ids: Collect
     return set(connection.scalars(_waiting_ids, {"consumer": consumer_id, "feed_ids": list(feed_ids)}))
 
 
-def find_first_waiting_by_sender(connection: Connection, consumer_id: int, feed_ids: Collection[int]) -> dict[str, int]:
-    """Reads the first waiting message of each sender of these messages; senders without one are left out."""
-    found = connection.execute(_first_waiting, {"consumer": consumer_id, "feed_ids": list(feed_ids)})
+def find_first_waiting_by_sender(
+    connection: Connection, consumer_id: int, feed_ids: Collection[int], besides: Collection[int] = ()
+) -> dict[str, int]:
+    """Reads the first waiting message of each sender of these messages; senders without one are left out.
+
+    No message counts whose id in the feed is in ``besides``.
+    """
+    values = {"consumer": consumer_id, "feed_ids": list(feed_ids), "besides": list(besides)}
+    found = connection.execute(_first_waiting, values)
     return {sender: feed_id for sender, feed_id in found if feed_id is not None}
 
 
