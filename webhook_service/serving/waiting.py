@@ -7,6 +7,7 @@ owns the sockets then has those requests served again.
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import islice
 from threading import Condition, Thread
 from typing import Any
 
@@ -46,7 +47,8 @@ class HeldRequests:
         self._wait_checker = wait_checker
         self._serve_again = serve_again
         self._log = log
-        self._held: dict[Connection, HeldRequest] = {}
+        # By condition, as many wait for the same one, and a look should cost no more for that.
+        self._held: dict[WaitCondition, dict[Connection, HeldRequest]] = {}
         self._not_looked_for: list[HeldRequest] = []  # what came for them may have been noticed before they were held
         self._changed = Condition()
         self._thread: Thread | None = None
@@ -54,7 +56,7 @@ class HeldRequests:
     def add(self, connection: Connection, held: HeldRequest) -> None:
         """Holds back an answer."""
         with self._changed:
-            self._held[connection] = held
+            self._held.setdefault(held.condition, {})[connection] = held
             self._not_looked_for.append(held)
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="wait checker", daemon=True)
@@ -64,16 +66,22 @@ class HeldRequests:
     def discard(self, connection: Connection) -> None:
         """Forgets a connection that is being closed."""
         with self._changed:
-            self._held.pop(connection, None)
+            self._remove(connection.held.condition, connection)
 
     def take_all(self) -> list[Connection]:
         """Returns all connections, to be answered now, whether there is something to say or not."""
         with self._changed:
-            taken = list(self._held)
-            for held in self._held.values():
+            taken = {connection: held for group in self._held.values() for connection, held in group.items()}
+            for held in taken.values():
                 held.until = 0.0
             self._held.clear()
-        return taken
+        return list(taken)
+
+    def _remove(self, condition: WaitCondition, connection: Connection) -> None:
+        group = self._held.get(condition, {})
+        group.pop(connection, None)
+        if not group:
+            self._held.pop(condition, None)
 
     def _run(self) -> None:
         while True:
@@ -121,24 +129,35 @@ class HeldRequests:
     def _conditions(self) -> set[WaitCondition]:
         now = time.monotonic()
         with self._changed:
-            return {held.condition for held in self._held.values() if held.not_before <= now}
+            return {
+                condition
+                for condition, group in self._held.items()
+                if any(held.not_before <= now for held in group.values())
+            }
 
     def _serve_met(self, met: Collection[WaitCondition]) -> int:
         """Serves a wave: those whose condition is met, one for each consumer, and those whose time is up."""
         now = time.monotonic()
-        wave: list[Connection] = []
-        served: set[WaitCondition] = set()
         with self._changed:
-            for connection, held in self._held.items():
-                if len(wave) < WAVE and (held.until <= now or (held.condition in met and held.condition not in served)):
-                    wave.append(connection)
-                    if isinstance(held.condition, ForConsumer):
-                        served.add(held.condition)
-            for connection in wave:
-                del self._held[connection]
+            late = [
+                (condition, connection)
+                for condition, group in self._held.items()
+                for connection, held in group.items()
+                if held.until <= now
+            ]
+            told = [(condition, connection) for condition in met for connection in self._told(condition, now)]
+            wave = list(dict.fromkeys(late + told))[:WAVE]
+            for condition, connection in wave:
+                self._remove(condition, connection)
         if wave:
-            self._serve_again(wave)
+            self._serve_again([connection for _, connection in wave])
         return len(wave)
+
+    def _told(self, condition: WaitCondition, now: float) -> list[Connection]:
+        """Returns those that are told of a condition: only one for each consumer, as it may take all that there is."""
+        group = self._held.get(condition, {})
+        rested = (connection for connection, held in group.items() if held.not_before <= now)
+        return list(islice(rested, 1 if isinstance(condition, ForConsumer) else WAVE))
 
 
 class HoldingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
