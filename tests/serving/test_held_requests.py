@@ -55,3 +55,18 @@ def test_who_rests_is_served_as_soon_as_the_rest_is_over_and_not_looked_for_befo
 
     assert [served.get(timeout=30), served.get(timeout=30)] == [other, resting]
     assert min(checker.looks[shop]) < began + REST <= min(checker.looks[crm])
+
+
+def test_of_those_that_wait_for_a_consumer_one_that_does_not_rest_is_served(database: Database) -> None:
+    crm = ForConsumer(ConsumerKind.CONSUMER, "crm")
+    Desk(database, crm.name).make()
+    store(database, "m1")
+    served: Queue[list[Connection]] = Queue()
+    held = HeldRequests(WaitChecker(database), served.put, logging.getLogger(__name__))
+    resting, other = (cast("Connection", object()) for _ in range(2))
+    now = time.monotonic()
+    held.add(resting, HeldRequest(None, crm, until=now + 600, not_before=now + 600))
+    held.add(other, HeldRequest(None, crm, until=now + 600, not_before=now))
+
+    assert served.get(timeout=30) == [other]
+    assert held.take_all() == [resting]
