@@ -1,7 +1,6 @@
 """A migration that adds an index to a large table of SQLite, while others write."""
 
 import sqlite3
-import statistics
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -231,7 +230,6 @@ def test_deliveries_go_on_meanwhile(large_url: str, monkeypatch: pytest.MonkeyPa
         during = load.answers[seen:]
 
     assert {answer.status for answer in during} == {200}
-    assert statistics.median(answer.seconds for answer in during) < 1
     assert len(during) > 50
     assert is_whole(large_url)
 
