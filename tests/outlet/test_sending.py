@@ -1,4 +1,4 @@
-"""How the bytes of a push leave, in plain text and over TLS."""
+"""Pushes as bytes on a connection, in plain text and over TLS."""
 
 import json
 import socket
@@ -45,12 +45,14 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["plain", "TLS"])
 def receiver(request: pytest.FixtureRequest, certificate: Path) -> Iterator[Receiver]:
     """A receiver of each kind."""
-    tls = None
-    if request.param == "TLS":
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(certificate)
-    with Receiver(tls=tls) as receiver:
+    with Receiver(tls=server_context(certificate) if request.param == "TLS" else None) as receiver:
         yield receiver
+
+
+def server_context(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def push(url: str, text: str = "Hello", timeouts: Timeouts | None = None) -> Attempt:
@@ -82,9 +84,7 @@ def test_a_receiver_that_reads_nothing_is_given_up(receiver: Receiver) -> None:
 
 
 def test_a_certificate_that_nobody_trusts_is_a_failure_of_tls(certificate: Path) -> None:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate)
-    with Receiver(tls=tls) as receiver:
+    with Receiver(tls=server_context(certificate)) as receiver:
         assert push(receiver.url).failure is Failure.TLS_FAILED
         assert receiver.received == []
 
