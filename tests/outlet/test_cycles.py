@@ -96,32 +96,20 @@ def test_a_forwarder_that_was_held_up_gives_back_nothing_that_another_has_taken_
 def test_what_had_to_wait_comes_after_an_earlier_message_that_a_dead_forwarder_left_behind(
     flaky: FlakyDatabase, clocks: Clocks
 ) -> None:
-    in_order = [declared("shop", PushOrder.SENDER, On410.DISABLE)]
-    dying, other, last = (Hands(flaky, clocks, in_order) for _ in range(3))
-    dying.forwarder.register()
+    dying, other, last = in_order(flaky, clocks, 3)
     store_of(flaky, "+491", *names(1, AHEAD))
     dying.forwarder.cycle()  # it takes a stretch, and is never heard of again
     store_of(flaky, "+491", "late")
-    store_of(flaky, "+492", "unwanted")
-    other.forwarder.cycle()
-    assert push(other, Answer.GONE) == ["unwanted"]
-    other.forwarder.cycle()  # now the destination is disabled, so what comes late has to wait
-    other.forwarder.cycle()
-    assert count(flaky, RetryRow) == 2
+    put_off(other)
     clocks.sleep(LEASE_SECONDS + 1)
 
-    Destinations(flaky, {}).resume("shop")
-    pushed = [each for _ in range(AHEAD) for each in cycle_and_push(last)]
-
-    assert [each for each in pushed if each != "unwanted"] == [*names(1, AHEAD), "late"]
+    assert resume_and_push(last) == [*names(1, AHEAD), "late"]
 
 
 def test_what_waits_does_not_overtake_a_message_of_its_sender_that_begins_to_wait(
     flaky: FlakyDatabase, clocks: Clocks
 ) -> None:
-    in_order = [declared("shop", PushOrder.SENDER, On410.DISABLE)]
-    first, dying, other, last = (Hands(flaky, clocks, in_order) for _ in range(4))
-    first.forwarder.register()
+    first, dying, other, last = in_order(flaky, clocks, 4)
     store_of(flaky, "+491", "m1")
     first.forwarder.cycle()
     assert push(first, Answer.BROKEN) == ["m1"]
@@ -129,19 +117,33 @@ def test_what_waits_does_not_overtake_a_message_of_its_sender_that_begins_to_wai
     store_of(flaky, "+491", "m2")
     dying.forwarder.cycle()  # it takes a stretch, and is never heard of again
     store_of(flaky, "+491", "m3")
-    store_of(flaky, "+492", "unwanted")
-    other.forwarder.cycle()
-    assert push(other, Answer.GONE) == ["unwanted"]
-    other.forwarder.cycle()  # now the destination is disabled, so m3 has to wait behind m1
-    other.forwarder.cycle()
+    put_off(other)
     clocks.sleep(LEASE_SECONDS + 1)
 
-    Destinations(flaky, {}).resume("shop")
-    pushed = [each for _ in range(AHEAD) for each in cycle_and_push(last)]
-
-    assert [each for each in pushed if each != "unwanted"] == ["m1", "m2", "m3"]
+    assert resume_and_push(last) == ["m1", "m2", "m3"]
 
 
-def cycle_and_push(hands: Hands) -> list[str]:
+def in_order(flaky: FlakyDatabase, clocks: Clocks, number: int) -> list[Hands]:
+    """Makes forwarders to a destination that takes each sender's messages in order, and that a 410 disables."""
+    made = [Hands(flaky, clocks, [declared("shop", PushOrder.SENDER, On410.DISABLE)]) for _ in range(number)]
+    made[0].forwarder.register()
+    return made
+
+
+def put_off(hands: Hands) -> None:
+    """Has a forwarder take what comes next and put it off, since another sender's message disables the destination."""
+    store_of(hands.database, "+492", "unwanted")
     hands.forwarder.cycle()
-    return push(hands, Answer.TAKEN)
+    assert push(hands, Answer.GONE) == ["unwanted"]
+    hands.forwarder.cycle()  # it records that the destination is disabled
+    hands.forwarder.cycle()  # it records what has to wait for that
+
+
+def resume_and_push(hands: Hands) -> list[str]:
+    """Has a forwarder push all that there is, and returns the IDs of the messages that were wanted."""
+    Destinations(hands.database, {}).resume("shop")
+    pushed: list[str] = []
+    for _ in range(AHEAD):
+        hands.forwarder.cycle()
+        pushed += push(hands, Answer.TAKEN)
+    return [each for each in pushed if each != "unwanted"]
