@@ -12,7 +12,6 @@ from webhook_service.domain.destinations import Destination, PushOrder
 from webhook_service.storage.consumer_models import ConsumerRow, DeadLetterRow, StretchRow
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
-from webhook_service.storage.models import MessageRow
 from webhook_service.storage.writing import Transaction
 
 
@@ -193,10 +192,3 @@ class Ledger:
         """Tells whether nothing is owed any more but dead letters, and nothing waits."""
         stored = self.read()
         return not (self.owed - self.dead(stored) or stored.stretches or stored.waiting)
-
-
-def feed_ids(database: Database, message_ids: Collection[str]) -> dict[str, int]:
-    """Reads the ids of messages in the feed."""
-    with database.primary_snapshot() as snapshot:
-        found = select(MessageRow.message_id, MessageRow.id).where(MessageRow.message_id.in_(message_ids))
-        return {row[0]: row[1] for row in snapshot.execute(found)}

@@ -16,9 +16,9 @@ from hypothesis.stateful import (
 from sqlalchemy import delete
 
 from tests.fuzz.machines import run
-from tests.fuzz.pushes import Ledger, Stored, feed_ids
+from tests.fuzz.pushes import Ledger, Stored
 from tests.support.hands import PUSH_SECONDS, Answer, Clocks, FlakyDatabase, Hands, Push, Trouble, declared
-from tests.support.pushes import store_of
+from tests.support.pushes import feed_ids, store_of
 from tests.support.stored import empty
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.consumers import BEGINNING, NOW, ConsumerKind, DeadLetterFilter

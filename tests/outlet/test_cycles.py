@@ -7,13 +7,17 @@ import pytest
 
 from tests.support.consumers import names
 from tests.support.hands import AHEAD, LEASE_SECONDS, Answer, Clocks, FlakyDatabase, Hands, Trouble, declared
-from tests.support.pushes import count, place, store_of
+from tests.support.pushes import count, feed_ids, place, store_of
 from webhook_service.configuration.database_url import parse_url
+from webhook_service.domain.consumers import ConsumerKind
 from webhook_service.domain.destinations import On410, PushOrder
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.outlet.destinations import Destinations
+from webhook_service.outlet.resending import resend
 from webhook_service.storage.consumer_models import StretchRow
 from webhook_service.storage.destination_models import RetryRow
+
+RETRIED_AFTER = 6.0  # seconds: no message waits longer for its second attempt
 
 
 @pytest.fixture
@@ -121,6 +125,30 @@ def test_what_waits_does_not_overtake_a_message_of_its_sender_that_begins_to_wai
     clocks.sleep(LEASE_SECONDS + 1)
 
     assert resume_and_push(last) == ["m1", "m2", "m3"]
+
+
+def test_what_waits_does_not_overtake_a_message_of_its_sender_that_another_forwarder_has_in_hand(
+    flaky: FlakyDatabase, clocks: Clocks
+) -> None:
+    first, other = in_order(flaky, clocks, 2)
+    store_of(flaky, "+491", "m1", "m2")
+    first.forwarder.cycle()
+    assert push(first, Answer.TAKEN, most=1) == ["m1"]
+    assert push(first, Answer.BROKEN) == ["m2"]
+    first.forwarder.cycle()
+    clocks.sleep(RETRIED_AFTER)
+    first.forwarder.cycle()
+    assert first.in_hand("shop") == {"m2"}
+    resend(flaky, ConsumerKind.DESTINATION, "shop", list(feed_ids(flaky, ["m1"]).values()))
+    store_of(flaky, "+491", "m3")
+    other.forwarder.cycle()
+    assert push(other, Answer.BROKEN) == ["m1"]
+    for _ in range(3):  # m3 is taken, and has to wait behind m1
+        other.forwarder.cycle()
+    clocks.sleep(RETRIED_AFTER)
+
+    other.forwarder.cycle()
+    assert push(other, Answer.TAKEN) == ["m1"]
 
 
 def in_order(flaky: FlakyDatabase, clocks: Clocks, number: int) -> list[Hands]:

@@ -1,5 +1,6 @@
 """Messages to push, receivers that refuse some of them, and what a database says came of it."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -14,6 +15,7 @@ from webhook_service.outlet.consumers import Consumers
 from webhook_service.storage.clock import read_now
 from webhook_service.storage.consumer_models import StretchRow
 from webhook_service.storage.database import Database
+from webhook_service.storage.models import MessageRow
 from webhook_service.storage.queries.dead_letters import list_dead_letters
 from webhook_service.storage.queries.destinations import read_all_health
 
@@ -23,6 +25,13 @@ BROKEN = answer(500, b"broken")
 def store_of(database: Database, sender: str, *message_ids: str) -> None:
     """Stores messages of a sender."""
     take_in(database, Contents(messages=tuple(message(each, sender=sender) for each in message_ids)))
+
+
+def feed_ids(database: Database, message_ids: Collection[str]) -> dict[str, int]:
+    """Reads the ids of messages in the feed."""
+    with database.primary_snapshot() as snapshot:
+        found = select(MessageRow.message_id, MessageRow.id).where(MessageRow.message_id.in_(message_ids))
+        return {row[0]: row[1] for row in snapshot.execute(found)}
 
 
 def count(database: Database, row: Any) -> int:
