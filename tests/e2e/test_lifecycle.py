@@ -69,7 +69,6 @@ def test_connections_are_spread_over_the_workers(sqlite_url: str) -> None:
         assert all(connection.recv(12) == b"HTTP/1.1 200" for connection in connections)
         accepted = [sockets(pid) - number for pid, number in before.items()]
 
-    assert sum(accepted) == 60
     assert min(accepted) >= 15
 
 
