@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import count
 from pathlib import Path
-from threading import Event
 from unittest.mock import patch
 
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, update
 
 from tests.support.consumers import store
 from tests.support.load import Load
@@ -26,10 +25,8 @@ from webhook_service.storage.models import MessageRow
 MESSAGES = 200
 ROWS = 10  # of a step, so that there are many
 STEPS = MESSAGES // ROWS
-PAUSE = 0.005  # seconds between two turns of the other, since nobody gets a turn while another asks without end
 COLUMNS = ("sender", "received_at")
 ENTRIES = f"unfinished_{ADDED_INDEX}"
-IS_UNFINISHED = f"SELECT count(*) FROM sqlite_master WHERE name = '{ENTRIES}'"
 DEFINITION = f"SELECT type, tbl_name, sql FROM sqlite_master WHERE name = '{ADDED_INDEX}'"
 
 
@@ -86,18 +83,22 @@ def stored_ids(url: str) -> list[str]:
 
 
 @contextmanager
-def before_turn(number: int, do: Callable[[], object]) -> Iterator[None]:
-    """Has a build do something else before it takes its turn to write for this time."""
+def before_every_turn(do: Callable[[int], object]) -> Iterator[None]:
+    """Has a build do something else before each of its turns to write, given which one it is."""
     take_turn = IndexInSteps._turn
     turns = count()
 
     def turn(self: IndexInSteps) -> AbstractContextManager[None]:
-        if next(turns) == number:
-            do()
+        do(next(turns))
         return take_turn(self)
 
     with patch.object(IndexInSteps, "_turn", turn):
         yield
+
+
+def before_turn(number: int, do: Callable[[], object]) -> AbstractContextManager[None]:
+    """Has a build do something else before it takes its turn to write for this time."""
+    return before_every_turn(lambda turn: do() if turn == number else None)
 
 
 @pytest.fixture
@@ -130,22 +131,19 @@ def change(url: str) -> None:
 
 
 def test_others_write_between_the_steps(large_url: str) -> None:
-    stored = 0
-    turns_during = 0
-    pause = Event()
+    is_unfinished = []
 
-    with opened(large_url) as database, ThreadPoolExecutor(1) as threads:
-        migrating = threads.submit(migrate, parse_url(large_url))
-        while not migrating.done():
-            with database.transaction() as transaction:
-                turns_during += transaction.scalar(text(IS_UNFINISHED)) or 0
-            store(database, f"new-{stored}")
-            stored += 1
-            pause.wait(PAUSE)
-        migrating.result()
+    with opened(large_url) as database:
 
-    assert turns_during > 2  # none, if the index were made in one turn
-    assert len(stored_ids(large_url)) == MESSAGES + stored
+        def write(turn: int) -> None:
+            is_unfinished.append(ENTRIES in names(large_url))
+            store(database, f"new-{turn}")
+
+        with before_every_turn(write):
+            migrate(parse_url(large_url))
+
+    assert sum(is_unfinished) > STEPS  # none, if the index were made in one turn
+    assert len(stored_ids(large_url)) == MESSAGES + len(is_unfinished)
     assert is_whole(large_url)
 
 
@@ -224,13 +222,11 @@ def test_deliveries_go_on_meanwhile(large_url: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(index_in_steps, "ROWS", 1)
 
     with Server(large_url) as server, Load(server) as load:
-        load.wait_for(50, 200)
-        seen = len(load.answers)
-        migrate(parse_url(large_url))
-        during = load.answers[seen:]
+        middle = before_turn(MESSAGES // 2, lambda: load.wait_for_every_sender(200))
+        with middle:
+            migrate(parse_url(large_url))
 
-    assert {answer.status for answer in during} == {200}
-    assert len(during) > 50
+    assert load.statuses() == {200}
     assert is_whole(large_url)
 
 
