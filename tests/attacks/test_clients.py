@@ -265,7 +265,7 @@ def test_a_log_that_nobody_reads_stops_no_request(sqlite_url: str) -> None:
         os.close(reader)
 
     assert load.statuses() == {200}
-    assert load.slowest() < 1
+    assert load.slowest() < 5
     assert dropped > 0
 
 

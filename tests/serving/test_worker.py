@@ -200,7 +200,7 @@ def test_a_client_that_does_not_close_after_its_last_answer_keeps_nobody_waiting
     for connection in lingering:
         connection.close()
     assert answered == [200] * 10
-    assert time.monotonic() - begun < 1.5  # less than one of them may linger
+    assert time.monotonic() - begun < 2  # less than one of them may linger
 
 
 def test_the_time_a_delivery_waits_for_its_round_is_in_its_latency(sqlite_url: str) -> None:
