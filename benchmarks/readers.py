@@ -36,6 +36,11 @@ DELIVERIES = 60_000  # for each round, all of them new
 CONSUMERS, DESTINATIONS = 5, 3
 _CORES = sorted(os.sched_getaffinity(0))
 NONE = "no readers"
+WAITING = "readers that wait"
+CONSUMING = f"{CONSUMERS} consumers"
+PUSHING = f"{DESTINATIONS} destinations"
+BOTH = "consumers and destinations"
+KINDS = {"waiting": WAITING, "consumers": CONSUMING, "destinations": PUSHING, "both": BOTH}
 
 
 @contextmanager
@@ -153,9 +158,10 @@ def _on_core_of_readers() -> Iterator[None]:
 @click.command()
 @click.option("--database", "kind", type=click.Choice(["sqlite", "postgresql"]), default="sqlite", show_default=True)
 @click.option("--waiting", "number", default=1000, show_default=True, help="Readers that wait.")
+@click.option("--only", type=click.Choice(list(KINDS)), multiple=True, help="Readers to measure, instead of all.")
 @click.option("--rounds", default=5, show_default=True, help="Of each kind.")
 @click.option("--seconds", default=6.0, show_default=True, help="Of each round.")
-def main(kind: str, number: int, rounds: int, seconds: float) -> None:
+def main(kind: str, number: int, only: Sequence[str], rounds: int, seconds: float) -> None:
     """Print the figures."""
     need_wrk()
     if len(_CORES) < 2:
@@ -172,13 +178,13 @@ def main(kind: str, number: int, rounds: int, seconds: float) -> None:
         migrate(url)
         served = stack.enter_context(server("wsgi:app", url, token=TOKEN))
         readers: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
-            NONE: nullcontext,
-            f"{number} readers that wait": lambda: waiting(served.url, number),
-            f"{CONSUMERS} consumers": lambda: consuming(served.url),
-            f"{DESTINATIONS} destinations": lambda: pushing(url, folder),
-            "consumers and destinations": lambda: consuming_and_pushing(served.url, url, folder),
+            WAITING: lambda: waiting(served.url, number),
+            CONSUMING: lambda: consuming(served.url),
+            PUSHING: lambda: pushing(url, folder),
+            BOTH: lambda: consuming_and_pushing(served.url, url, folder),
         }
-        _report(_measure(served, folder, readers, rounds, seconds))
+        asked = {KINDS[name]: readers[KINDS[name]] for name in only} or readers
+        _report(_measure(served, folder, {NONE: nullcontext, **asked}, rounds, seconds))
 
 
 def _measure(
