@@ -1,6 +1,7 @@
 """PostgreSQL under Patroni and etcd, configured by deploy/ha as it is shipped, on machines that the tests break."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ PASSWORD = "the-password-of-the-tests"
 HEADERS = urllib3.make_headers(basic_auth=f"patroni:{PASSWORD}")
 DEPLOY = ROOT / "deploy" / "ha"
 PATIENCE = 90.0  # seconds, for a cluster to become whole
+CONNECTED = re.compile(r"^etcd_network_active_peers\{.*\} 1$", re.MULTILINE)
 
 
 class Node:
@@ -77,6 +79,16 @@ class Node:
             return urllib3.request("GET", f"http://{self.machine.address}:8008{path}", timeout=2, retries=False).json()
         except urllib3.exceptions.HTTPError:
             return None
+
+    def is_connected(self) -> bool:
+        """Tells whether etcd, if it runs here, is connected to all its other members."""
+        if not self._has_etcd:
+            return True
+        try:
+            told = urllib3.request("GET", f"http://{self.machine.address}:2379/metrics", timeout=2, retries=False)
+        except urllib3.exceptions.HTTPError:
+            return False
+        return len(CONNECTED.findall(told.data.decode())) == SIZE - 1
 
     def remove(self) -> None:
         """Ends everything for good."""
@@ -216,7 +228,7 @@ class Cluster:
         return [other for other in self.nodes if other is not node]
 
     def wait_until_whole(self) -> None:
-        """Returns once there is a leader, all others stream from it, and it waits for one of them."""
+        """Returns once there is a leader, all others stream from it, it waits for one of them, and etcd is whole."""
         wait_until(self._is_whole, "the cluster to be whole", PATIENCE)
 
     def switch_over(self) -> Node:
@@ -240,7 +252,8 @@ class Cluster:
 
     def _is_whole(self) -> bool:
         states = [self.members(node) for node in self.nodes]
-        return all(len(state) == len(self.nodes) and _is_whole(state) for state in states)
+        is_streaming = all(len(state) == len(self.nodes) and _is_whole(state) for state in states)
+        return is_streaming and all(node.is_connected() for node in self.nodes)
 
 
 def address(number: int) -> str:
