@@ -1,11 +1,12 @@
 """Flask as this service uses it: with its own class of requests, converters for routes, and JSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
-from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter
+from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter, Rule
 
 from webhook_service.domain.limits import ROW_ID_MAX
 from webhook_service.web.context import ServiceRequest
@@ -36,6 +37,30 @@ class NoSessions(SessionInterface):
         return self._empty
 
 
+class RouteMatcher(MapAdapter):
+    """Matches the path and the method of a request: a route without parameters at once, others by Werkzeug's search."""
+
+    def __init__(self, routes: Map, fixed: Mapping[tuple[str, str], Rule], request: Request) -> None:
+        super().__init__(
+            routes,
+            server_name="",
+            script_name=request.root_path or "/",
+            subdomain="",
+            url_scheme=request.scheme,
+            path_info=request.path,
+            default_method=request.method,
+        )
+        self._fixed = fixed
+
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the route and its parameters, as Flask asks for them, or whatever else Werkzeug is asked for."""
+        if not args and kwargs == {"return_rule": True}:
+            rule = self._fixed.get((self.default_method, self.path_info))
+            if rule is not None:
+                return rule, {}
+        return super().match(*args, **kwargs)
+
+
 class WebhookService(Flask):
     """Flask without what this service does not need: docs/decisions/0006 has the figures."""
 
@@ -58,12 +83,10 @@ class WebhookService(Flask):
         """Makes an adapter that matches by path and method alone: no route depends on the host or the scheme."""
         if request is None:
             return super().create_url_adapter(request)
-        return MapAdapter(
-            self.url_map,
-            server_name="",
-            script_name=request.root_path or "/",
-            subdomain="",
-            url_scheme=request.scheme,
-            path_info=request.path,
-            default_method=request.method,
-        )
+        return RouteMatcher(self.url_map, self._fixed_routes, request)
+
+    @cached_property
+    def _fixed_routes(self) -> Mapping[tuple[str, str], Rule]:
+        """The routes without parameters, by method and path; Flask lets nobody add one after the first request."""
+        fixed = [rule for rule in self.url_map.iter_rules() if not rule.arguments]
+        return {(method, rule.rule): rule for rule in fixed for method in rule.methods or ()}
