@@ -72,13 +72,14 @@ class Stack:
     def request(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | Iterator[bytes] | None = None
     ) -> urllib3.BaseHTTPResponse:
+        """Makes a request on a connection of its own: nginx may close one that is kept at any time, as it reloads."""
+        headers = {"Connection": "close", **(headers or {})}
         return self._http.request(method, self._url + path, headers=headers, body=body)
 
-    def deliver(self, message: dict[str, str], headers: dict[str, str] | None = None) -> urllib3.BaseHTTPResponse:
+    def deliver(self, message: dict[str, str]) -> urllib3.BaseHTTPResponse:
         body = json.dumps(message).encode()
         signature = hmac.digest(SECRET.encode(), body, "sha256").hex()
-        headers = {"Content-Type": "application/json", "X-Signature": signature, **(headers or {})}
-        return self.request("POST", "/webhook", headers, body)
+        return self.request("POST", "/webhook", {"Content-Type": "application/json", "X-Signature": signature}, body)
 
     def read(self, path: str) -> Any:
         response = self.request("GET", path, {"Authorization": f"Bearer {self.env_file()['API_TOKEN']}"})

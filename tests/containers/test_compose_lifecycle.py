@@ -122,7 +122,6 @@ def lines_of_an_upgrade(stack: Stack) -> str:
 
 
 def test_the_app_is_upgraded_while_deliveries_go_on(stack: Stack) -> None:
-    """Each delivery has a connection of its own: one that is kept may be closed at any time, by nginx's reload too."""
     before = set(stack.compose("ps", "--quiet", "app").split())
     nginx = stack.inspect("nginx", "{{.State.StartedAt}}")
     statuses: list[int] = []
@@ -130,7 +129,7 @@ def test_the_app_is_upgraded_while_deliveries_go_on(stack: Stack) -> None:
 
     def keep_delivering() -> None:
         while not enough.is_set():
-            statuses.append(stack.deliver(a_message(), {"Connection": "close"}).status)
+            statuses.append(stack.deliver(a_message()).status)
 
     with ThreadPoolExecutor(2) as providers:
         delivering = [providers.submit(keep_delivering) for _ in range(2)]
