@@ -221,10 +221,12 @@ def test_a_process_that_another_overtakes_leaves_the_index_as_it_is(
 def test_deliveries_go_on_meanwhile(large_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_in_steps, "ROWS", 1)
 
-    with Server(large_url) as server, Load(server) as load:
-        middle = before_turn(MESSAGES // 2, lambda: load.wait_for_every_sender(200))
-        with middle:
-            migrate(parse_url(large_url))
+    with (
+        Server(large_url) as server,
+        Load(server) as load,
+        before_turn(MESSAGES // 2, lambda: load.wait_for_every_sender(200)),
+    ):
+        migrate(parse_url(large_url))
 
     assert load.statuses() == {200}
     assert is_whole(large_url)
