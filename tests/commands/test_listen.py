@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,24 @@ from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+INTERRUPTED_IN_A_FINALIZER = """
+import os, signal, time
+from webhook_service.cli import main
+from webhook_service.commands.remote import RemoteInbox
+
+class Response:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+def follow(*_):
+    Response()
+    time.sleep(60)
+    return []
+
+RemoteInbox.follow = follow
+main()
+"""
 ENVIRON = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
 
@@ -144,6 +164,13 @@ def test_a_server_that_is_not_there_is_waited_for() -> None:
         assert line.stop() == 130
 
     assert "Traceback" not in line.told
+
+
+def test_an_interrupt_while_a_response_is_finalized_is_not_lost() -> None:
+    arguments = ("listen", "--server", "http://127.0.0.1:9", "--print")
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_IN_A_FINALIZER, *arguments], env=ENVIRON, timeout=30)
+
+    assert ended.returncode == 130
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """``webhook-service listen``."""
 
 import base64
+import os
 import secrets
 from collections.abc import Iterable
-from signal import SIGINT
+from signal import SIGINT, signal
 from typing import Any
 
 import click
@@ -54,6 +55,7 @@ def listen(server: str, token: str | None, to: str | None, secret: str | None, *
     """
     if to is None and not what["prints"]:
         raise click.UsageError("say where to push with --to, or --print")
+    _end_at_interrupt()
     inbox = RemoteInbox(server, token)
     line = Relay(to, secret, prints=what["prints"])
     try:
@@ -66,13 +68,20 @@ def listen(server: str, token: str | None, to: str | None, secret: str | None, *
             took_all = line.pass_on(message) and took_all
     except InboxRefused as refused:
         raise click.ClickException(str(refused)) from None
-    except KeyboardInterrupt:
-        raise SystemExit(128 + SIGINT) from None
     finally:
         line.close()
         inbox.close()
     if not took_all:
         raise SystemExit(1)
+
+
+def _end_at_interrupt() -> None:
+    """Makes Ctrl-C end the process at once.
+
+    A KeyboardInterrupt would be lost when it is raised in a finalizer, and each response of a server has one. What was
+    written is flushed already.
+    """
+    signal(SIGINT, lambda *_: os._exit(128 + SIGINT))
 
 
 def _find(inbox: RemoteInbox, message_id: str) -> dict[str, Any]:
