@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.dashboard.chromium import find_chromium
 from tests.support.server import Server
 
-HOW_TO_ENABLE = "needs Chromium: apt-get install chromium"
+HOW_TO_ENABLE = "needs Chromium: apt-get install chromium-headless-shell"
 TIMEOUT = 60_000  # milliseconds: only ever spent when something is broken
 
 expect.set_options(timeout=TIMEOUT)
