@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard.looking import fill, violations
+from tests.dashboard.looking import fill, page_with_axe, violations
 from tests.support.deliveries import payload
 from tests.support.server import Server
 
@@ -154,22 +154,18 @@ def test_word_of_messages_further_down_can_be_dismissed_by_the_keyboard(inbox: S
 @pytest.mark.parametrize("width", [360, 768, 1440])
 def test_axe_finds_nothing_in_an_announcement(width: int, browser: Browser, inbox: Server) -> None:
     fill(inbox, 60)
-    context = browser.new_context(
-        base_url=inbox.url, viewport={"width": width, "height": 800}, bypass_csp=True, reduced_motion="reduce"
-    )
-    page = context.new_page()
-    for path in ("messages", "messages?message=m-30"):
-        page.goto(f"/dashboard/{path}")
-        scroll(page, 300)
-        announce(inbox, page, 1)
-        assert violations(page) == [], path
-    page.goto("/dashboard/messages")
-    expect(page.locator("#live")).to_have_text("Live")
-    inbox.deliver(payload(ts="2024-12-01T08:15:30Z"))
-    expect(page.locator("#announcement")).to_contain_text("further down")
-    assert violations(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    context.close()
+    with page_with_axe(browser, inbox, width) as page:
+        for path in ("messages", "messages?message=m-30"):
+            page.goto(f"/dashboard/{path}")
+            scroll(page, 300)
+            announce(inbox, page, 1)
+            assert violations(page) == [], path
+        page.goto("/dashboard/messages")
+        expect(page.locator("#live")).to_have_text("Live")
+        inbox.deliver(payload(ts="2024-12-01T08:15:30Z"))
+        expect(page.locator("#announcement")).to_contain_text("further down")
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def scroll(page: Page, pixels: int) -> None:

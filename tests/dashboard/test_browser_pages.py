@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from tests.dashboard.looking import violations
+from tests.dashboard.looking import page_with_axe, violations
 from tests.support.commands import call_cli
 from tests.support.deliveries import payload, signed, to_bytes
 from tests.support.server import Server
@@ -106,17 +106,13 @@ def test_a_field_for_a_time_shows_all_of_it(width: int, inbox: Server, page: Pag
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     width: int, browser: Browser, demo_inbox: Server
 ) -> None:
-    context = browser.new_context(
-        base_url=demo_inbox.url, viewport={"width": width, "height": 800}, bypass_csp=True, reduced_motion="reduce"
-    )
-    page = context.new_page()
-    for path in PAGES:
-        page.goto(f"/dashboard/{path}")
-        if path == OPENED:
-            expect(page.locator("#message .text")).to_be_visible()
-        assert violations(page) == [], path
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-    context.close()
+    with page_with_axe(browser, demo_inbox, width) as page:
+        for path in PAGES:
+            page.goto(f"/dashboard/{path}")
+            if path == OPENED:
+                expect(page.locator("#message .text")).to_be_visible()
+            assert violations(page) == [], path
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
 
 def test_the_first_view_is_small_and_asks_no_other_host(browser: Browser, demo_inbox: Server) -> None:
