@@ -152,12 +152,14 @@ def fresh_database(server_url: str, template: str = "template0", encoding: str =
     """Gives the URL of a new database in an encoding, a copy of the template, which is dropped after the block."""
     name = f"test_{uuid4().hex}"
     with administration(server_url) as connection:
+        # To copy the files takes half the time of writing all of it to the log; before 15 it was the only way.
+        copies_files = " STRATEGY FILE_COPY" if connection.info.server_version >= 150000 else ""
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING {}{}").format(
                 sql.Identifier(name),
                 sql.Identifier(template),
                 sql.Literal(encoding),
-                sql.SQL("" if encoding == "UTF8" else " LOCALE 'C'"),
+                sql.SQL(("" if encoding == "UTF8" else " LOCALE 'C'") + copies_files),
             )
         )
     try:
