@@ -22,6 +22,15 @@ from webhook_service.storage.queries.messages import encode_message, insert_mess
 from webhook_service.storage.queries.pages import SCANNED, count_messages, has_index_for, read_page
 
 MESSAGES = SCANNED + 2_500
+MOST_PARTS = 25  # a few on each level; without merging there would be a hundred or more
+PARTS = "SELECT count(DISTINCT segid) FROM message_trigrams_idx"
+SET_OF_INDEX = "INSERT INTO message_trigrams (message_trigrams, rank) VALUES"
+INDEXED_IN_TENS = """
+    CREATE TRIGGER index_stored_messages AFTER INSERT ON messages WHEN new.id % 10 = 0 BEGIN
+        INSERT INTO message_trigrams (rowid, text_folded)
+            SELECT id, text_folded FROM messages WHERE id > new.id - 10;
+    END
+"""
 WORDS = (
     "hello",
     "Straße",
@@ -89,6 +98,8 @@ def drop_index(url: str) -> str:
             for dropped in (
                 "TRIGGER index_stored_messages",
                 "TRIGGER forget_deleted_message",
+                "TRIGGER merge_with_stored",
+                "TRIGGER merge_with_deleted",
                 "TABLE message_trigrams",
             ):
                 transaction.execute(text(f"DROP {dropped}"))
@@ -176,11 +187,30 @@ def test_a_message_is_found_as_soon_as_it_is_stored(stored_at_once: int, databas
         assert count_messages(snapshot, MessageFilter(q="NEEDLE")) == stored_at_once
 
 
-def test_the_index_in_sqlite_merges_its_parts_in_the_smallest_steps_that_there_are(sqlite_url: str) -> None:
+@pytest.mark.parametrize(("number", "characters"), [(4_000, 30), (1_000, 1_200)])
+def test_the_index_in_sqlite_is_merged_as_fast_as_it_is_written(number: int, characters: int, sqlite_url: str) -> None:
+    chance = random.Random(7)
     database = Database(parse_url(sqlite_url), pool_size=1)
+    with database.transaction() as transaction:
+        config = {row.k: row.v for row in transaction.execute(text("SELECT k, v FROM message_trigrams_config"))}
+        # Its own ways of merging, which would hide that nothing else does: a few hundred pages, or a whole level.
+        assert config["automerge"] == 0
+        transaction.execute(text(f"{SET_OF_INDEX} ('crisismerge', 1000)"))
+        transaction.execute(text("DROP TRIGGER index_stored_messages"))
+        transaction.execute(text(INDEXED_IN_TENS))
 
-    with database.snapshot() as snapshot:
-        parts = snapshot.scalar(text("SELECT v FROM message_trigrams_config WHERE k = 'automerge'"))
+    most = 0
+    for _ in range(number // 10):
+        texts = ["".join(chance.choices("abcdefghij ", k=characters)) for _ in range(10)]
+        with database.transaction() as transaction:
+            insert_messages(transaction, [encode_message(message(text=each)) for each in texts])
+            most = max(most, transaction.scalar(text(PARTS)) or 0)
+    after_deleting = 0
+    for last in range(20, number, 20):
+        with database.transaction() as transaction:
+            transaction.execute(text(f"DELETE FROM messages WHERE id <= {last}"))
+            after_deleting = max(after_deleting, transaction.scalar(text(PARTS)) or 0)
     database.close()
 
-    assert parts == 2
+    assert most < MOST_PARTS
+    assert after_deleting < MOST_PARTS
