@@ -24,12 +24,13 @@ INDEX_STORED = """
 
 # A text of n characters puts about 2 n bytes into the index, which are written again with each level of it, some seven
 # times: fifty such texts are n / 8 pages of 4,000 bytes with some to spare, and 4 more are for the terms themselves.
-# When that falls behind, FTS5 merges sixteen parts of a level at once ('crisismerge').
+# A longer text than 32,768 characters counts as that, so that no commit merges thousands of pages for the sake of one
+# message. When that falls behind, FTS5 merges sixteen parts of a level at once ('crisismerge').
 MERGE = """
     CREATE TRIGGER merge_with_{event} AFTER {statement} ON messages
     WHEN {row}.id % 50 = 25 BEGIN
         INSERT INTO message_trigrams (message_trigrams, rank)
-            VALUES ('merge', 4 + coalesce(length({row}.text_folded), 0) / 8);
+            VALUES ('merge', 4 + min(coalesce(length({row}.text_folded), 0), 32768) / 8);
     END
 """
 

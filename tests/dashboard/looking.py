@@ -31,16 +31,15 @@ def fill(server: Server, number: int) -> None:
 @contextmanager
 def page_with_axe(browser: Browser, server: Server, width: int) -> Iterator[Page]:
     """Gives a page of a width in pixels, for ``violations``: it has axe in it, which the CSP would keep out."""
-    context = browser.new_context(
+    with browser.new_context(
         base_url=server.url, viewport={"width": width, "height": 800}, bypass_csp=True, reduced_motion="reduce"
-    )
-    context.add_init_script(path=AXE)
-    yield context.new_page()
-    context.close()
+    ) as context:
+        context.add_init_script(path=AXE)
+        yield context.new_page()
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds wrong with a page in light, and with its colours in dark, where nothing else differs."""
+    """Returns what axe finds wrong with a page in light, and with its colours in dark, where nothing else differs."""
     page.emulate_media(color_scheme="light")
     in_light: list[str] = page.evaluate(RUN_AXE, ALL_RULES)
     page.emulate_media(color_scheme="dark")
