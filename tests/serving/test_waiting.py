@@ -17,10 +17,12 @@ import pytest
 from tests.support.app import application
 from tests.support.consumers import store
 from tests.support.deliveries import payload
+from tests.support.postgresql import administration
 from tests.support.server import Server
 from tests.support.stored import opened
 from tests.support.waiting import wait_until
 from webhook_service.outlet.waiting import SHORTEST_REST
+from webhook_service.storage.changes import CHANNEL
 
 SOON = 2.0  # seconds: much less than the time that is asked for, and more than a busy machine takes
 
@@ -124,6 +126,20 @@ def test_a_reader_hears_of_what_another_node_stores(shared_database_url: str, na
 
     assert ids(answer(asking)) == ["w-of-another-node"]
     assert time.monotonic() - began < SOON
+
+
+def test_a_worker_at_which_nobody_waits_any_more_leaves_no_announcement_unread(postgresql_url: str) -> None:
+    # PostgreSQL waits for a listener that does not read, and whoever makes or drops a database waits for PostgreSQL.
+    with Server(postgresql_url) as server, administration(postgresql_url) as connection:
+        assert server.get(f"/feed?wait=1&after={find_end(server)}").json()["data"] == []
+        listening = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        assert connection.execute(f"SELECT count(*) {listening}").fetchone() == (1,)
+
+        for _ in range(2_000):
+            connection.execute(f"NOTIFY {CHANNEL}")
+
+        reads = f"SELECT bool_and(wait_event = 'ClientRead') {listening}"
+        wait_until(lambda: connection.execute(reads).fetchone() == (True,), "the listener to read", patience=10)
 
 
 def test_a_reader_of_one_source_is_answered_when_that_source_sends(

@@ -24,6 +24,9 @@ SHORTEST_LOOK = 0.05
 LONGEST_LOOK = 0.5  # seconds; needed since nothing announces that a lease has expired
 WAVE = 48  # requests that are served again at a time, so that other requests get their turn in between
 IDLE = 60.0  # seconds for which the connection to the database is kept while nobody waits
+# Seconds between two reads of its announcements meanwhile. After some 300 unread ones PostgreSQL waits for the
+# listener, and whoever makes or drops a database on that server waits with it.
+IDLE_READ = 0.1
 RETRY = 0.5  # seconds after which the database is tried again
 
 
@@ -102,7 +105,7 @@ class HeldRequests:
         """Releases the requests for which there is something, until nobody has waited for IDLE seconds."""
         next_look, is_next_wave = 0.0, False
         with self._wait_checker.changes() as changes:
-            while self._is_needed():
+            while self._is_needed(changes.wait):
                 is_told = changes.wait(TICK) or is_next_wave
                 is_told |= self._is_first_look()
                 met: set[WaitCondition] = set()
@@ -114,9 +117,15 @@ class HeldRequests:
                 is_next_wave = self._serve_met(met) > 0  # there may be something for the others as well
                 time.sleep(SHORTEST_LOOK)
 
-    def _is_needed(self) -> bool:
-        with self._changed:
-            return bool(self._changed.wait_for(lambda: self._held, timeout=IDLE))
+    def _is_needed(self, read_changes: Callable[[float], bool]) -> bool:
+        """Waits until somebody waits, for at most IDLE seconds, in which it goes on reading changes."""
+        idle_until = time.monotonic() + IDLE
+        while time.monotonic() < idle_until:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._held, timeout=IDLE_READ):
+                    return True
+            read_changes(0)  # whoever comes next is looked for anyway
+        return False
 
     def _is_first_look(self) -> bool:
         """Tells whether the next look is the first one for any request."""
