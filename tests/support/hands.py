@@ -28,7 +28,7 @@ class Clocks:
     """The clocks of the machine, which stand still until they are set: the wall clock, and the monotonic one."""
 
     def __init__(self) -> None:
-        self.now = datetime(2026, 1, 15, 10, tzinfo=UTC)
+        self.now = self._latest = datetime(2026, 1, 15, 10, tzinfo=UTC)
         self._monotonic = 1000.0
 
     def monotonic(self) -> float:
@@ -42,7 +42,12 @@ class Clocks:
 
     def step(self, seconds: float) -> None:
         """Sets the wall clock on or, by a negative number, back."""
+        self._latest = max(self._latest, self.now)
         self.now += timedelta(seconds=seconds)
+
+    def behind(self) -> float:
+        """Returns the seconds until the wall clock shows again the latest time that it has shown."""
+        return max(0.0, (self._latest - self.now).total_seconds())
 
     def read_now(self, _transaction: Transaction) -> datetime:
         """Reads the wall clock, as a transaction does."""
