@@ -21,6 +21,7 @@ from tests.support.server import Server
 from tests.support.waiting import wait_until
 from webhook_service.configuration.database_url import parse_url
 
+TESTS = sorted(file.name for file in FILES.glob("*.test.yml"))
 RULES = [rule for group in yaml.safe_load((FILES / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
 ALERTS = [rule["alert"] for rule in RULES if "alert" in rule]
 DASHBOARD = json.loads((FILES / "grafana-dashboard.json").read_text())
@@ -62,7 +63,7 @@ def in_code(request: pytest.FixtureRequest) -> set[str]:
     "command",
     [
         ("promtool", "check", "config", "prometheus.yml"),
-        ("promtool", "test", "rules", "alerts.test.yml"),
+        ("promtool", "test", "rules", *TESTS),
         ("amtool", "check-config", "alertmanager.yml"),
     ],
     ids=lambda command: " ".join(command[:3]),
@@ -74,7 +75,7 @@ def test_the_programs_take_their_files(command: tuple[str, ...]) -> None:
 
 
 def test_every_alert_has_a_test_in_which_it_fires() -> None:
-    tests = yaml.safe_load((FILES / "alerts.test.yml").read_text())["tests"]
+    tests = [test for name in TESTS for test in yaml.safe_load((FILES / name).read_text())["tests"]]
 
     fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
 
