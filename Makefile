@@ -11,7 +11,7 @@ REACHED := exec -T nginx curl --silent --fail --max-time 5 --retry 60 --retry-de
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # Tests wait for servers more than they compute.
-TEST_WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
+TEST_WORKERS := $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())')
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev install-ha run test newcomer faults attack fuzz judges provider-pages test-ha test-containers test-containers-ha fuzz-contract bench bench-report bench-reads bench-nodes lint format lock vendor screenshots up up-postgres up-ha down-ha rolling-restart logs down destroy

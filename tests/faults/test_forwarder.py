@@ -25,6 +25,7 @@ from webhook_service.storage.migrate import migrate
 KILLS = max(2, CYCLES_OF_A_PART // 2)  # each waits for a lease to end
 REPEATED = AT_RISK_LEAST  # messages that a forwarder which is killed may have pushed, or be pushing, for nothing
 BACKLOG, SENDERS = 3_000, 300
+PAUSE = 0.1  # seconds: all messages have the same sender, so they are pushed one after another
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def assert_each_came_in_order(receiver: Receiver, url: str, *, again_at_most: in
 def test_killed_forwarders_lose_nothing_and_keep_the_order(faulty_url: str, receiver: Receiver, tmp_path: Path) -> None:
     with Server(faulty_url) as server, ExitStack() as stack:
         forwarders = [stack.enter_context(ForwarderProcess(faulty_url, tmp_path, receiver.url)) for _ in range(2)]
-        with Load(server) as load:
+        with Load(server, pause=PAUSE) as load:
             wait_until(lambda: bool(receiver.received), "the first push")
             for _ in range(KILLS):
                 before = len(receiver.received)
@@ -97,7 +98,7 @@ def test_a_receiver_that_fails_now_and_then_and_forwarders_that_are_killed(
 ) -> None:
     receiver.answer = fail_now_and_then
     with Server(sqlite_url) as server, ForwarderProcess(sqlite_url, tmp_path, receiver.url) as forwarder:
-        with Load(server) as load:
+        with Load(server, pause=PAUSE) as load:
             for _ in range(2):
                 load.wait_for(20, 200)
                 time.sleep(random.uniform(0, 0.2))
@@ -117,7 +118,7 @@ def test_a_database_that_is_killed_while_messages_are_pushed(
         Server(own_postgresql.url) as server,
         ForwarderProcess(own_postgresql.url, tmp_path, receiver.url) as forwarder,
     ):
-        with Load(server) as load:
+        with Load(server, pause=PAUSE) as load:
             wait_until(lambda: bool(receiver.received), "the first push")
             for _ in range(2):
                 load.wait_for(20, 200)

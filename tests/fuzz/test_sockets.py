@@ -1,4 +1,4 @@
-"""``FUZZ_REQUESTS`` (2,000) generated requests over sockets to a real server, which stays well."""
+"""``FUZZ_REQUESTS`` (1,000) generated requests over sockets to a real server, which stays well."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.fuzz.requests import Requests
 from tests.support.deliveries import SECRET, payload
 from tests.support.server import FreshServer
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1000"))
 CLIENTS = 8
 AT_ONCE = 10  # requests on a connection, of which the last is the one that may break it
 STEPS = 20  # in which memory is measured, and progress told

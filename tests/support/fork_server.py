@@ -26,10 +26,12 @@ IMPORTED = (
     "flask",
     "gunicorn.workers.gthread",
     "webhook_service.contract.document",
+    "webhook_service.dashboard.wiring",
     "webhook_service.intake.take_in",
     "webhook_service.outlet.consumers",
     "webhook_service.outlet.forwarder",
     "webhook_service.settings",
+    "webhook_service.storage.migrate",
 )
 LOOK_AROUND = {"prometheus_client", "webhook_service.web.stdout"}  # at the environment, and at standard output
 REQUEST_BYTES = 1 << 16

@@ -42,11 +42,15 @@ class Receiver(Protocol):
 
 
 class Load:
-    """Deliveries to these servers in turn, from the beginning of the block to its end."""
+    """Deliveries to these servers in turn, from the beginning of the block to its end.
 
-    def __init__(self, *servers: Receiver) -> None:
+    A sender rests for ``pause`` seconds after a delivery that was answered 200.
+    """
+
+    def __init__(self, *servers: Receiver, pause: float = PAUSE) -> None:
         self.answers: list[Answer] = []
         self._servers = servers
+        self._pause = pause
         self._stopped = Event()
         self._threads = ThreadPoolExecutor(SENDERS)
         self._senders: list[Future[None]] = []
@@ -113,7 +117,7 @@ class Load:
         while not self._stopped.is_set():
             answer = _deliver(server, sender, payload())
             self.answers.append(answer)
-            self._stopped.wait(PAUSE if answer.status == 200 else PAUSE_AFTER_FAILURE)
+            self._stopped.wait(self._pause if answer.status == 200 else PAUSE_AFTER_FAILURE)
 
 
 class Arrivals:
