@@ -14,9 +14,12 @@ from sqlalchemy import Connection, event, text
 from tests.support.messages import MOMENT, message
 from tests.support.postgresql import fresh_database
 from webhook_service.configuration.database_url import parse_url
+from webhook_service.domain.consumers import FeedFilter
+from webhook_service.domain.limits import ROW_ID_MAX
 from webhook_service.domain.messages import MessageFilter, MessageQuery, Order, Position
 from webhook_service.domain.statistics import Interval
 from webhook_service.storage.database import Database
+from webhook_service.storage.queries.consumers import count_up_to
 from webhook_service.storage.queries.counts import read_timeline
 from webhook_service.storage.queries.deletion import TABLES
 from webhook_service.storage.queries.messages import (
@@ -70,6 +73,19 @@ def filled(url: str) -> Iterator[Database]:
         transaction.execute(text("ANALYZE"))
     yield database
     database.close()
+
+
+@pytest.fixture
+def without_statistics(url: str, filled: Database) -> Iterator[Database]:
+    """The same database as it is before its first ANALYZE: when it is new, restored, or upgraded by ``pg_upgrade``."""
+    table = "sqlite_stat1" if url.startswith("sqlite") else "pg_statistic"
+    with filled.transaction() as transaction:
+        transaction.execute(text(f"DELETE FROM {table}"))
+    database = Database(parse_url(url), pool_size=1)
+    yield database
+    database.close()
+    with filled.transaction() as transaction:
+        transaction.execute(text("ANALYZE"))
 
 
 def plans(database: Database, read: Read) -> list[str]:
@@ -139,6 +155,17 @@ def test_a_page_is_read_from_an_index(
         assert not goes_through_the_table(plan), plan
         assert not sorts(plan), plan
         assert "Index Scan" in plan or "Index Only Scan" in plan or re.search("USING (COVERING )?INDEX", plan), plan
+
+
+def test_the_feed_is_read_in_its_order_without_statistics(without_statistics: Database) -> None:
+    reads: list[Read] = [
+        lambda snapshot: read_feed(snapshot, 0, 100),
+        lambda snapshot: read_feed(snapshot, MESSAGES // 2, 1_000),
+        lambda snapshot: count_up_to(snapshot, FeedFilter(), 0, ROW_ID_MAX, 1_000),
+    ]
+    for plan in (plan for read in reads for plan in plans(without_statistics, read)):
+        assert not goes_through_the_table(plan), plan
+        assert not sorts(plan), plan
 
 
 @pytest.mark.parametrize("order", Order)

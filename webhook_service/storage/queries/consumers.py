@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
 from webhook_service.domain.consumers import Consumer, ConsumerKind, ConsumerOptions, FeedFilter, Lag
-from webhook_service.domain.limits import LAG_MAX
+from webhook_service.domain.limits import LAG_MAX, ROW_ID_MAX
 from webhook_service.domain.messages import StoredMessage
 from webhook_service.storage.consumer_models import ConsumerRow, StretchRow
 from webhook_service.storage.destination_models import RetryRow
@@ -42,7 +42,13 @@ _of_kind = _consumers.where(ConsumerRow.kind == bindparam("kind")).order_by(Cons
 _all = _consumers.order_by(ConsumerRow.kind, ConsumerRow.name)
 _move = update(ConsumerRow).where(ConsumerRow.id == bindparam("consumer"))
 _within = (MessageRow.id > bindparam("after"), MessageRow.id <= bindparam("last"), FOR_PROGRAMS)
-_ids = select(MessageRow.id).where(*_within).order_by(MessageRow.id).limit(bindparam("most"))
+_all_ids = (
+    select(MessageRow.id)
+    .where(MessageRow.id > bindparam("after"), FOR_PROGRAMS)
+    .order_by(MessageRow.id)
+    .limit(bindparam("most"))
+)
+_ids = _all_ids.where(MessageRow.id <= bindparam("last"))
 _stretch = SELECT_MESSAGES.where(*_within).order_by(MessageRow.id)
 
 
@@ -52,8 +58,8 @@ def _counted(ids: Select[int]) -> Select[int, int | None]:
 
 
 @cache
-def _select_counted(names: tuple[str, ...]) -> Select[int, int | None]:
-    return _counted(_ids.where(*_conditions(names)))
+def _select_counted(names: tuple[str, ...], *, is_bounded: bool) -> Select[int, int | None]:
+    return _counted((_ids if is_bounded else _all_ids).where(*_conditions(names)))
 
 
 @cache
@@ -162,7 +168,8 @@ def count_up_to(
     ``after`` if there is none.
     """
     values = wanted.conditions()
-    counted = _select_counted(tuple(values))
+    # Without statistics PostgreSQL takes a range for small, however wide it is, and would read all of it and sort it.
+    counted = _select_counted(tuple(values), is_bounded=last < ROW_ID_MAX)
     if besides:
         counted = _counted(_ids.where(*_conditions(values), MessageRow.id.not_in(besides)))
     number, end = connection.execute(counted, {"after": after, "last": last, "most": most, **values}).one()
