@@ -18,7 +18,7 @@ from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 SENDERS = 8
-PAUSE = 0.03  # seconds between two deliveries of a sender, so that tests that run meanwhile get their share
+PAUSE = 0.05  # seconds between two deliveries of a sender, so that tests that run meanwhile get their share
 PAUSE_AFTER_FAILURE = 0.05  # seconds, if a delivery was not answered 200
 
 
