@@ -31,7 +31,7 @@ from webhook_service.domain.quarantine import Quarantined
 from webhook_service.domain.receipts import Receipt
 from webhook_service.storage.database import Database
 from webhook_service.storage.destination_models import RetryRow
-from webhook_service.storage.models import QuarantineRow
+from webhook_service.storage.models import QuarantineRow, ReceiptRow
 from webhook_service.storage.queries.activity import add_activity
 from webhook_service.storage.queries.counts import count_differences
 from webhook_service.storage.queries.deletion import LARGEST_BATCH, LONGEST_HOLD, TABLES, in_batches, next_size
@@ -235,9 +235,21 @@ def test_a_person_is_erased_from_any_number_of_quarantined_deliveries(database: 
     assert left_in_quarantine(database) == [b"of nobody"]
 
 
+def test_a_person_is_erased_from_any_number_of_receipts(database: Database, database_url: str) -> None:
+    of_person = [receipt(message_id=f"{at}", recipient="+4915100") for at in range(LARGEST_BATCH + 1)]
+    accept(database, Contents(receipts=(*of_person, receipt())))
+
+    erased = call_cli("erase", "--number", "+4915100", environ=environment(database_url))
+
+    assert "2,001 receipts deleted" in erased.stdout
+    with database.snapshot() as snapshot:
+        assert snapshot.scalars(select(ReceiptRow.recipient)).all() == ["+1"]
+
+
 def test_an_erased_text_is_gone_from_the_file(sqlite_url: str) -> None:
     database = Database(parse_url(sqlite_url), pool_size=1)
     store(database, *(message(sender="+4915100", text="a very private text") for _ in range(50)), message(sender="+1"))
+    accept(database, Contents(receipts=(receipt(recipient="+4915100"),)))
 
     call_cli("erase", "--number", "+4915100", environ=environment(sqlite_url))
     database.close()

@@ -1,4 +1,4 @@
-"""A migration that adds an index to a large table, while deliveries go on."""
+"""A migration that adds an index to a large table or drops one, while deliveries go on."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.load import SENDERS, Load
-from tests.support.migrating import ADDED_INDEX, add_index
+from tests.support.migrating import ADDED_INDEX, add_index, drop_index
 from tests.support.postgresql import administration
 from tests.support.server import Server
+from tests.support.waiting import wait_until
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.storage.migrate import migrate
 
@@ -20,6 +21,12 @@ SLOW = """
     'BEGIN PERFORM pg_sleep(CASE WHEN value LIKE ''row-%'' THEN 0.001 ELSE 0 END); RETURN value; END'
 """
 IS_VALID = f"SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{ADDED_INDEX}')"
+
+DROPPED_INDEX = "ix_messages_ts_message_id"
+IS_WAITING = f"""
+    SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE NOT granted AND state = 'active' AND query LIKE 'DROP INDEX%{DROPPED_INDEX}'
+"""
 
 
 @pytest.fixture
@@ -79,3 +86,29 @@ def test_a_new_database_gets_it_with_its_table(
 
     with administration(empty_postgresql_url) as connection:
         assert connection.execute(IS_VALID).fetchone() == (True,)
+
+
+def test_deliveries_go_on_while_an_index_waits_to_be_dropped(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_index(tmp_path, monkeypatch, DROPPED_INDEX)
+    with (
+        Server(postgresql_url) as server,
+        Load(server) as load,
+        ThreadPoolExecutor() as threads,
+        administration(postgresql_url) as observer,
+        administration(postgresql_url) as reader,
+    ):
+        reader.autocommit = False
+        reader.execute("SELECT count(*) FROM messages")  # as a backup reads, in a transaction that goes on
+        migrating = threads.submit(migrate, parse_url(postgresql_url))
+        wait_until(lambda: observer.execute(IS_WAITING).fetchone() == (1,), "the migration to wait")
+        seen = len(load.answers)
+        load.wait_for_every_sender(200)
+        during = load.answers[seen:]
+        assert not migrating.done()
+        reader.rollback()
+        migrating.result()
+
+        assert observer.execute(f"SELECT to_regclass('{DROPPED_INDEX}')").fetchone() == (None,)
+    assert {answer.status for answer in during} == {200}

@@ -16,7 +16,7 @@ from webhook_service.storage import migrate
 from webhook_service.storage.migrate import MIGRATIONS, newest_migration
 
 ADDED_INDEX = "ix_of_a_test"
-MIGRATION = """
+ADDING = """
 from webhook_service.storage.large_indexes import LargeIndex
 
 revision = "9999"
@@ -27,6 +27,17 @@ LARGE_INDEXES = (LargeIndex("{index}", "messages", ({columns},)),)
 def upgrade() -> None:
     for index in LARGE_INDEXES:
         index.create()
+"""
+DROPPING = """
+from alembic import op
+
+revision = "9999"
+down_revision = "{newest}"
+DROPPED_INDEXES = ("{index}",)
+
+
+def upgrade() -> None:
+    op.execute("DROP INDEX IF EXISTS {index}")
 """
 
 
@@ -59,7 +70,15 @@ def insert(connection: Connection, table: str, **values: object) -> None:
 def add_index(folder: Path, monkeypatch: pytest.MonkeyPatch, *columns: str) -> None:
     """Adds a migration that makes an index of messages to those that this process knows."""
     names = ", ".join(f'"{column}"' for column in columns)
-    text = MIGRATION.format(newest=newest_migration(), index=ADDED_INDEX, columns=names)
+    _add_migration(folder, monkeypatch, ADDING.format(newest=newest_migration(), index=ADDED_INDEX, columns=names))
+
+
+def drop_index(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Adds a migration that drops an index to those that this process knows."""
+    _add_migration(folder, monkeypatch, DROPPING.format(newest=newest_migration(), index=name))
+
+
+def _add_migration(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     shutil.copytree(MIGRATIONS, folder / "migrations")
     (folder / "migrations" / "versions" / "9999_a_test.py").write_text(text)
     monkeypatch.setattr(migrate, "MIGRATIONS", folder / "migrations")

@@ -1,4 +1,4 @@
-"""Indexes on tables that may have millions of rows, which a migration adds while deliveries go on.
+"""Indexes on tables that may have millions of rows, which a migration adds or drops while deliveries go on.
 
 A migration that adds one names it in ``LARGE_INDEXES`` and calls its ``create`` in ``upgrade``::
 
@@ -10,6 +10,9 @@ A migration that adds one names it in ``LARGE_INDEXES`` and calls its ``create``
 
 It is built beforehand, while deliveries go on, and ``create`` then finds it there. On SQLite that takes columns that
 are never null. Any other index is made by ``create`` in the turn to write, and deliveries wait.
+
+A migration that drops an index names it in ``DROPPED_INDEXES`` as well. On PostgreSQL it is dropped beforehand, since
+in the migration's transaction it would wait for everyone who reads the table, and keep deliveries waiting meanwhile.
 """
 
 import time
@@ -76,6 +79,18 @@ def build_large_indexes(connection: Connection, indexes: Iterable[LargeIndex]) -
         with _alone(connection):
             for index in wanted:
                 index.build(connection)
+
+
+def drop_indexes(connection: Connection, names: Iterable[str]) -> None:
+    """Drops the indexes that are there, while others read and write; ``connection`` has to be in autocommit mode.
+
+    https://www.postgresql.org/docs/current/sql-dropindex.html
+    """
+    present = [name for name in names if connection.scalar(_is_valid, {"name": name}) is not None]
+    if present:
+        with _alone(connection):
+            for name in present:
+                connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import psycopg
 from alembic import command
@@ -20,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.shipped import shipped
 from webhook_service.storage.backup import back_up
-from webhook_service.storage.large_indexes import LargeIndex, build_large_indexes
+from webhook_service.storage.large_indexes import LargeIndex, build_large_indexes, drop_indexes
 from webhook_service.storage.postgresql import ADVISORY_LOCK
 from webhook_service.storage.writer_lock import WriterLock
 
@@ -97,6 +98,7 @@ def _build_in_steps(engine: Engine, lock: WriterLock) -> None:
 def _configure(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA journal_mode = WAL")
     connection.exec_driver_sql("PRAGMA synchronous = FULL")
+    connection.exec_driver_sql("PRAGMA secure_delete = ON")  # or a dropped index would leave phone numbers in the file
 
 
 def _is_of_the_original(connection: Connection) -> bool:
@@ -121,6 +123,7 @@ def _migrate_postgresql(url: URL) -> None:
                 "make one by createdb --template=template0 --encoding=UTF8",
             )
         build_large_indexes(connection, _missing_large_indexes(connection))
+        drop_indexes(connection, _dropped_indexes(connection))
     with engine.connect() as connection:
         while not _try_to_take_turn(connection):
             connection.rollback()
@@ -149,9 +152,19 @@ def _try_to_take_turn(connection: Connection) -> bool:
 
 
 def _missing_large_indexes(connection: Connection) -> Iterator[LargeIndex]:
+    for migration in _migrations_to_run(connection):
+        yield from getattr(migration, "LARGE_INDEXES", ())
+
+
+def _dropped_indexes(connection: Connection) -> Iterator[str]:
+    for migration in _migrations_to_run(connection):
+        yield from getattr(migration, "DROPPED_INDEXES", ())
+
+
+def _migrations_to_run(connection: Connection) -> Iterator[ModuleType]:
     current = MigrationContext.configure(connection).get_current_revision()
     for script in ScriptDirectory.from_config(_config()).iterate_revisions("head", current or "base"):
-        yield from getattr(script.module, "LARGE_INDEXES", ())
+        yield script.module
 
 
 def _config() -> Config:

@@ -185,7 +185,6 @@ class ReceiptRow(Base):
         UniqueConstraint("message_id", "status", "recipient"),
         Index(None, "status", "id"),
         Index(None, "message_id", "id"),
-        Index(None, "recipient"),
         Index(None, "ts"),
         {"sqlite_autoincrement": True},
     )

@@ -9,7 +9,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from webhook_service.domain.errors import StorageUnavailable
 from webhook_service.storage.errors import first_line, sqlite_code
 
-SCHEMA_VERSION = "0015"
+SCHEMA_VERSION = "0016"
 """The migration that this code reads and writes."""
 
 

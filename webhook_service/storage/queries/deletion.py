@@ -6,7 +6,7 @@ Every table that keeps anything of a message, a delivery or a person has an entr
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -97,8 +97,10 @@ def _messages_about(_snapshot: Connection, number: str) -> list[ColumnElement[bo
     return [or_(MessageRow.sender == number, MessageRow.recipient == number)]
 
 
-def _receipts_about(_snapshot: Connection, number: str) -> list[ColumnElement[bool]]:
-    return [ReceiptRow.recipient == number]
+def _receipts_about(snapshot: Connection, number: str) -> list[ColumnElement[bool]]:
+    """Searches every receipt: an index by recipient would cost each delivery more than everything else about it."""
+    ids = snapshot.scalars(select(ReceiptRow.id).where(ReceiptRow.recipient == number)).all()
+    return _in_parts(ReceiptRow.id, ids)
 
 
 def _quarantined_about(snapshot: Connection, number: str) -> list[ColumnElement[bool]]:
@@ -108,7 +110,11 @@ def _quarantined_about(snapshot: Connection, number: str) -> list[ColumnElement[
     mention = re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")
     bodies = select(QuarantineRow.id, QuarantineRow.raw).execution_options(yield_per=10)  # each may be megabytes
     ids = [entry_id for entry_id, raw in snapshot.execute(bodies) if mention.search(raw)]
-    return [QuarantineRow.id.in_(ids[at : at + IDS_OF_A_PART]) for at in range(0, len(ids), IDS_OF_A_PART)]
+    return _in_parts(QuarantineRow.id, ids)
+
+
+def _in_parts(row_id: InstrumentedAttribute[int], ids: Sequence[int]) -> list[ColumnElement[bool]]:
+    return [row_id.in_(ids[at : at + IDS_OF_A_PART]) for at in range(0, len(ids), IDS_OF_A_PART)]
 
 
 TABLES: Mapping[str, DeletableTable] = {
