@@ -120,7 +120,7 @@ def _rows(first: int, number: int) -> list[insert.Row]:
 
 def _store(database: Database, rows: list[insert.Row]) -> None:
     """Stores rows in the way in which a round of deliveries with nothing but messages is stored."""
-    with database.turn_to_write() as turn, turn.autocommit() as statement:
+    with database.turn_to_write() as turn, turn.driver_connection(in_one_transaction=False) as statement:
         insert_messages(statement, rows)
 
 

@@ -96,9 +96,9 @@ class DeliveryRows:
         became = zip(self.messages, outcomes.messages, strict=True)
         return [str(row[0]) for row, each in became if each is outcome]
 
-    def has_only_messages(self) -> bool:
-        """Tells whether there are only messages to store, for which one statement will do."""
-        return not self.receipts and self.quarantined is None and self.leaves_quarantine is None and not self.is_test
+    def has_only_items(self) -> bool:
+        """Tells whether there are only messages and receipts to insert, and nothing else to do."""
+        return self.quarantined is None and self.leaves_quarantine is None and not self.is_test
 
 
 WriteResult = Outcomes | RowRefused
@@ -116,9 +116,9 @@ def commit(database: Database, batch: Sequence[DeliveryRows], patience: float = 
     """
     deadline = monotonic() + patience
     try:
-        if not _fit_in_one_statement(batch):
+        if not all(rows.has_only_items() for rows in batch):
             return _retried(deadline, lambda: _store_in_transaction(database, batch, deadline))
-        outcomes = _retried(deadline, lambda: _store_by_one_statement(database, batch, deadline))
+        outcomes = _retried(deadline, lambda: _store_items(database, batch, deadline))
         if not any(Outcome.CONFLICT in each.messages for each in outcomes):
             return [*outcomes]
         return _retried(deadline, lambda: _apply_outcomes_in_transaction(database, batch, outcomes, deadline))
@@ -144,9 +144,12 @@ def _retried(deadline: float, attempt: Callable[[], Stored]) -> Stored:
             is_lost = True
 
 
-def _store_by_one_statement(database: Database, batch: Sequence[DeliveryRows], deadline: float) -> list[Outcomes]:
-    with database.turn_to_write(_left(deadline)) as turn, turn.autocommit() as executor:
-        return _store_messages(executor, batch)
+def _store_items(database: Database, batch: Sequence[DeliveryRows], deadline: float) -> list[Outcomes]:
+    with (
+        database.turn_to_write(_left(deadline)) as turn,
+        turn.driver_connection(in_one_transaction=not _fit_in_one_statement(batch)) as executor,
+    ):
+        return _insert(executor, batch)
 
 
 def _apply_outcomes_in_transaction(
@@ -181,25 +184,22 @@ def _left(deadline: float) -> float:
 
 def _fit_in_one_statement(batch: Sequence[DeliveryRows]) -> bool:
     number = sum(len(rows.messages) for rows in batch)
-    return number <= MESSAGES_IN_A_STATEMENT and all(rows.has_only_messages() for rows in batch)
-
-
-def _store_messages(executor: Executor, batch: Sequence[DeliveryRows]) -> list[Outcomes]:
-    outcomes = iter(insert_messages(executor, list(chain.from_iterable(rows.messages for rows in batch))))
-    stored = [Outcomes(tuple(islice(outcomes, len(rows.messages)))) for rows in batch]
-    _confirm(executor, stored)
-    return stored
+    return number <= MESSAGES_IN_A_STATEMENT and not any(rows.receipts for rows in batch)
 
 
 def _store(database: Database, transaction: Transaction, batch: Sequence[DeliveryRows]) -> list[WriteResult]:
-    messages = iter(insert_messages(transaction, list(chain.from_iterable(rows.messages for rows in batch))))
-    receipts = iter(insert_receipts(transaction, list(chain.from_iterable(rows.receipts for rows in batch))))
+    return _apply_outcomes(database, transaction, batch, _insert(transaction, batch))
+
+
+def _insert(executor: Executor, batch: Sequence[DeliveryRows]) -> list[Outcomes]:
+    messages = iter(insert_messages(executor, list(chain.from_iterable(rows.messages for rows in batch))))
+    receipts = iter(insert_receipts(executor, list(chain.from_iterable(rows.receipts for rows in batch))))
     outcomes = [
         Outcomes(tuple(islice(messages, len(rows.messages))), tuple(islice(receipts, len(rows.receipts))))
         for rows in batch
     ]
-    _confirm(transaction, outcomes)
-    return _apply_outcomes(database, transaction, batch, outcomes)
+    _confirm(executor, outcomes)
+    return outcomes
 
 
 def _confirm(executor: Executor, outcomes: Sequence[Outcomes]) -> None:

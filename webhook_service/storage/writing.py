@@ -1,7 +1,7 @@
 """Writing to a database, for whoever has the turn to write."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import psycopg
@@ -30,8 +30,8 @@ class Executor(Protocol):
     def exec_driver_sql(self, statement: str, parameters: tuple[object, ...], /) -> StatementResult: ...
 
 
-class Autocommit:
-    """A driver's own connection, on which each statement is a transaction: it is on disk when the call returns.
+class DriverConnection:
+    """A driver's own connection, on which each statement is a transaction, unless it is one of a transaction's block.
 
     It is called as a Transaction is. What SQLAlchemy does around a statement costs more than SQLite's own work for it.
     """
@@ -45,6 +45,13 @@ class Autocommit:
         answer: StatementResult = self._driver.execute(statement, parameters)
         return answer
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Makes the statements of the block one transaction; the pool undoes what an exception leaves of it."""
+        self._driver.execute("BEGIN IMMEDIATE" if self.dialect.name == "sqlite" else "BEGIN")
+        yield
+        self._driver.execute("COMMIT")
+
 
 class Turn:
     """The turn to write, for one statement or for a transaction of many."""
@@ -53,8 +60,11 @@ class Turn:
         self._writer = writer
 
     @contextmanager
-    def autocommit(self) -> Iterator[Executor]:
-        """Gives a connection on which each statement is a transaction by itself; behind a pooler, all are one."""
+    def driver_connection(self, *, in_one_transaction: bool) -> Iterator[Executor]:
+        """Gives a driver's own connection, which costs less than a ``transaction``.
+
+        Each statement on it is a transaction by itself, or all are one, as they always are behind a pooler.
+        """
         connection = self._writer.raw_connection()
         if is_pooled(connection):
             connection.close()
@@ -62,7 +72,9 @@ class Turn:
                 yield transaction
             return
         try:
-            yield Autocommit(connection, self._writer.dialect)
+            driver = DriverConnection(connection, self._writer.dialect)
+            with driver.transaction() if in_one_transaction else nullcontext():
+                yield driver
         except psycopg.OperationalError as error:
             if not connection.driver_connection.closed:  # type: ignore[union-attr]  # psycopg's, as its error shows
                 raise
