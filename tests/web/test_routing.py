@@ -1,4 +1,4 @@
-"""The routes that are found without Werkzeug's search are those that the search would find."""
+"""The routes that are remembered are those that Werkzeug's search finds."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
-from webhook_service.web.routing import RouteMatcher
+from webhook_service.web.routing import MOST_FOUND, RouteMatcher
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW", "get")
 PATHS = (
@@ -39,13 +39,33 @@ def test_a_route_is_the_one_that_the_search_finds(sqlite_client: FlaskClient, me
     app = sqlite_client.application
     for path in (*PATHS, *(rule.rule for rule in app.url_map.iter_rules())):
         adapter = adapter_for(app, path, method)
-        assert found(adapter.match) == found(partial(MapAdapter.match, adapter)), path
+        searched = found(partial(MapAdapter.match, adapter))
+        assert [found(adapter.match), found(adapter.match)] == [searched, searched], path
 
 
-def test_a_delivery_needs_no_search(sqlite_client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    adapter = adapter_for(sqlite_client.application, "/webhook", "POST")
+def test_a_second_delivery_needs_no_search(sqlite_client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = sqlite_client.application
+    adapter_for(app, "/webhook/twilio", "POST").match(return_rule=True)
+    adapter = adapter_for(app, "/webhook/twilio", "POST")
     monkeypatch.delattr(adapter, "map")
 
     rule, parameters = adapter.match(return_rule=True)
 
-    assert (rule.endpoint, parameters) == ("webhook.receive_native", {})
+    assert (rule.endpoint, parameters) == ("webhook.receive", {"name": "twilio"})
+
+
+def test_what_a_hook_does_to_the_parameters_ends_with_its_request(sqlite_client: FlaskClient) -> None:
+    app = sqlite_client.application
+    _, parameters = adapter_for(app, "/webhook/twilio", "POST").match(return_rule=True)
+    parameters.clear()
+
+    assert adapter_for(app, "/webhook/twilio", "POST").match(return_rule=True)[1] == {"name": "twilio"}
+
+
+def test_no_more_routes_are_remembered_than_there_is_room_for(sqlite_client: FlaskClient) -> None:
+    app = sqlite_client.application
+    for number in range(3 * MOST_FOUND):
+        adapter = adapter_for(app, f"/messages/{number}", "GET")
+        assert adapter.match(return_rule=True)[1] == {"message_id": f"{number}"}
+
+    assert 0 < len(adapter.found) <= MOST_FOUND

@@ -1,7 +1,6 @@
 """Flask as this service uses it: with its own class of requests, converters for routes, and JSON."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any
 
 from flask import Flask, Request
@@ -11,6 +10,10 @@ from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter, R
 from webhook_service.domain.limits import ROW_ID_MAX
 from webhook_service.web.context import ServiceRequest
 from webhook_service.web.json_provider import OrjsonProvider
+
+MOST_FOUND = 256  # routes that are remembered: those of deliveries are few, and those of messages many
+FoundRoutes = dict[tuple[str, str], tuple[Rule, Mapping[str, Any]]]
+"""The route and its parameters, by method and path."""
 
 
 class AnyText(BaseConverter):
@@ -38,9 +41,9 @@ class NoSessions(SessionInterface):
 
 
 class RouteMatcher(MapAdapter):
-    """Matches the path and the method of a request: a route without parameters at once, others by Werkzeug's search."""
+    """Matches the path and the method of a request, and remembers what Werkzeug has found for the latest of them."""
 
-    def __init__(self, routes: Map, fixed: Mapping[tuple[str, str], Rule], request: Request) -> None:
+    def __init__(self, routes: Map, found: FoundRoutes, request: Request) -> None:
         super().__init__(
             routes,
             server_name="",
@@ -50,15 +53,22 @@ class RouteMatcher(MapAdapter):
             path_info=request.path,
             default_method=request.method,
         )
-        self._fixed = fixed
+        self.found = found
 
     def match(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the route and its parameters, as Flask asks for them, or whatever else Werkzeug is asked for."""
-        if not args and kwargs == {"return_rule": True}:
-            rule = self._fixed.get((self.default_method, self.path_info))
-            if rule is not None:
-                return rule, {}
-        return super().match(*args, **kwargs)
+        if args or kwargs != {"return_rule": True}:
+            return super().match(*args, **kwargs)
+        key = self.default_method, self.path_info
+        rule, parameters = self.found.get(key) or self._find(key)
+        return rule, dict(parameters)
+
+    def _find(self, key: tuple[str, str]) -> tuple[Rule, Mapping[str, Any]]:
+        route = super().match(return_rule=True)
+        if len(self.found) >= MOST_FOUND:
+            self.found.clear()
+        self.found[key] = route
+        return route
 
 
 class WebhookService(Flask):
@@ -70,6 +80,7 @@ class WebhookService(Flask):
 
     def __init__(self, import_name: str, *, max_body_bytes: int) -> None:
         super().__init__(import_name, static_folder=None)
+        self._found_routes: FoundRoutes = {}
         self.config["MAX_CONTENT_LENGTH"] = max_body_bytes
         self.url_map.merge_slashes = False
         self.url_map.converters["any_text"] = AnyText
@@ -83,10 +94,4 @@ class WebhookService(Flask):
         """Makes an adapter that matches by path and method alone: no route depends on the host or the scheme."""
         if request is None:
             return super().create_url_adapter(request)
-        return RouteMatcher(self.url_map, self._fixed_routes, request)
-
-    @cached_property
-    def _fixed_routes(self) -> Mapping[tuple[str, str], Rule]:
-        """The routes without parameters, by method and path; Flask lets nobody add one after the first request."""
-        fixed = [rule for rule in self.url_map.iter_rules() if not rule.arguments]
-        return {(method, rule.rule): rule for rule in fixed for method in rule.methods or ()}
+        return RouteMatcher(self.url_map, self._found_routes, request)
