@@ -7,8 +7,7 @@ Payloads: https://developers.facebook.com/documentation/business-messaging/whats
 import hmac
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -137,11 +136,15 @@ class _Reading:
             around["metadata"] = value["metadata"]
         source = self._source_of(value)
         contacts = _Contacts(self._objects(value, "contacts", at, optional=True))
-        with self._naming_bad_fields(at):
+        try:
             self._read_messages(value, at, around, contacts, source)
+        except FieldInvalid as invalid:
+            self._report_field(invalid, at)
         for where, status in self._objects(value, "statuses", at, optional=True):
-            with self._naming_bad_fields(where):
+            try:
                 self._receipts.append(_receipt(status, contacts.add_to(around, status), self._received_at, source))
+            except FieldInvalid as invalid:
+                self._report_field(invalid, where)
         if value.get("errors"):
             self._report(Reason.PROVIDER_ERROR, f"{at}.errors")
         for where in contacts.unclaimed():
@@ -153,9 +156,11 @@ class _Reading:
         messages = self._objects(value, "messages", at, optional=True)
         recipient = _business_number(value) if messages else ""
         for where, message in messages:
-            with self._naming_bad_fields(where):
+            try:
                 extra = contacts.add_to(around, message)
                 self._messages.append(_message(message, recipient, extra, self._received_at, source))
+            except FieldInvalid as invalid:
+                self._report_field(invalid, where)
 
     def _objects(
         self, parent: dict[str, Any], name: str, at: str = "", *, optional: bool = False
@@ -176,12 +181,8 @@ class _Reading:
                 self._report(Reason.INVALID_FIELDS, f"{where}[{index}]")
         return objects
 
-    @contextmanager
-    def _naming_bad_fields(self, item_at: str) -> Iterator[None]:
-        try:
-            yield
-        except FieldInvalid as invalid:
-            self._report(Reason.INVALID_FIELDS, f"{item_at}.{invalid.field}")
+    def _report_field(self, invalid: FieldInvalid, item_at: str) -> None:
+        self._report(Reason.INVALID_FIELDS, f"{item_at}.{invalid.field}")
 
     def _report(self, reason: Reason, where: str) -> None:
         self._unreadable.append(Unreadable(reason, where))
@@ -307,7 +308,10 @@ def _word(value: object) -> str:
 
 
 def _first_given(item: dict[str, Any], names: tuple[str, ...]) -> str:
-    return next((name for name in names if item.get(name)), names[0])
+    for name in names:
+        if item.get(name):
+            return name
+    return names[0]
 
 
 def _rest(level: str, parent: dict[str, Any], *known: str) -> dict[str, Any]:

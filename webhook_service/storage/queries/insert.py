@@ -7,7 +7,7 @@ storing the rows does, so the statements are made here, and the driver gets plai
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, islice
 from typing import Any
 
@@ -27,6 +27,7 @@ Row = tuple[Value, ...]
 SQLITE_PARAMETERS = 32_766
 
 
+@lru_cache(maxsize=256)  # items of a round share moments
 def timestamp_value(moment: datetime) -> str:
     """Writes an aware UTC datetime in the way that both databases read: sessions on PostgreSQL are in UTC here."""
     return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
