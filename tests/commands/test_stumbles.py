@@ -221,6 +221,7 @@ def test_send_stops_at_once_on_ctrl_c_and_says_how_many_were_answered(sqlite_url
     with socket.create_server(("127.0.0.1", 0)) as silent:
 
         def accept_and_be_silent() -> None:
+            silent.accept()[0].close()  # that is no answer either
             connection, _ = silent.accept()
             with connection:
                 connection.recv(1)

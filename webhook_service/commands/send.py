@@ -82,7 +82,8 @@ def _own_url(bind: str) -> str:
 def _show(summary: Summary, load: Load) -> None:
     sent = summary.statuses.total()
     if summary.interrupted:
-        click.echo(f"Interrupted: {sent:,} of {load.count:,} were answered.", err=True)
+        answered = sent - summary.statuses[NO_ANSWER]
+        click.echo(f"Interrupted: {answered:,} of {load.count:,} were answered.", err=True)
     if not sent:
         return
     if summary.only_answer is not None:
