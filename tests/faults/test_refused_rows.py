@@ -2,16 +2,18 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 
 from tests.support.app import application, deliver
 from tests.support.deliveries import payload
 from tests.support.messages import message
 from tests.support.postgresql import administration
-from tests.support.stored import opened, stored_ids
+from tests.support.stored import opened, stored_ids, stored_ids_and_receipt_ids
 from webhook_service.configuration.database_url import parse_url
 from webhook_service.domain.deliveries import Contents
 from webhook_service.domain.errors import RowRefused
 from webhook_service.domain.messages import Message
+from webhook_service.domain.receipts import Receipt
 from webhook_service.domain.results import Outcome
 from webhook_service.intake.commit import DeliveryRows, commit
 from webhook_service.storage.queries.messages import MESSAGES_IN_A_STATEMENT
@@ -34,11 +36,21 @@ def refuse(url: str) -> None:
         """)
 
 
-def commit_round(url: str, deliveries: list[tuple[Message, ...]]) -> list[object]:
+def commit_round(url: str, deliveries: list[tuple[Message | Receipt, ...]]) -> list[object]:
     """Commits these deliveries as one round; returns the result of each."""
     with opened(url) as database:
-        committed = commit(database, [DeliveryRows.encode(Contents(messages=messages)) for messages in deliveries])
-    return [REFUSED if isinstance(became, RowRefused) else became.messages for became in committed]
+        committed = commit(database, [DeliveryRows.encode(contents(items)) for items in deliveries])
+    return [REFUSED if isinstance(became, RowRefused) else became.all() for became in committed]
+
+
+def contents(items: tuple[Message | Receipt, ...]) -> Contents:
+    messages = tuple(item for item in items if isinstance(item, Message))
+    return Contents(messages, tuple(item for item in items if isinstance(item, Receipt)))
+
+
+def receipt(message_id: str, error: str | None = None) -> Receipt:
+    now = datetime.now(UTC)
+    return Receipt(message_id, "whatsapp", "sent", "+1", now, now, error=error)
 
 
 def test_a_refused_message_takes_no_neighbour_along(database_url: str) -> None:
@@ -66,6 +78,17 @@ def test_a_text_that_no_database_can_encode_takes_no_neighbour_along(database_ur
 
     assert became == [(Outcome.CREATED,), REFUSED, (Outcome.CREATED,)]
     assert sorted(stored_ids(database_url)) == ["a", "c"]
+
+
+def test_a_refused_receipt_takes_no_neighbour_along(database_url: str) -> None:
+    became = commit_round(
+        database_url,
+        [(message("a"), receipt("r")), (message("b"), receipt("s", error="\ud800")), (message("c"), receipt("t"))],
+    )
+
+    both = (Outcome.CREATED, Outcome.CREATED)
+    assert became == [both, REFUSED, both]
+    assert [sorted(ids) for ids in stored_ids_and_receipt_ids(database_url)] == [["a", "c"], ["r", "t"]]
 
 
 def test_more_messages_than_a_statement_takes_are_stored_all_or_none(database_url: str) -> None:
