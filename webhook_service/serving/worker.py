@@ -23,6 +23,7 @@ from typing import Any
 from webhook_service.intake.take_in import INTAKE
 from webhook_service.outlet.wait_checker import WAIT_CHECKER
 from webhook_service.serving.connection import STOP_LINGER, Connection, State
+from webhook_service.serving.fixed_config import FixedConfig
 from webhook_service.serving.framing import Kind
 from webhook_service.serving.refusals import status_of
 from webhook_service.serving.rounds import Answered, Rounds
@@ -45,6 +46,8 @@ _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class InboxWorker(HoldingWorker):
     """gunicorn's threaded worker with connections and rounds of its own."""
 
+    cfg: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._connections: dict[Connection, None] = {}  # those that wait are in the order in which they began to
@@ -60,6 +63,7 @@ class InboxWorker(HoldingWorker):
 
     def run(self) -> None:
         """Serves until the worker is told to stop."""
+        self.cfg = FixedConfig(self.cfg)
         intake = self.wsgi.extensions[INTAKE]
         self._rounds = Rounds(self, intake, notify=partial(self.method_queue.defer, self._collect))
         self._rounds.start()
