@@ -41,7 +41,10 @@ class WithoutNetwork(Rounds):
     def _take_in(self, exchanges: list[Exchange]) -> None:
         self.taken_in.append([str(exchange.connection) for exchange in exchanges])
 
-    def _answer(self, _exchange: Exchange) -> bool:
+    def _make_answer(self, _exchange: Exchange) -> bool:
+        return True
+
+    def _send_answer(self, _exchange: Exchange) -> bool:
         return True
 
 
