@@ -17,6 +17,7 @@ from tests.support.metrics import samples, value
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 from webhook_service.configuration.database_url import parse_url
+from webhook_service.web.metrics import counts_added_up
 
 MEBIBYTE = 2**20
 
@@ -98,3 +99,42 @@ def test_the_processor_time_of_a_worker_that_has_ended_still_counts(sqlite_url: 
         server.wait_until_it_answers()
 
         assert value(server, "process_cpu_seconds_total") >= before
+
+
+def test_a_round_is_counted_at_its_end_by_its_sums(client: FlaskClient) -> None:
+    def counts() -> tuple[float, float]:
+        found = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+        created = [
+            sample.value
+            for sample in found["webhook_requests"].samples
+            if sample.name.endswith("_total") and sample.labels["result"] == "created"
+        ]
+        posts = [
+            sample.value
+            for sample in found["http_requests"].samples
+            if sample.name.endswith("_total") and sample.labels["method"] == "POST"
+        ]
+        return sum(created), sum(posts)
+
+    with counts_added_up():
+        for number in range(3):
+            deliver(client, payload(message_id=f"m{number}"))
+        within = counts()
+    after = counts()
+
+    assert within == (0.0, 0.0)
+    assert after == (3.0, 3.0)
+
+
+def test_what_a_round_has_counted_is_there_although_it_failed(client: FlaskClient) -> None:
+    def fail_after_a_delivery() -> None:
+        with counts_added_up():
+            deliver(client, payload())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_a_delivery()
+    deliver(client, payload(message_id="m2"))
+
+    shown = client.get("/metrics").text
+    assert 'webhook_requests_total{provider="native",result="created",source="native"} 2.0' in shown

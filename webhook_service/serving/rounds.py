@@ -23,6 +23,7 @@ from webhook_service.intake.wsgi import VERDICT, delivery_in
 from webhook_service.serving.connection import Connection
 from webhook_service.web.context import ARRIVED_AT
 from webhook_service.web.logs import lines_in_one_write
+from webhook_service.web.metrics import counts_added_up
 
 ANSWERED_WITHIN = 4.0  # seconds from a delivery's arrival in which the service tries to store it
 MAX_ROUND = 128  # deliveries that are taken in together
@@ -221,8 +222,8 @@ class Rounds:
             exchange.environ[VERDICT] = verdict
 
     def _answer(self, exchanges: Sequence[Exchange]) -> Answered:
-        """Answers requests, whose log lines are written before the answers are sent."""
-        with lines_in_one_write():
+        """Answers requests, whose log lines are written, and which are counted, before the answers are sent."""
+        with lines_in_one_write(), counts_added_up():
             are_made = [self._make_answer(exchange) for exchange in exchanges]
         return [
             (exchange.connection, is_made and self._send_answer(exchange))

@@ -4,7 +4,9 @@ Workers share their values through files in ``PROMETHEUS_MULTIPROC_DIR``, which 
 the values are those of this process. Multiprocess mode: https://prometheus.github.io/client_python/multiprocess/
 """
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, partial
 
 from flask import Flask, Response
@@ -23,6 +25,28 @@ SIGNATURES_HELP = "Valid signatures, by secret: once 'previous' stands still, th
 _SOURCE = ("source", "provider")
 _KINDS = ("message", "receipt")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+_adding_up = threading.local()
+
+
+@contextmanager
+def counts_added_up() -> Iterator[None]:
+    """Adds up what this thread counts within the block, and counts it at its end: a count costs a lock and a write."""
+    _adding_up.counts = counts = dict[Counter, int]()
+    try:
+        yield
+    finally:
+        _adding_up.counts = None
+        for series, number in counts.items():
+            series.inc(number)
+
+
+def _count(series: Counter, number: int = 1) -> None:
+    counts: dict[Counter, int] | None = getattr(_adding_up, "counts", None)
+    if counts is None:
+        series.inc(number)
+    else:
+        counts[series] = counts.get(series, 0) + number
 
 
 class Metrics:
@@ -78,7 +102,7 @@ class Metrics:
     def _observe(self, response: Response) -> Response:
         request = current_request()
         requests, duration = self._request_series(request.known_method(), request.rule(), response.status_code)
-        requests.inc()
+        _count(requests)
         duration.observe(request.seconds())
         if request.verdict is not None:
             self._count_delivery(request.verdict)
@@ -86,14 +110,14 @@ class Metrics:
 
     def _count_delivery(self, verdict: Verdict) -> None:
         source = (verdict.source, verdict.provider)
-        self._series(self._deliveries, *source, verdict.result).inc()
+        _count(self._series(self._deliveries, *source, verdict.result))
         if verdict.secret is not None:
-            self._series(self._signatures, *source, verdict.secret).inc()
+            _count(self._series(self._signatures, *source, verdict.secret))
         if verdict.reason is not None:
-            self._series(self._refusals, *source, verdict.reason).inc()
+            _count(self._series(self._refusals, *source, verdict.reason))
         for kind, outcomes in zip(_KINDS, (verdict.outcomes.messages, verdict.outcomes.receipts), strict=True):
             for outcome in set(outcomes):
-                self._series(self._items, *source, kind, outcome).inc(outcomes.count(outcome))
+                _count(self._series(self._items, *source, kind, outcome), outcomes.count(outcome))
 
     @cache  # noqa: B019  # it lives as long as the application, and has one entry for each series
     def _request_series(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
